@@ -1,0 +1,127 @@
+"""What the user sees: narration and progress on stderr, the product on stdout."""
+
+import json
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from recli.errors import RecliError
+
+if TYPE_CHECKING:
+    from rich.console import Console as RichConsole
+
+Advance = Callable[[int, str], None]
+"""Called with the steps done since the last call and a short text (`loss 0.12`, `3,100 items/s`)."""
+
+
+def no_progress(steps: int, text: str) -> None:
+    """An `Advance` that shows nothing."""
+
+
+class Console:
+    """Speaks on stderr; `--quiet` keeps warnings and errors. Colours and bars only on a terminal."""
+
+    def __init__(self, quiet: bool = False, json: bool = False) -> None:
+        self.quiet = quiet
+        self.json = json
+        self._rich: RichConsole | None = None
+
+    @property
+    def rich(self) -> "RichConsole":
+        """rich's console on stderr; it honours NO_COLOR and the terminal's width by itself."""
+        if self._rich is None:
+            from rich.console import Console as RichConsole
+
+            wide = None if sys.stderr.isatty() else 120
+            self._rich = RichConsole(stderr=True, highlight=False, soft_wrap=True, width=wide)
+        return self._rich
+
+    def say(self, text: str) -> None:
+        """A line of narration."""
+        if not self.quiet:
+            self.rich.print(text, markup=False)
+
+    def warn(self, text: str) -> None:
+        """A line that `--quiet` does not silence."""
+        self.rich.print(f"warning: {text}", markup=False, style="yellow")
+
+    def error(self, what: str, fix: str | None) -> None:
+        self.rich.print(f"error: {what}", markup=False, style="red")
+        if fix:
+            self.rich.print(f"  {fix}", markup=False)
+
+    def table(
+        self, title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], note: str = ""
+    ) -> None:
+        """A table on stderr: the first column to the left, the others (numbers) to the right."""
+        if self.quiet:
+            return
+        from rich import box
+        from rich.table import Table
+
+        table = Table(
+            title=title,
+            title_justify="left",
+            caption=note or None,
+            caption_justify="left",
+            box=box.SIMPLE_HEAD,
+        )
+        for i, column in enumerate(columns):
+            table.add_column(column, justify="left" if i == 0 else "right", overflow="fold")
+        for row in rows:
+            table.add_row(*row)
+        self.rich.print(table)
+
+    @contextmanager
+    def progress(self, what: str, total: int | None, unit: str = "") -> Iterator[Advance]:
+        """A progress bar on a terminal; elsewhere one line when it is done. Yields the `Advance` to call."""
+        started = time.monotonic()
+        if self.quiet or not self.rich.is_terminal:
+            last = ""
+
+            def note(steps: int, text: str) -> None:
+                nonlocal last
+                last = text or last
+
+            yield note
+            self.say(f"{what}: done in {time.monotonic() - started:.1f} s{', ' + last if last else ''}")
+            return
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+        columns = ("[progress.description]{task.description}", BarColumn(), MofNCompleteColumn())
+        with Progress(
+            *columns, TextColumn("{task.fields[text]}"), TimeRemainingColumn(), console=self.rich
+        ) as bar:
+            task = bar.add_task(f"{what}{' (' + unit + ')' if unit else ''}", total=total, text="")
+            yield lambda steps, text: bar.update(task, advance=steps, text=text)
+
+    def result(self, run: Path, summary: dict[str, Any]) -> None:
+        """The product of a step that builds a part: the run's path, or with `--json` what was built."""
+        if self.json:
+            self.print_json({"run": str(run), **summary})
+        else:
+            self.print(str(run))
+
+    def print(self, text: str) -> None:
+        """A line of product on stdout."""
+        sys.stdout.write(text + "\n")
+
+    def print_json(self, value: Any) -> None:
+        sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def run_path(text: str) -> Path:
+    """The run a command works on; `-` reads its path from stdin, where the step before printed it."""
+    if text != "-":
+        return Path(text)
+    line = sys.stdin.readline().strip()
+    if not line:
+        raise RecliError(
+            "no run's path came on stdin", "the step before has failed, or printed none: see its message"
+        )
+    if line.startswith("{"):
+        raise RecliError("JSON came on stdin instead of a run's path", "leave --json out of the step before")
+    return Path(line)

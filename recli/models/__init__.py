@@ -1,0 +1,1 @@
+"""Recommendation algorithms: each module registers its own with `recli.models.base.algorithm`."""

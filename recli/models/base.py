@@ -1,0 +1,142 @@
+"""One protocol for all models, and the registry of algorithms that make them.
+
+Everything after a score (masking, top-k, explanation, evaluation) is written once and knows only this protocol.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, runtime_checkable
+
+import numpy as np
+
+from recli.registry import Registry
+from recli.schema import CSR, Float32, Int64, State
+
+if TYPE_CHECKING:
+    import polars as pl
+
+
+class Model(Protocol):
+    """A trained model: scores items for users, and can be stored as arrays."""
+
+    def score(self, history: CSR, users: Int64 | None = None) -> Float32:
+        """Scores of all items, float32 (batch, n_items); higher is better, no meaning beyond the order.
+
+        `history`: float32 (batch, n_items), what each user did. `users`: int64 (batch,), row numbers of the
+        training users, -1 for others; None: all others. A known user may be scored with stored factors;
+        otherwise the history alone must do (fold-in). An empty history gives finite scores.
+        """
+        ...
+
+    def state(self) -> State:
+        """The arrays from which the algorithm's `load` makes an equal model."""
+        ...
+
+
+@runtime_checkable
+class FactorModel(Protocol):
+    """A model whose scores are dot products, so that large catalogues can be ranked in blocks."""
+
+    item_factors: Float32  # (n_items, d)
+
+    def user_vectors(self, history: CSR, users: Int64 | None = None) -> Float32:
+        """float32 (batch, d), with `score == user_vectors @ item_factors.T`."""
+        ...
+
+
+@runtime_checkable
+class RatingModel(Protocol):
+    """A model that predicts ratings on the log's own scale."""
+
+    def predict(self, users: Int64, items: Int64) -> Float32:
+        """Predicted ratings of pairs, float32 (n,); user -1 is an unknown user."""
+        ...
+
+
+@dataclass(frozen=True)
+class Training:
+    """What an algorithm is given to learn from."""
+
+    matrix: CSR  # float32 (n_users, n_items), weights of interactions, > 0
+    rows: "pl.DataFrame | None" = None  # the same events: user, item, value [, rating] [, timestamp]
+    features: Float32 | None = None  # (n_items, d), l2-normalised content features; zero rows: no text
+    cold: "np.ndarray[Any, np.dtype[np.bool_]] | None" = None  # (n_items,), items without training events
+    models: Mapping[str, Model] = field(default_factory=dict)  # models trained before, for fusions
+    seed: int = 0
+    device: str = "cpu"
+    threads: int = 0  # 0: as many as there are cores
+    advance: Callable[[int, str], None] = lambda steps, text: None  # progress: iterations done, a short text
+    validate: Callable[[Model], float] | None = None  # NDCG@20 on the validation split
+    patience: int = 0  # iterations without a better validation score before stopping; 0: never stop early
+
+
+C = TypeVar("C")
+M = TypeVar("M", bound=Model)
+
+
+@dataclass(frozen=True)
+class Algorithm:
+    """A registered algorithm: its options, and how to train and load its models."""
+
+    name: str
+    help: str
+    config: type[Any]
+    fit: Callable[[Any, Training], Model]
+    load: Callable[[Any, State], Model]
+    family: str = "cf"  # "cf": train-cf offers it; "content": needs Training.features; "hybrid": train-hybrid
+
+
+algorithms: Registry[Algorithm] = Registry("algorithm", "recli.models")
+
+
+def algorithm(
+    name: str, *, help: str, config: type[C], load: Callable[[C, State], M], family: str = "cf"
+) -> Callable[[Callable[[C, Training], M]], Callable[[C, Training], M]]:
+    """Register the decorated `fit(config, training) -> Model` as an algorithm."""
+
+    def register(fit: Callable[[C, Training], M]) -> Callable[[C, Training], M]:
+        algorithms.add(name, Algorithm(name, help, config, fit, load, family))
+        return fit
+
+    return register
+
+
+def train_epochs(training: Training, total: int, step: Callable[[int], str], snapshot: Callable[[], M]) -> M:
+    """Run up to `total` epochs; with `patience`, stop when validation has not improved and return the best.
+
+    `step(epoch)` trains one epoch and returns a short text for the progress line; `snapshot()` is the model as
+    it is then (its arrays must not change afterwards).
+    """
+    best: M | None = None
+    best_score, best_epoch = -np.inf, 0
+    for epoch in range(total):
+        text = step(epoch)
+        if training.patience and training.validate is not None:
+            model = snapshot()
+            score = training.validate(model)
+            if score > best_score:
+                best, best_score, best_epoch = model, score, epoch
+            text = f"{text} validation ndcg@20 {score:.4f}".strip()
+            if epoch - best_epoch >= training.patience:
+                training.advance(1, f"{text}, best at iteration {best_epoch + 1}")
+                break
+        training.advance(1, text)
+    return snapshot() if best is None else best
+
+
+def pack_csr(name: str, matrix: CSR) -> State:
+    """A sparse matrix as arrays, for `Model.state`."""
+    return {
+        f"{name}.data": matrix.data.astype(np.float32),
+        f"{name}.indices": matrix.indices.astype(np.int32),
+        f"{name}.indptr": matrix.indptr.astype(np.int64),
+        f"{name}.shape": np.asarray(matrix.shape, dtype=np.int64),
+    }
+
+
+def unpack_csr(name: str, state: State) -> CSR:
+    """The sparse matrix that `pack_csr` stored."""
+    from scipy.sparse import csr_matrix
+
+    parts = tuple(state[f"{name}.{part}"] for part in ("data", "indices", "indptr"))
+    return csr_matrix(parts, shape=tuple(int(n) for n in state[f"{name}.shape"]))

@@ -1,0 +1,41 @@
+"""Names and types that every artifact agrees on: written once, read everywhere."""
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_matrix
+
+    CSR = csr_matrix
+else:
+    CSR = Any
+
+FORMAT = 1  # of the artifacts; raised when an older recli could not read a newer part
+
+USER_ID = "user_id"  # the outside key, a string (007 is not 7)
+ITEM_ID = "item_id"
+USER = "user"  # its row number, int32: the dense rank of the binary-sorted ids
+ITEM = "item"
+VALUE = "value"  # float32, weight of an interaction (confidence), > 0
+RATING = "rating"  # float32, only where the log has ratings
+TIMESTAMP = "timestamp"  # int64, in the log's unit: microseconds
+TEXT = "text"
+COLD = "cold"  # bool: no training event by design
+
+INTERACTIONS = "interactions"
+EMBEDDINGS = "embeddings"
+MODELS = "models"
+METRICS = "metrics"
+RECOMMENDATIONS = "recommendations"
+
+SPLITS = ("train", "validation", "test", "history")
+
+Float32 = npt.NDArray[np.float32]
+Float64 = npt.NDArray[np.float64]
+Int32 = npt.NDArray[np.int32]
+Int64 = npt.NDArray[np.int64]
+UInt64 = npt.NDArray[np.uint64]
+Bool = npt.NDArray[np.bool_]
+State = dict[str, npt.NDArray[Any]]  # a model's arrays by name, as safetensors stores them
