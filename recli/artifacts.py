@@ -22,7 +22,7 @@ import numpy as np
 
 from recli import __version__, schema
 from recli.config import from_dict
-from recli.errors import RecliError
+from recli.errors import RecliError, UsageError
 from recli.interactions import Interactions
 from recli.models.base import Model, algorithms
 from recli.schema import Float32, State
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     import polars as pl
 
 MANIFEST = "manifest.json"
+TABLES = {".csv": "write_csv", ".jsonl": "write_ndjson", ".parquet": "write_parquet"}
 _CHUNK = 1 << 22
 
 
@@ -104,6 +105,45 @@ def writing(
             _exchange(temporary, path)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+@contextmanager
+def scratch(run: Path) -> Iterator[Path]:
+    """A folder for intermediate files, inside the run: `/tmp` is often small, or held in memory. Removed after it."""
+    # named as `_remove_abandoned` knows them
+    path = Path(run) / f".{schema.INTERACTIONS}.scratch.{os.getpid()}.tmp"
+    was_there = path.parent.exists()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    _remove_abandoned(path.parent / schema.INTERACTIONS)
+    shutil.rmtree(path, ignore_errors=True)
+    path.mkdir()
+    try:
+        yield path
+    finally:
+        shutil.rmtree(path, ignore_errors=True)
+        if not was_there and not any(path.parent.iterdir()):
+            path.parent.rmdir()
+
+
+@contextmanager
+def writing_file(path: Path) -> Iterator[Path]:
+    """Write a single file whole or not at all: yields a path in an empty hidden folder beside it.
+
+    What is written there is renamed to `path` if the block ends well; the folder goes with all else in it.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    _remove_abandoned(path)
+    folder = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    try:
+        with _disk_errors(path):
+            yield folder / path.name
+        _sync(folder)
+        (folder / path.name).replace(path)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _exchange(temporary: Path, path: Path) -> None:
@@ -303,6 +343,19 @@ def check_same_input(part: Part, name: str, expected: str, command: str) -> None
         )
 
 
+def write_table(path: Path, frame: "pl.DataFrame") -> None:
+    """Write a table outside of any run, as CSV, JSON lines or Parquet by the name's extension; whole or not at all."""
+    if path.suffix not in TABLES:
+        raise UsageError(f"{path} must end in {', '.join(TABLES)}")
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with _disk_errors(path):
+            getattr(frame, TABLES[path.suffix])(temporary)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
 def write_interactions(
     run: Path,
     made: Interactions,
@@ -411,12 +464,18 @@ def write_embeddings(
     center: Float32,
     config: dict[str, Any],
     summary: dict[str, Any],
+    *,
+    projection: Float32 | None = None,
 ) -> Path:
-    """Write `run/embeddings/NAME`: `vectors` float32|float16 (n_items, d), `center` float32 (d,) taken off them."""
+    """Write `run/embeddings/NAME`: `vectors` float32|float16 (n_items, d), `center` float32 (d,) taken off them.
+
+    `projection`: float32 (raw dimensions, d), applied before the centring, where there was one.
+    """
     source = open_part(Path(run) / schema.INTERACTIONS, schema.INTERACTIONS)
     path = Path(run) / schema.EMBEDDINGS / name
     with writing(path, schema.EMBEDDINGS, config, {schema.INTERACTIONS: source.sha256}) as draft:
-        draft.tensors("vectors", {"vectors": vectors, "center": center})
+        extra = {} if projection is None else {"projection": projection}
+        draft.tensors("vectors", {"vectors": vectors, "center": center, **extra})
         draft.summary.update(summary)
     return path
 

@@ -19,7 +19,8 @@ class Interactions:
     `users`: columns user_id, cold. `items`: item_id, text (null where there is none), cold.
     `splits`: for each of train, validation, test and history, rows of user, item, value [, rating]
     [, timestamp], sorted by user, time, item. `history` holds what cold users did before their test
-    events: input for scoring them, never for training.
+    events: input for scoring them, never for training. `cold` means one thing: no event in `train`, be it
+    by design (`--cold-items`, `--cold-users`), by the clock, or because the catalogue alone has the item.
     """
 
     users: "pl.DataFrame"

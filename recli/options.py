@@ -4,6 +4,7 @@ import dataclasses
 import errno
 import inspect
 import os
+import re
 import sys
 import types
 from collections.abc import Callable
@@ -29,6 +30,9 @@ def make_command(name: str, config: type[Any], run: Run) -> Any:
         pretty_exceptions_enable=False,
         context_settings={"help_option_names": ["-h", "--help"]},
     )
+    text = re.sub(
+        r"(?<!\n)\n(?!\n|\s|-)", " ", text
+    )  # Paragraphs are refilled: Typer would keep their line breaks
     add = app.command(name, help=text, epilog=f"Example:{example}", no_args_is_help=_needs_arguments(config))
     add(_function(config, run))
     return typer.main.get_command(app)
@@ -153,6 +157,7 @@ _REASONS = {
     errno.EACCES: "permission denied",
     errno.EROFS: "the file system is read-only",
     errno.ENOENT: "no such file or directory",
+    errno.EEXIST: "a file of that name is in the way",
     errno.EISDIR: "that is a directory",
     errno.ENOTDIR: "part of the path is not a directory",
     errno.ENAMETOOLONG: "the file name is too long",

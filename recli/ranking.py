@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from recli.errors import RecliError
 from recli.models.base import Model
 from recli.schema import CSR, Bool, Float32, Int32, Int64
 
@@ -51,6 +52,11 @@ def score_batches(
     for start in range(0, n_users, size):
         rows = slice(start, min(start + size, n_users))
         scores = model.score(history[rows], users[rows])
+        if np.isnan(np.max(scores, initial=-np.inf)):  # one pass: the maximum of NaN and anything is NaN
+            raise RecliError(
+                "the model's scores are not numbers (NaN)",
+                "train it again: a smaller learning rate or more regularization keeps it from diverging",
+            )
         if seen is not None:
             part = seen[rows]
             scores[np.repeat(np.arange(part.shape[0]), np.diff(part.indptr)), part.indices] = -np.inf
@@ -65,24 +71,65 @@ def top_k(scores: Float32, k: int, ties: Int32) -> Ranked:
     Items with score -inf never appear: shorter lists end with item -1, score -inf.
     """
     n, n_items = scores.shape
-    k_found = min(k, n_items)
     items = np.full((n, k), -1, dtype=np.int32)
     best = np.full((n, k), -np.inf, dtype=np.float32)
-    if k_found < n_items:
-        candidates = np.argpartition(scores, n_items - k_found, axis=1)[:, n_items - k_found :]
-        edge = np.take_along_axis(scores, candidates, axis=1).min(axis=1)
-        crowded = np.flatnonzero(np.isfinite(edge) & ((scores >= edge[:, None]).sum(axis=1) > k_found))
-    else:
-        candidates, crowded = np.tile(np.arange(n_items), (n, 1)), np.empty(0, dtype=np.int64)
-    for row in crowded:  # more items tie at the edge than fit: the tie order decides which
-        reach = np.flatnonzero(scores[row] >= edge[row])
-        candidates[row] = reach[np.lexsort((ties[reach], -scores[row, reach]))[:k_found]]
-    values = np.take_along_axis(scores, candidates, axis=1)
-    order = np.lexsort((ties[candidates], -values), axis=1)
-    values = np.take_along_axis(values, order, axis=1)
-    best[:, :k_found] = values
-    items[:, :k_found] = np.where(np.isneginf(values), -1, np.take_along_axis(candidates, order, axis=1))
+    if not scores.size:
+        return Ranked(items, best)
+    scores = np.ascontiguousarray(scores)
+    flat = np.flatnonzero(_reach(scores, k, ties))
+    rows, found = flat // n_items, flat % n_items
+    values = scores.ravel()[flat]
+    order = np.lexsort((ties[found], -values, rows))
+    place = np.arange(flat.size) - np.searchsorted(rows, np.arange(n))[rows]
+    kept = place < k
+    rows, place, order = rows[kept], place[kept], order[kept]
+    items[rows, place] = found[order]
+    best[rows, place] = values[order]
     return Ranked(items, best)
+
+
+_BLOCK = 32
+
+
+def _floor(scores: Float32, k: int) -> Float32:
+    """A lower bound of each row's k-th best score, float32 (n,), close enough to leave few candidates.
+
+    The k-th best of the maxima of blocks is one, and costs a third of selecting among all items
+    (38,000 items: 33 against 85 microseconds per user for argpartition).
+    """
+    n, n_items = scores.shape
+    if k >= n_items:
+        return np.full(n, -np.inf, dtype=np.float32)
+    n_blocks = n_items // _BLOCK
+    if n_blocks < 2 * k:  # few blocks: their k-th best maximum would be a bad bound
+        return np.partition(scores, n_items - k, axis=1)[:, n_items - k]
+    # Block b holds the items b, b + n_blocks, ...: neighbours in memory are compared with SIMD.
+    maxima = scores[:, : n_blocks * _BLOCK].reshape(n, _BLOCK, n_blocks).max(axis=1)
+    return np.partition(maxima, n_blocks - k, axis=1)[:, n_blocks - k]
+
+
+def _reach(scores: Float32, k: int, ties: Int32) -> Bool:
+    """Which items can be among the k best, bool (n, n_items): a few times k per row, at least the k best."""
+    floor = np.maximum(_floor(scores, k), np.finfo(np.float32).min)  # above -inf: no masked item gets in
+    reach = np.asarray(scores >= floor[:, None])
+    crowded = np.flatnonzero(np.count_nonzero(reach, axis=1) > 4 * k + 64)
+    by_ties = np.argsort(ties).astype(np.int32) if crowded.size else ties
+    for row in crowded:  # many items have the same score, often 0: only as many of them as there is room for
+        reach[row] = scores[row] > floor[row]
+        room = k - int(np.count_nonzero(reach[row]))
+        if room > 0:
+            reach[row, _first_equal(scores[row], floor[row], room, by_ties)] = True
+    return reach
+
+
+def _first_equal(scores: Float32, value: np.float32, room: int, by_ties: Int32) -> Int32:
+    """The first `room` items in tie order whose score is `value`."""
+    looked = 256 + 4 * room
+    while True:
+        found = by_ties[:looked][scores[by_ties[:looked]] == value]
+        if found.size >= room or looked >= by_ties.size:
+            return np.asarray(found[:room])
+        looked *= 8
 
 
 def rank(

@@ -22,7 +22,7 @@ VALUE = "value"  # float32, weight of an interaction (confidence), > 0
 RATING = "rating"  # float32, only where the log has ratings
 TIMESTAMP = "timestamp"  # int64, in the log's unit: microseconds
 TEXT = "text"
-COLD = "cold"  # bool: no training event by design
+COLD = "cold"  # bool: no training event
 
 INTERACTIONS = "interactions"
 EMBEDDINGS = "embeddings"

@@ -1,19 +1,159 @@
-"""`recli recommend`."""
+"""`recli recommend`: lists for known users, new ones, and those of whom only a text is known."""
 
-from dataclasses import dataclass
+import sys
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, nullcontext
+from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import IO, TYPE_CHECKING
 
-from recli.config import argument
-from recli.console import Console
+from recli import schema
+from recli.commands.recommend_config import RecommendConfig, check, output_format, to_stdout
+from recli.config import to_dict
+from recli.console import Console, no_progress, run_path
 
+if TYPE_CHECKING:
+    from recli.artifacts import StoredModel
+    from recli.recommending import Lists, Wanted
+    from recli.writers import Writer
 
-@dataclass(frozen=True)
-class RecommendConfig:
-    run: str = argument(..., "The run.", metavar="RUN")
+__all__ = ["RecommendConfig", "recommend"]
 
 
 def recommend(config: RecommendConfig, console: Console) -> None:
-    """To be written.
+    """Recommend items to known or new users, with reasons.
 
-    Example: recli recommend sample_data/run
+    Lists go to stdout (or --out, or --save), for all users of the run unless some are named. New users need
+    no training: a history is enough, or with a hybrid a text about them.
+
+    Example: recli recommend sample_data/run --users u0001,u0002 -k 5 --explain
     """
-    raise NotImplementedError
+    check(config, console)
+    from recli.commands import recommend_input as given
+    from recli.recommending import Wanted, recommend, similar_items
+
+    path = run_path(config.run)
+    stored = given.open_model(path, config, console)
+    console.say(f"model: {stored.name} ({stored.algorithm})")
+    wanted = Wanted(
+        k=config.k,
+        mask=config.mask,
+        allowed=given.allowed_items(stored, config, console),
+        fallback=config.fallback,
+        diversify=config.diversify,
+        pool=config.pool,
+        reasons=config.reasons if config.explain else 0,
+    )
+    if config.similar_to:
+        items = given.similar_to(stored, config)
+        ids = stored.interactions.items[schema.ITEM_ID]
+        who = [ids[int(item)] for item in items]
+        made = similar_items(stored, items, wanted)
+    else:
+        audience = given.read_audience(stored, config, console)
+        given.say_mask(config, console)
+        who = audience.user_ids
+        made = recommend(stored, audience, wanted, given.profile_vectors(stored, audience, config, console))
+    if config.save:
+        _save(path, stored, made, who, wanted, config, console)
+    else:
+        with _output(config, output_format(config, console)) as output:
+            _write(stored, made, who, wanted, config, console, output)
+
+
+def _write(
+    stored: "StoredModel",
+    made: "Iterable[Lists]",
+    who: Sequence[str],
+    wanted: "Wanted",
+    config: RecommendConfig,
+    console: Console,
+    output: "Writer",
+) -> dict[str, int]:
+    """Write all lists, say what there is to say about them, and return the figures."""
+    from recli.lists import frame_of, names_of
+    from recli.recommending import POPULARITY
+
+    names = names_of(stored, who)
+    first = "similar_to" if config.similar_to else schema.USER_ID
+    whose = "items" if config.similar_to else "users"
+    figures: Counter[str] = Counter()
+    by: Counter[str] = Counter()
+    # a progress bar on stderr and tables on stdout would meet on the terminal
+    on_screen = to_stdout(config) and sys.stdout.isatty()
+    bar = nullcontext(no_progress) if on_screen else console.progress("recommending", len(who), "lists")
+    with bar as advance:
+        for lists in made:
+            output.add(frame_of(lists, names, first, bool(wanted.reasons)))
+            by.update(lists.sources)
+            figures["lists"] += len(lists.sources)
+            figures["short"] += lists.short
+            figures["empty"] += lists.empty
+            advance(len(lists.sources) + lists.empty, "")
+        output.finish()
+    if stored.name != POPULARITY and by[POPULARITY]:
+        console.say(
+            f"{by[POPULARITY]:,} lists are the most popular items: the model knows nothing of these {whose}"
+        )
+    if figures["short"]:
+        console.say(
+            f"{figures['short']:,} lists are shorter than {wanted.k}: no more items were left for them"
+        )
+    if figures["empty"]:
+        why = (
+            "nothing is known of them, or no item was left"
+            if wanted.fallback == "none"
+            else "no item was left"
+        )
+        console.say(f"{figures['empty']:,} of {len(who):,} got no list: {why}")
+    return {**figures, "popularity": by[POPULARITY]}
+
+
+def _save(
+    run: Path,
+    stored: "StoredModel",
+    made: "Iterable[Lists]",
+    who: Sequence[str],
+    wanted: "Wanted",
+    config: RecommendConfig,
+    console: Console,
+) -> None:
+    """Write the part RUN/recommendations and print the run's path."""
+    from recli import artifacts
+    from recli.writers import Spool
+
+    inputs = {
+        f"{schema.MODELS}/{stored.name}": stored.part.sha256,
+        schema.INTERACTIONS: stored.interactions.sha256,
+    }
+    named = to_dict(replace(config, model=stored.name))
+    with (
+        artifacts.scratch(run) as folder,
+        artifacts.writing(run / schema.RECOMMENDATIONS, schema.RECOMMENDATIONS, named, inputs) as draft,
+    ):
+        spool = Spool(folder)
+        figures = _write(stored, made, who, wanted, config, console, spool)
+        draft.table("recommendations", spool.scan())
+        draft.summary.update(figures)
+    console.result(run, {"part": schema.RECOMMENDATIONS, "model": stored.name, **figures})
+
+
+@contextmanager
+def _output(config: RecommendConfig, format: str) -> "Iterator[Writer]":
+    """Where lists go: stdout, or a file that is put in place only when all of it was written."""
+    from recli.artifacts import writing_file
+    from recli.writers import writer
+
+    with ExitStack() as stack:
+        if to_stdout(config):
+            spool = Path(stack.enter_context(TemporaryDirectory(prefix="recli-")))
+            target: IO[bytes] = sys.stdout.buffer
+            sys.stdout.flush()
+        else:
+            path = stack.enter_context(writing_file(Path(str(config.out))))
+            spool = path.parent
+            target = stack.enter_context(path.open("wb"))
+        made = writer(format, target, spool)
+        yield made

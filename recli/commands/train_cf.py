@@ -1,19 +1,178 @@
-"""`recli train-cf`."""
+"""`recli train-cf`: train a collaborative-filtering algorithm on the interactions."""
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
-from recli.config import argument
-from recli.console import Console
+from recli.commands.train_cf_config import CommonConfig, checked_name, given_options
+from recli.commands.train_cf_config import TrainCfConfig as TrainCfConfig
+from recli.config import to_dict, validate
+from recli.console import Console, run_path
+from recli.errors import UsageError
+from recli.models.base import Algorithm, algorithms
+
+if TYPE_CHECKING:
+    from recli.interactions import Interactions
+    from recli.training import Judge, Trained
+
+
+def train_cf(config: CommonConfig, console: Console) -> None:
+    """Train a collaborative-filtering model on the interactions: RUN/models/NAME.
+
+    als, bpr and lmf factorise; item-knn and user-knn go by neighbours; ease is linear, in closed form, and often
+    the best where the catalogue is not too large; popularity is the baseline. bias predicts ratings.
+
+    Example: recli train-cf sample_data/run --algorithm als --patience 3
+    """
+    from recli import artifacts, training
+    from recli.models.gpu import choose_device
+
+    chosen = algorithms[config.algorithm]
+    given = given_options(config, chosen)
+    options = chosen.config(**given)
+    validate(options)
+    name = checked_name(config.name or chosen.name)
+    if config.patience and not hasattr(options, "iterations"):
+        raise UsageError(f"--patience: {chosen.name} has no iterations to stop")
+    device, note = choose_device(config.device, chosen.name, chosen.gpu)
+    run = run_path(config.run)
+    interactions = artifacts.read_interactions(run)
+    chooses = bool(config.patience or config.tune or config.refit)
+    judge = (
+        training.judge(interactions, config.seed)
+        if chooses or training.has_validation(interactions)
+        else None
+    )
+    if note:
+        console.say(note)
+    if chosen.name == "bpr" and config.threads > 1:
+        console.warn("bpr with more than one thread: the same seed will not give the same model again")
+
+    made = _Trainer(config, chosen, given, interactions, judge, device, console)
+    summary: dict[str, Any] = {}
+    trained = made.tuned(summary) if config.tune else made.once(options)
+    if judge is not None:
+        score = round(judge(trained.model), 6)
+        summary["validation"] = {"ndcg@20": score, "users": int(judge.users.size)}
+        console.say(f"validation ndcg@20 {score:.4f} ({judge.users.size:,} users)")
+    if config.refit:
+        trained = made.refitted(trained.config)
+    if hasattr(trained.config, "iterations"):
+        summary["iterations"] = trained.config.iterations
+    splits = made.final_splits
+    stored = to_dict(trained.config)
+    path = artifacts.write_model(
+        run, name, chosen.name, stored, trained.model, seed=config.seed, trained_on=splits, summary=summary
+    )
+    console.say(f"wrote {path}")
+    facts = {"model": name, "algorithm": chosen.name, "options": stored, "trained_on": list(splits)}
+    console.result(run, facts | summary)
 
 
 @dataclass(frozen=True)
-class TrainCfConfig:
-    run: str = argument(..., "The run.", metavar="RUN")
+class _Trainer:
+    """Trains one algorithm as the command line says: once, by search, and on more rows at the end."""
+
+    config: CommonConfig
+    algorithm: Algorithm
+    given: dict[str, Any]
+    interactions: "Interactions"
+    judge: "Judge | None"
+    device: str
+    console: Console
+
+    @property
+    def final_splits(self) -> tuple[str, ...]:
+        return ("train", "validation") if self.config.refit else ("train",)
+
+    def once(self, options: Any) -> "Trained":
+        """Train with these options on the training split, with a progress bar."""
+        return self._train(options, ("train",), self.config.patience, f"training {self.algorithm.name}")
+
+    def refitted(self, options: Any) -> "Trained":
+        """Train on train and validation, as many iterations as were found best."""
+        return self._train(
+            options, self.final_splits, 0, f"training {self.algorithm.name} on train + validation"
+        )
+
+    def _train(self, options: Any, splits: tuple[str, ...], patience: int, what: str) -> "Trained":
+        from recli import training
+
+        with self.console.progress(what, training.total_steps(options), "iterations") as advance:
+            return self._fit(options, splits, patience, advance)
+
+    def _fit(self, options: Any, splits: tuple[str, ...], patience: int, advance: Any) -> "Trained":
+        from recli import training
+
+        return training.train(
+            self.algorithm,
+            options,
+            self.interactions,
+            splits=splits,
+            seed=self.config.seed,
+            device=self.device,
+            threads=self.config.threads,
+            advance=advance,
+            validate=self.judge,
+            patience=patience,
+        )
+
+    def tuned(self, summary: dict[str, Any]) -> "Trained":
+        """Search the options, print and note the trials, and return the best model."""
+        from recli import tuning
+        from recli.console import no_progress
+
+        assert self.judge is not None
+        judge, best = self.judge, _Best()
+
+        def measure(options: Any) -> float:
+            trained = self._fit(options, ("train",), self.config.patience, no_progress)
+            score = round(judge(trained.model), 6)
+            best.keep(trained, score)
+            return score
+
+        what, trials = f"searching {self.algorithm.name}", self.config.tune
+        with self.console.progress(what, trials, "trials") as advance:
+            tried = tuning.search(
+                self.algorithm.config,
+                self.given,
+                measure,
+                trials=trials,
+                seed=self.config.seed,
+                advance=advance,
+            )
+        summary["trials"] = [{"options": t.options, "ndcg@20": t.score} for t in tried]
+        self._print(tried)
+        assert best.trained is not None
+        return best.trained
+
+    def _print(self, tried: "list[Any]") -> None:
+        from recli import tuning
+
+        names, winner = list(tried[0].options), tuning.best_of(tried)
+        rows = [
+            [
+                f"{i + 1}{' best' if t is winner else ''}",
+                *(_digits(t.options[n]) for n in names),
+                f"{t.score:.4f}",
+            ]
+            for i, t in enumerate(tried)
+        ]
+        labels = [n.replace("_", "-") for n in names]
+        note = "Trial 1 has the defaults. " if not self.given else "What was given stayed fixed. "
+        self.console.table("Trials", ["trial", *labels, "ndcg@20"], rows, note + "NDCG@20 on validation.")
 
 
-def train_cf(config: TrainCfConfig, console: Console) -> None:
-    """To be written.
+def _digits(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
 
-    Example: recli train-cf sample_data/run
-    """
-    raise NotImplementedError
+
+@dataclass
+class _Best:
+    """The best model so far, so that it need not be trained again, and only it is held."""
+
+    trained: "Trained | None" = None
+    score: float = -1.0
+
+    def keep(self, trained: "Trained", score: float) -> None:
+        if score > self.score:
+            self.trained, self.score = trained, score

@@ -5,7 +5,7 @@ Everything after a score (masking, top-k, explanation, evaluation) is written on
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar, runtime_checkable
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 
@@ -53,6 +53,38 @@ class RatingModel(Protocol):
         ...
 
 
+@runtime_checkable
+class ExplainsSources(Protocol):
+    """A model whose score is a sum over named sources, so that a recommendation can say where it comes from."""
+
+    def source_scores(self, history: CSR, users: Int64 | None = None) -> dict[str, Float32]:
+        """Contributions by source, each float32 (batch, n_items); they add up to `score` (to rounding)."""
+        ...
+
+
+@runtime_checkable
+class TextModel(Protocol):
+    """A model that can score items for users of whom only a text is known.
+
+    The text must be encoded as the items' texts were (`recli.encoders.again.encode_like`): the model's part has
+    `summary["encoder"]`, with `config` and `summary` of the embeddings, and `text_space` holds their tensors.
+    """
+
+    @property
+    def text_dim(self) -> int:
+        """d; 0: this instance cannot score texts."""
+        ...
+
+    @property
+    def text_space(self) -> State:
+        """`center` (d,) [and `projection`] of the embeddings; empty if it cannot score texts."""
+        ...
+
+    def score_text(self, vectors: Float32) -> Float32:
+        """float32 (batch, n_items) from `vectors` float32 (batch, d) in the embeddings' space."""
+        ...
+
+
 @dataclass(frozen=True)
 class Training:
     """What an algorithm is given to learn from."""
@@ -84,44 +116,70 @@ class Algorithm:
     fit: Callable[[Any, Training], Model]
     load: Callable[[Any, State], Model]
     family: str = "cf"  # "cf": train-cf offers it; "content": needs Training.features; "hybrid": train-hybrid
+    gpu: bool = False  # it can train on a GPU
 
 
 algorithms: Registry[Algorithm] = Registry("algorithm", "recli.models")
 
 
 def algorithm(
-    name: str, *, help: str, config: type[C], load: Callable[[C, State], M], family: str = "cf"
+    name: str,
+    *,
+    help: str,
+    config: type[C],
+    load: Callable[[C, State], M],
+    family: str = "cf",
+    gpu: bool = False,
 ) -> Callable[[Callable[[C, Training], M]], Callable[[C, Training], M]]:
     """Register the decorated `fit(config, training) -> Model` as an algorithm."""
 
     def register(fit: Callable[[C, Training], M]) -> Callable[[C, Training], M]:
-        algorithms.add(name, Algorithm(name, help, config, fit, load, family))
+        algorithms.add(name, Algorithm(name, help, config, fit, load, family, gpu))
         return fit
 
     return register
 
 
+class BestState(Generic[M]):
+    """Watches training epoch by epoch: shows progress and, with `patience`, keeps the best state."""
+
+    def __init__(self, training: Training, snapshot: Callable[[], M]) -> None:
+        """`snapshot()` is the model as it is now; its arrays must not change afterwards."""
+        self._training = training
+        self._snapshot = snapshot
+        self._best: M | None = None
+        self._score, self._epoch = -np.inf, 0
+
+    def after(self, epoch: int, text: str = "") -> bool:
+        """Note that epoch `epoch` (from 0) is done; True: validation has not improved, stop now."""
+        training, stop = self._training, False
+        if training.patience and training.validate is not None:
+            model = self._snapshot()
+            score = training.validate(model)
+            if score > self._score:
+                self._best, self._score, self._epoch = model, score, epoch
+            text = f"{text} validation ndcg@20 {score:.4f}".strip()
+            stop = epoch - self._epoch >= training.patience
+            if stop:
+                text = f"{text}, best at iteration {self._epoch + 1}"
+        training.advance(1, text)
+        return stop
+
+    def model(self) -> M:
+        """The best model on validation; without `patience`, the last."""
+        return self._snapshot() if self._best is None else self._best
+
+
 def train_epochs(training: Training, total: int, step: Callable[[int], str], snapshot: Callable[[], M]) -> M:
     """Run up to `total` epochs; with `patience`, stop when validation has not improved and return the best.
 
-    `step(epoch)` trains one epoch and returns a short text for the progress line; `snapshot()` is the model as
-    it is then (its arrays must not change afterwards).
+    `step(epoch)` trains one epoch and returns a short text for the progress line; `snapshot()` as in `BestState`.
     """
-    best: M | None = None
-    best_score, best_epoch = -np.inf, 0
+    best = BestState(training, snapshot)
     for epoch in range(total):
-        text = step(epoch)
-        if training.patience and training.validate is not None:
-            model = snapshot()
-            score = training.validate(model)
-            if score > best_score:
-                best, best_score, best_epoch = model, score, epoch
-            text = f"{text} validation ndcg@20 {score:.4f}".strip()
-            if epoch - best_epoch >= training.patience:
-                training.advance(1, f"{text}, best at iteration {best_epoch + 1}")
-                break
-        training.advance(1, text)
-    return snapshot() if best is None else best
+        if best.after(epoch, step(epoch)):
+            break
+    return best.model()
 
 
 def pack_csr(name: str, matrix: CSR) -> State:
@@ -140,3 +198,13 @@ def unpack_csr(name: str, state: State) -> CSR:
 
     parts = tuple(state[f"{name}.{part}"] for part in ("data", "indices", "indptr"))
     return csr_matrix(parts, shape=tuple(int(n) for n in state[f"{name}.shape"]))
+
+
+def nest(prefix: str, state: State) -> State:
+    """A model's arrays under `PREFIX/`, to be stored within another model's state."""
+    return {f"{prefix}/{name}": array for name, array in state.items()}
+
+
+def nested(prefix: str, state: State) -> State:
+    """The arrays that `nest` put under `PREFIX/`, by their own names."""
+    return {n.removeprefix(f"{prefix}/"): a for n, a in state.items() if n.startswith(f"{prefix}/")}

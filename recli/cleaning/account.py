@@ -1,0 +1,35 @@
+"""The account of the rows: in = kept + merged + filtered + rejected."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass
+class Account:
+    """What became of each row of the log. Reasons are the names of the options that caused them."""
+
+    rows: int
+    rejected: dict[str, int]
+    filtered: dict[str, int] = field(default_factory=dict)
+    merged: int = 0
+
+    def filter(self, reason: str, count: int) -> None:
+        if count:
+            self.filtered[reason] = self.filtered.get(reason, 0) + count
+
+    def check(self, kept: int) -> None:
+        """Raises `RuntimeError`, a bug, if a row is missing from the account or is in it twice."""
+        found = kept + self.merged + sum(self.filtered.values()) + sum(self.rejected.values())
+        if found != self.rows:
+            raise RuntimeError(f"{self.rows} rows came in, but {found} are accounted for: {self}")
+
+    def summary(self, kept: int) -> dict[str, Any]:
+        """The account as the manifest stores it, after `check`."""
+        self.check(kept)
+        return {
+            "in": self.rows,
+            "kept": kept,
+            "merged": self.merged,
+            "filtered": dict(sorted(self.filtered.items())),
+            "rejected": dict(sorted(self.rejected.items())),
+        }

@@ -1,0 +1,219 @@
+"""What `recli train-hybrid` starts from: the items' texts as features, and the sources it is to fuse."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from recli import schema
+from recli.config import from_dict, to_dict
+from recli.console import Console
+from recli.errors import RecliError, UsageError
+from recli.models.base import algorithms
+from recli.models.content_knn import ContentKnnConfig
+from recli.models.fusion import PRIOR
+from recli.models.text_factors import TextFactorsConfig
+
+if TYPE_CHECKING:
+    from recli.artifacts import Part
+    from recli.commands.train_hybrid import TrainHybridConfig
+    from recli.hybrid import Ingredient
+    from recli.interactions import Interactions
+    from recli.schema import Float32, State
+
+BASE = "als"  # text-factors predicts the factors of this algorithm
+
+
+def content_algorithms() -> tuple[str, ...]:
+    return algorithms.names(lambda a: a.family == "content")
+
+
+def named_sources(config: "TrainHybridConfig") -> tuple[str, ...]:
+    """Names of the sources in order. Raises `UsageError` for none, one named twice, or one that cannot be."""
+    if config.model != "fusion":
+        return (config.model,)
+    asked = [name.strip() for name in config.sources.split(",") if name.strip()]
+    if config.cf:
+        asked = [*config.cf, *(name for name in asked if name in content_algorithms())]
+    if not asked:
+        raise UsageError("--sources names no source")
+    for name in asked:
+        if asked.count(name) > 1:
+            raise UsageError(f"the source {name!r} is named twice")
+        if name == PRIOR:
+            raise UsageError(f"{PRIOR} is in every fusion already")
+        if name in algorithms.names(lambda a: a.family == "hybrid"):
+            raise UsageError(f"{name!r} cannot be a source")
+    return tuple(asked)
+
+
+def needs_texts(config: "TrainHybridConfig", sources: tuple[str, ...]) -> bool:
+    return config.model != "fusion" or any(name in content_algorithms() for name in sources)
+
+
+@dataclass(frozen=True)
+class Texts:
+    """What is known of the items' texts: joined features, and the first embeddings for texts about users."""
+
+    features: "Float32"  # (n_items, d)
+    vectors: "Float32"  # of the first embeddings
+    space: "State"  # their center [and projection]
+    parts: "tuple[Part, ...]"
+
+    def inputs(self) -> dict[str, str]:
+        return {f"{schema.EMBEDDINGS}/{part.path.name}": part.sha256 for part in self.parts}
+
+    def encoder(self) -> dict[str, Any]:
+        """What it takes to encode another text as the first embeddings were."""
+        part = self.parts[0]
+        return {"embeddings": part.path.name, "config": part.config, "summary": part.summary}
+
+
+def read_texts(
+    run: Path, config: "TrainHybridConfig", interactions: "Interactions", console: Console
+) -> Texts:
+    """Read the embeddings that are to be used, and join TF-IDF vectors to them unless they are such already."""
+    from recli import artifacts
+    from recli.hybrid import join_features
+
+    read = [artifacts.read_embeddings(run, name) for name in _embedding_names(run, config)]
+    parts = tuple(part for _, part in read)
+    joined = {part.path.name: vectors for vectors, part in read}
+    if config.tfidf and all(part.config.get("model") != "tfidf" for part in parts):
+        with console.progress("TF-IDF of the texts", None) as advance:
+            joined["TF-IDF"] = _tfidf(interactions, config.seed)
+            advance(1, f"{joined['TF-IDF'].shape[1]} dimensions")
+    features = join_features(list(joined.values()))
+    if not features.any():
+        raise RecliError(
+            f"no item in {run} has a text",
+            "prepare the run with texts (--items, --text), or fuse without: --sources als,user-knn",
+        )
+    console.say(f"features: {' + '.join(joined)}, {features.shape[1]} dimensions")
+    space = {name: array for name, array in parts[0].tensors("vectors").items() if name != "vectors"}
+    return Texts(features, read[0][0], space, parts)
+
+
+def _embedding_names(run: Path, config: "TrainHybridConfig") -> tuple[str, ...]:
+    from recli import artifacts
+
+    if config.embeddings:
+        return tuple(dict.fromkeys(config.embeddings))
+    found = artifacts.part_names(run, schema.EMBEDDINGS)
+    if not found:
+        raise RecliError(
+            f"there are no embeddings in {run}",
+            f"make them with: recli embed {run}; or fuse without texts: --sources als,user-knn",
+        )
+    if len(found) > 1:
+        raise UsageError(
+            f"the run has several embeddings ({', '.join(found)}): choose one, or name each of those to join, "
+            f"as in --embeddings {' --embeddings '.join(found)}"
+        )
+    return tuple(found)
+
+
+def _tfidf(interactions: "Interactions", seed: int) -> "Float32":
+    """TF-IDF vectors of the texts, float32 (n_items, d), zero where there is no text."""
+    import numpy as np
+
+    from recli.encoders.base import fitted
+    from recli.encoders.texts import unique
+
+    texts = unique(interactions.items[schema.TEXT].to_list())
+    encoder = fitted["tfidf"]
+    encoded = encoder.encode(texts.texts, texts.texts, encoder.dim, seed)
+    vectors = np.zeros((interactions.n_items, encoded.shape[1]), dtype=np.float32)
+    vectors[texts.row >= 0] = encoded[texts.row[texts.row >= 0]]
+    return vectors
+
+
+def read_ingredients(
+    run: Path,
+    config: "TrainHybridConfig",
+    interactions: "Interactions",
+    sources: tuple[str, ...],
+    console: Console,
+) -> "tuple[dict[str, str], list[Ingredient]]":
+    """sha256 of the run's models that are used, by part name; and the sources in order.
+
+    Where text-factors is among them and als is not, als is added behind them.
+    """
+    from recli import artifacts
+    from recli.hybrid import Ingredient
+
+    inputs: dict[str, str] = {}
+    made: list[Ingredient] = []
+    wanted = list(sources)
+    for name in wanted:
+        if name in content_algorithms():
+            made.append(Ingredient(name, name, _content_config(config, name)))
+        elif name in artifacts.part_names(run, schema.MODELS):
+            found, sha256 = _stored(run, name, interactions, console)
+            inputs[f"{schema.MODELS}/{name}"] = sha256
+            made.append(found)
+        elif name in algorithms.names() and name not in config.cf:
+            console.say(f"{name}: no such model in the run; it is trained with its defaults")
+            made.append(Ingredient(name, name, algorithms[name].config()))
+        else:
+            raise _unknown(run, name)
+        if name == wanted[-1] and "text-factors" in wanted and all(i.algorithm != BASE for i in made):
+            wanted.append(BASE)  # the loop goes on with it
+    return inputs, _with_base(made)
+
+
+def _content_config(config: "TrainHybridConfig", name: str) -> Any:
+    if name == "content-knn":
+        return ContentKnnConfig(neighbours=config.neighbours)
+    if name == "text-factors":
+        return TextFactorsConfig(ridge=config.ridge)
+    cease = algorithms["cease"].config(max_items=config.max_items)
+    given = {k: v for k, v in (("l2", config.l2), ("text_weight", config.text_weight)) if v is not None}
+    return replace(cease, **given)
+
+
+def _stored(run: Path, name: str, interactions: "Interactions", console: Console) -> "tuple[Ingredient, str]":
+    """A model of the run as a source, and its sha256. Raises `RecliError` for one that is no CF model or foreign."""
+    from recli import artifacts
+    from recli.hybrid import Ingredient
+
+    stored = artifacts.read_model(run / schema.MODELS / name)
+    if algorithms[stored.algorithm].family != "cf":
+        raise RecliError(
+            f"{stored.part.path} is of kind {stored.algorithm}, which cannot be a source by name",
+            f"name a model that recli train-cf {run} has made",
+        )
+    again = f"recli train-cf {run} --algorithm {stored.algorithm} --name {name}"
+    artifacts.check_same_input(stored.part, schema.INTERACTIONS, interactions.sha256, again)
+    options = from_dict(algorithms[stored.algorithm].config, stored.part.config["options"])
+    if stored.trained_on == ("train",):
+        console.say(f"{name}: the run's model")
+    else:
+        console.say(f"{name}: the run's model has seen validation; its options are trained again without")
+    return Ingredient(name, stored.algorithm, options, stored.model, stored.trained_on), stored.part.sha256
+
+
+def _unknown(run: Path, name: str) -> RecliError:
+    from recli import artifacts
+
+    models = ", ".join(artifacts.part_names(run, schema.MODELS)) or "none"
+    known = ", ".join(algorithms.names(lambda a: a.family != "hybrid"))
+    return RecliError(
+        f"there is no model {name!r} in {run} (models: {models}), and no such algorithm ({known})"
+        if name not in algorithms.names()
+        else f"there is no model {name!r} in {run} (models: {models})",
+        f"train it: recli train-cf {run} --name {name} --algorithm ...",
+    )
+
+
+def _with_base(made: "list[Ingredient]") -> "list[Ingredient]":
+    """The sources, text-factors knowing the options of the model whose factors it predicts."""
+    base = next((one for one in made if one.algorithm == BASE), None)
+    if base is None:
+        return made
+    options = to_dict(base.config)
+    return [
+        replace(one, config=replace(one.config, base=BASE, base_options=options))
+        if one.algorithm == "text-factors"
+        else one
+        for one in made
+    ]

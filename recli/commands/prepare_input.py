@@ -1,0 +1,173 @@
+"""What `recli prepare` reads: the log with its given splits, and the catalogue, with their unusable rows."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from recli.commands.prepare_config import PrepareConfig, Settings, columns_of
+from recli.console import Console
+from recli.errors import InvalidDataError, RecliError
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from recli.events import ReadOptions
+
+_EXAMPLES = 5
+_PLURAL = {"rating": "ratings", "event": "event types", "time": "times"}
+
+
+@dataclass(frozen=True)
+class Input:
+    """The events of all files, and the account of reading them."""
+
+    events: "pl.LazyFrame"
+    rows: int
+    rejected: dict[str, int]
+    columns: dict[str, str]  # role -> the column that was used for it
+    rejects: "pl.LazyFrame"
+
+
+@dataclass(frozen=True)
+class InputItems:
+    """The catalogue: one row per item, its id, text and other columns."""
+
+    frame: "pl.DataFrame"
+    rows: int
+    rejected: dict[str, int]
+    duplicates: int
+    text_template: str
+    rejects: "pl.LazyFrame"
+
+
+def read_input(config: PrepareConfig, settings: Settings, spool: Path, console: Console) -> Input:
+    """Read the log, and the given validation and test events as its parts.
+
+    Raises `RecliError` where an option needs a column that is not there.
+    """
+    import polars as pl
+
+    from recli.events import EventLog, read_events
+    from recli.splits import TEST, TRAIN, VALIDATION
+
+    options = _read_options(config)
+    sources = {TRAIN: config.log, VALIDATION: config.validation_file, TEST: config.test_file}
+    logs: dict[int, EventLog] = {}
+    with console.progress("reading events", total=None, unit="rows") as advance:
+        for part, files in sources.items():
+            if files:
+                folder = spool / f"part{part}"
+                folder.mkdir()
+                logs[part] = read_events(files, options, folder, advance)
+    columns = logs[TRAIN].columns
+    for part, log in logs.items():
+        if set(log.columns) != set(columns):
+            raise RecliError(
+                f"{sources[part][0]} has columns for {', '.join(log.columns)}, "
+                f"but {config.log[0]} for {', '.join(columns)}",
+                "the files of a given split need the same kinds of columns; --time-column '' leaves one out",
+            )
+    _check_columns(config, settings, columns)
+    rejects = pl.concat([log.rejects for log in logs.values()])
+    if settings.key is not None:  # the raw text holds the user's id
+        rejects = rejects.with_columns(pl.lit(None, dtype=pl.String).alias("raw"))
+    rejected: dict[str, int] = {}
+    for log in logs.values():
+        for reason, count in log.rejected.items():
+            rejected[reason] = rejected.get(reason, 0) + count
+    frames = [
+        log.events.with_columns(pl.lit(part, dtype=pl.UInt8).alias("part"))
+        if settings.plan.split == "given"
+        else log.events
+        for part, log in logs.items()
+    ]
+    rows = sum(log.rows for log in logs.values())
+    return Input(pl.concat(frames), rows, rejected, columns, rejects)
+
+
+def read_items(config: PrepareConfig, console: Console) -> InputItems | None:
+    """Read the catalogue, if one is named."""
+    if not config.items:
+        return None
+    from recli.events import ReadOptions, read_catalogue
+
+    options = ReadOptions(
+        separator=config.items_separator,
+        header=False if config.items_no_header else None,
+        columns=columns_of(config.items_columns),
+        item_column=config.item_id_column,
+    )
+    with console.progress("reading items", total=None, unit="rows") as advance:
+        read = read_catalogue(config.items, options, config.text, advance)
+    return InputItems(
+        read.frame, read.rows, read.rejected, read.duplicates, read.text_template, read.rejects.lazy()
+    )
+
+
+def _read_options(config: PrepareConfig) -> "ReadOptions":
+    from recli.events import ReadOptions
+
+    return ReadOptions(
+        format=config.format,
+        separator=config.separator,
+        header=False if config.no_header else None,
+        columns=columns_of(config.columns),
+        user_column=config.user_column,
+        item_column=config.item_column,
+        rating_column=config.rating_column,
+        event_column=config.event_column,
+        weight_column=config.weight_column or "",  # "": not used, so that its cells need not be numbers
+        time_column=config.time_column,
+        time_unit=config.time_unit,
+    )
+
+
+def _check_columns(config: PrepareConfig, settings: Settings, columns: dict[str, str]) -> None:
+    """Raises `RecliError` where an option needs a role that no column has."""
+    from recli.splits import TIMED
+
+    needed = {
+        "--min-rating": ("rating", config.min_rating is not None),
+        "--event-weights": ("event", config.event_weights is not None),
+        "--half-life": ("time", config.half_life is not None),
+        f"--split {settings.plan.split}": ("time", settings.plan.split in TIMED),
+    }
+    for option, (role, wanted) in needed.items():
+        if wanted and role not in columns:
+            used = ", ".join(f"{column} ({name})" for name, column in columns.items())
+            raise RecliError(
+                f"{option} needs a column of {_PLURAL[role]}, and none was recognised; columns used: {used}",
+                f"name it with --{role}-column NAME",
+            )
+
+
+def check_rejects(config: PrepareConfig, settings: Settings, *read: Input | InputItems) -> "pl.DataFrame":
+    """The unusable rows of all files, after writing them where `--rejects` says.
+
+    Raises `InvalidDataError` where the log or the catalogue has too many.
+    """
+    import polars as pl
+
+    from recli import artifacts
+
+    every = pl.concat([one.rejects for one in read])
+    if config.rejects is not None:
+        artifacts.write_table(Path(config.rejects), every.collect())
+    for one in read:
+        total = sum(one.rejected.values())
+        if settings.too_many(total, one.rows):
+            reasons = ", ".join(f"{count:,} {reason}" for reason, count in sorted(one.rejected.items()))
+            first = one.rejects.head(_EXAMPLES).collect()
+            raise InvalidDataError(
+                f"{total:,} of {one.rows:,} rows cannot be used, more than --max-rejects {config.max_rejects}: "
+                f"{reasons}; first: {'; '.join(_example(row) for row in first.iter_rows(named=True))}",
+                f"see them in {config.rejects}, or accept them with a larger --max-rejects"
+                if config.rejects
+                else "see them all with --rejects FILE.csv, or accept them with a larger --max-rejects",
+            )
+    return every.collect()
+
+
+def _example(reject: dict[str, Any]) -> str:
+    column = f" in {reject['column']}" if reject["column"] else ""
+    return f"{reject['file']}:{reject['line']} {reject['reason']}{column}"

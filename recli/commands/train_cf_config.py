@@ -1,0 +1,116 @@
+"""The options of `recli train-cf`: those of every algorithm, gathered from the registry."""
+
+import dataclasses
+import re
+from dataclasses import dataclass
+from typing import Any, get_type_hints
+
+from recli.config import argument, choices_of, option, option_name, spec_of
+from recli.errors import UsageError
+from recli.models.base import Algorithm, algorithms
+
+
+def _cf_names() -> tuple[str, ...]:
+    return algorithms.names(lambda a: a.family == "cf")
+
+
+@dataclass(frozen=True)
+class CommonConfig:
+    run: str = argument(..., "The run's directory; - reads its path from stdin.", metavar="RUN")
+    algorithm: str = option("als", "The algorithm; its own options are below.", choices=_cf_names)
+    name: str | None = option(None, "Name of the model: RUN/models/NAME.", default_text="the algorithm's")
+    seed: int = option(0, "Seed of all randomness.", min=0, max=2**31 - 2)
+    device: str = option(
+        "auto", "auto, cpu, cuda or cuda:N; als can use a GPU.", metavar="DEVICE", stored=False
+    )
+    threads: int = option(
+        0,
+        "CPU threads. With several, bpr is not reproducible; lmf and ease depend on their number.",
+        min=0,
+        max=1024,
+        default_text="all cores; 1 for bpr, lmf, ease",
+    )
+    patience: int = option(
+        0,
+        "Stop when NDCG@20 on the validation split has not improved for so many iterations; keep the best.",
+        min=0,
+        max=10_000,
+        default_text="off",
+    )
+    tune: int = option(
+        0,
+        "Search the algorithm's options that are not given here, in so many trials, by NDCG@20 on validation.",
+        min=0,
+        max=100_000,
+        default_text="off",
+    )
+    refit: bool = option(
+        False, "At last train again on train and validation together, with the options that were found."
+    )
+
+
+def _own_options() -> list[tuple[str, Any, Any]]:
+    """The options of all algorithms together, for `make_dataclass`; None: the algorithm's own default."""
+    owners: dict[str, list[tuple[str, dataclasses.Field[Any]]]] = {}
+    for name in _cf_names():
+        for field in dataclasses.fields(algorithms[name].config):
+            owners.setdefault(field.name, []).append((name, field))
+    types = {name: get_type_hints(algorithms[of[0][0]].config)[name] for name, of in owners.items()}
+    return [(name, types[name] | None, _merged(of)) for name, of in owners.items()]
+
+
+def _merged(owners: list[tuple[str, "dataclasses.Field[Any]"]]) -> Any:
+    """One option that stands for those of the same name: the widest bounds; each algorithm checks its own."""
+    fields = [field for _, field in owners]
+    specs = [spec_of(field) for field in fields]
+    helps = [spec.help for spec in specs]
+    text = (
+        helps[0]
+        if len(set(helps)) == 1
+        else " ".join(f"{n}: {h}" for (n, _), h in zip(owners, helps, strict=True))
+    )
+    choices = [c for spec in specs for c in choices_of(spec) or ()]
+    bounds = [[getattr(spec, end) for spec in specs] for end in ("min", "max")]
+    name = option_name(fields[0])
+    return option(
+        None,
+        text,
+        min=None if None in bounds[0] else min(bounds[0]),
+        max=None if None in bounds[1] else max(bounds[1]),
+        choices=tuple(dict.fromkeys(choices)) or None,
+        names=(f"{name}/--no-{name[2:]}",) if isinstance(fields[0].default, bool) else (),
+        default_text=", ".join(f"{owner} {_shown(field.default)}" for owner, field in owners),
+        panel="Options of the algorithms",
+    )
+
+
+def _shown(value: Any) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+TrainCfConfig = dataclasses.make_dataclass(
+    "TrainCfConfig", _own_options(), bases=(CommonConfig,), frozen=True
+)
+
+
+def given_options(config: Any, algorithm: Algorithm) -> dict[str, Any]:
+    """The algorithm's options that the user has set. Raises `UsageError` for those of other algorithms."""
+    common = {f.name for f in dataclasses.fields(CommonConfig)}
+    own = {f.name: option_name(f) for f in dataclasses.fields(algorithm.config)}
+    given = {}
+    for field in dataclasses.fields(config):
+        value = getattr(config, field.name)
+        if field.name in common or value is None:
+            continue
+        if field.name not in own:
+            has = f"it has {', '.join(own.values())}" if own else "it has no options"
+            raise UsageError(f"{option_name(field)} is not an option of {algorithm.name}; {has}")
+        given[field.name] = value
+    return given
+
+
+def checked_name(name: str) -> str:
+    """A model's name, which becomes a directory's. Raises `UsageError`."""
+    if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}", name):
+        raise UsageError(f"--name must be made of letters, digits, '.', '_' and '-', not {name!r}")
+    return name

@@ -1,0 +1,143 @@
+"""Texts of items to raw vectors with a pretrained encoder, encoding only what the run's cache does not have."""
+
+import time
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from recli import cache
+from recli.config import sha256_of
+from recli.console import Console
+from recli.encoders import source, transformer
+from recli.encoders.device import pick_device, pick_dtype
+from recli.encoders.recipe import read_recipe
+from recli.encoders.texts import Unique, keys
+from recli.encoders.transformer import TextEncoder
+from recli.errors import RecliError
+from recli.schema import Float32
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """How to encode: the options of `recli embed` that a pretrained encoder has."""
+
+    model: str
+    revision: str | None = None
+    pooling: str = "auto"
+    max_tokens: int | None = None
+    prompt: str | None = None
+    dtype: str = "auto"
+    device: str = "auto"
+    batch_tokens: int | None = None
+    resume: bool = True
+    trust_remote_code: bool = False
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """Raw vectors of the different texts, float32 (n, d), and how they were made."""
+
+    vectors: Float32
+    facts: dict[str, Any]  # for the manifest: they follow from texts and options alone
+    n_reused: int  # vectors that were in the cache
+    matryoshka: bool
+
+
+def encode_texts(
+    wanted: Wanted, folder: Path, texts: Unique, item_ids: Sequence[str], console: Console
+) -> Encoded:
+    """Encode the different texts, with the cache in `folder`. `item_ids`: of the items that the texts belong to.
+
+    Raises `RecliError` naming the item where the model gives NaN or infinity, `DeviceError` where model or device
+    are not there.
+    """
+    device, note = pick_device(wanted.device)
+    if note:
+        console.say(note)
+    dtype = pick_dtype(wanted.dtype, device)
+    found = source.find(wanted.model, wanted.revision, wanted.trust_remote_code)
+    recipe = read_recipe(
+        found.folder, found.name, pooling=wanted.pooling, max_tokens=wanted.max_tokens, prompt=wanted.prompt
+    )
+    for line in recipe.notes:
+        console.say(line)
+    facts = {
+        "weights_sha256": found.weights_sha256,
+        "pooling": recipe.pooling,
+        "max_tokens": recipe.max_tokens,
+        "prompt": recipe.prompt,
+        "dtype": dtype,
+        "device": device.type,
+    }
+    place = folder / sha256_of({**facts, "files": found.sha256})[:32]
+
+    def load() -> TextEncoder:
+        return transformer.load(found, recipe, dtype, device, wanted.trust_remote_code)
+
+    def blame(row: int) -> RecliError:
+        return RecliError(
+            f"the model gives NaN or infinity for item {item_ids[int(texts.first[row])]!r}: {_short(texts.texts[row])}",
+            "use --dtype float32, another model, or change that text",
+        )
+
+    vectors, n_reused = _through_cache(wanted, place, texts.texts, load, blame, console)
+    return Encoded(vectors, facts, n_reused, recipe.matryoshka)
+
+
+def _through_cache(
+    wanted: Wanted,
+    folder: Path,
+    texts: list[str],
+    load: Callable[[], TextEncoder],
+    blame: Callable[[int], RecliError],
+    console: Console,
+) -> tuple[Float32, int]:
+    """Vectors of `texts`, float32 (len(texts), d), and how many came from the cache in `folder`."""
+    hashes = keys(texts)
+    if not wanted.resume:
+        cache.clear(folder)
+    known, vectors = cache.read(folder, hashes, console.warn)
+    if known.any():
+        console.say(f"{int(known.sum()):,} of {len(texts):,} texts were already encoded")
+    rest = np.flatnonzero(~known)
+    if not rest.size:
+        return vectors, len(texts)
+    import torch
+
+    encoder = load()
+    n_cut, n_texts, n_tokens = 0, 0, 0
+    started = time.monotonic()
+    batches = transformer.encode(
+        encoder, [texts[i] for i in rest], wanted.batch_tokens, torch.get_num_threads()
+    )
+    with (
+        console.progress("encoding", rest.size, "texts") as advance,
+        cache.Writer(folder) as writer,
+        closing(batches),
+    ):
+        for batch in batches:
+            rows = rest[batch.rows]
+            bad = ~np.isfinite(batch.vectors).all(axis=1)
+            if bad.any():
+                raise blame(int(rows[bad.argmax()]))
+            if not vectors.shape[1]:
+                vectors = np.zeros((len(texts), batch.vectors.shape[1]), dtype=np.float32)
+            vectors[rows] = batch.vectors
+            writer.add(hashes[rows], batch.vectors)
+            n_cut, n_texts, n_tokens = n_cut + batch.n_cut, n_texts + rows.size, n_tokens + batch.n_tokens
+            seconds = max(time.monotonic() - started, 1e-9)
+            advance(rows.size, f"{n_texts / seconds:,.0f} items/s, {n_tokens / seconds:,.0f} tokens/s")
+    if n_cut:
+        console.say(
+            f"{n_cut:,} texts have more than {encoder.recipe.max_tokens} tokens (--max-tokens): their end was not read"
+        )
+    return vectors, len(texts) - rest.size
+
+
+def _short(text: str) -> str:
+    line = " ".join(text.split())
+    return repr(line if len(line) <= 80 else line[:77] + "...")

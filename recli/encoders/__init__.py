@@ -1,0 +1,1 @@
+"""Text encoders: pretrained ones from HuggingFace folders, and ones fitted on the run's own texts."""

@@ -1,0 +1,46 @@
+"""TF-IDF and truncated SVD (latent semantic analysis, Deerwester et al. 1990): no model, no download, seconds."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from recli.encoders.base import encoder
+from recli.schema import Float32
+
+
+@encoder("tfidf", help="TF-IDF of words and word pairs, reduced by a truncated SVD", dim=200)
+def encode(corpus: Sequence[str], texts: Sequence[str], dim: int, seed: int) -> Float32:
+    """Vectors of `texts`, float32 (len(texts), d); d is `dim`, or less where the corpus cannot fill it.
+
+    Words and pairs of words, 1 + log(tf), those of a single text left out (unless nothing would remain), sklearn's
+    smoothed idf, rows of length 1, then the leading `dim` singular directions of the corpus.
+    """
+    from sklearn.decomposition import TruncatedSVD
+    from sklearn.feature_extraction.text import TfidfVectorizer
+
+    def vectorizer(min_df: int) -> TfidfVectorizer:
+        # \w+ keeps one-letter words and digits: "C", "7", the characters of unspaced scripts' short words.
+        return TfidfVectorizer(
+            sublinear_tf=True,
+            min_df=min_df,
+            ngram_range=(1, 2),
+            token_pattern=r"(?u)\b\w+\b",
+            dtype=np.float32,
+        )
+
+    if not any(any(c.isalnum() for c in text) for text in corpus):
+        return np.zeros((len(texts), 1), dtype=np.float32)
+    try:
+        terms = vectorizer(2)
+        matrix = terms.fit_transform(corpus)
+    except ValueError:  # sklearn's way to say that every word occurs in one text only
+        terms = vectorizer(1)
+        matrix = terms.fit_transform(corpus)
+    wanted = min(dim, min(matrix.shape))
+    if wanted == min(matrix.shape):  # all directions: the exact SVD of a small matrix
+        _, values, directions = np.linalg.svd(matrix.toarray(), full_matrices=False)
+        directions = directions[values > 1e-6 * values[0]]
+    else:
+        directions = TruncatedSVD(wanted, n_iter=4, random_state=seed).fit(matrix).components_
+    vectors = terms.transform(texts) @ np.ascontiguousarray(directions.T)
+    return np.ascontiguousarray(vectors, dtype=np.float32)

@@ -1,0 +1,187 @@
+"""From a run's models and files of lists to systems that are measured under one exam."""
+
+import hashlib
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from recli import artifacts, schema
+from recli.artifacts import Part
+from recli.errors import InvalidDataError, RecliError, UsageError
+from recli.interactions import Interactions
+from recli.metrics.base import Asked, Exam
+from recli.metrics.judging import (
+    RatedPairs,
+    judge_lists,
+    judge_model,
+    rating_errors,
+    read_lists,
+)
+from recli.metrics.scorecard import System
+from recli.metrics.slices import measure, slices_of
+from recli.schema import CSR, Float32
+
+if TYPE_CHECKING:
+    import polars as pl
+
+Progress = Callable[[str, int, str], AbstractContextManager[Callable[[int, str], None]]]
+Warn = Callable[[str], None]
+
+NOTES = {
+    "unknown users": "users that the run does not know",
+    "unknown items": "items that the catalogue does not have: each keeps its place, as a miss",
+    "listed twice": "items listed twice for a user: the better place counts",
+    "already seen": "listed items that the user already had: a leak, or lists that are not filtered",
+    "users without a list": "judged users without a list: they count 0",
+}
+
+
+def labelled(given: Sequence[str]) -> dict[str, str]:
+    """Files of lists by label: NAME=FILE, or FILE's name up to the first dot. Raises `UsageError`."""
+    files: dict[str, str] = {}
+    for text in given:
+        name, equals, path = text.partition("=")
+        if not equals or "/" in name:
+            name, path = ("stdin" if text == "-" else Path(text).name.split(".")[0]), text
+        if not name or not path:
+            raise UsageError(f"--recommendations {text!r} must be FILE or NAME=FILE")
+        if name in files:
+            raise UsageError(f"two lists are called {name!r}", "name them: --recommendations NAME=FILE")
+        files[name] = path
+    return files
+
+
+def chosen_models(
+    run: Path, models: str | None, with_lists: bool, split: str, interactions: Interactions, warn: Warn
+) -> dict[str, Part]:
+    """The models to judge: those of `a,b`, or all of the run; made from these interactions, not from `split`."""
+    there = artifacts.part_names(run, schema.MODELS)
+    named = None if models is None else [n.strip() for n in models.split(",") if n.strip()]
+    if named == ["none"] and with_lists:
+        return {}
+    _check_there(run, there, named, with_lists)
+    parts: dict[str, Part] = {}
+    for name in dict.fromkeys(there if named is None else named):
+        part = artifacts.open_part(run / schema.MODELS / name, schema.MODELS)
+        remedy = f"train {name} again, or leave it out with --models"
+        artifacts.check_same_input(part, schema.INTERACTIONS, interactions.sha256, remedy)
+        if split not in part.config["trained_on"]:
+            parts[name] = part
+        elif named is None:
+            warn(f"{name} was trained on the {split} split and is left out")
+        else:
+            raise RecliError(
+                f"{name} was trained on the {split} split: it cannot be judged by it", "use --split test"
+            )
+    return parts
+
+
+def _check_there(run: Path, there: list[str], named: list[str] | None, with_lists: bool) -> None:
+    train = f"train one: recli train-cf {run}"
+    if named is not None:
+        unknown = ", ".join(n for n in named if n not in there)
+        if unknown or not named:
+            what = f"there is no model {unknown} in {run}" if unknown else "--models names no model"
+            raise UsageError(what, f"its models: {', '.join(there)}" if there else train)
+    elif not there and not with_lists:
+        raise RecliError(f"{run} has no model to evaluate", train)
+
+
+def diversity_vectors(
+    run: Path, name: str | None, interactions: Interactions
+) -> "tuple[Float32 | CSR, str, dict[str, str]]":
+    """Vectors of the items, l2-normalised rows; what they are in words; the part they come from.
+
+    `name`: embeddings of the run; None: the first ones; where there are none, items are the sets of their
+    training users, so that the cosine says how often two items are used by the same people.
+    """
+    there = artifacts.part_names(run, schema.EMBEDDINGS)
+    if name is not None and name not in there:
+        known = ", ".join(there) if there else f"none; make some: recli embed {run}"
+        raise UsageError(f"--embeddings: there are no vectors {name!r} in {run}", f"there are: {known}")
+    if not there:
+        from scipy.sparse import diags
+
+        users = interactions.matrix("train").T.tocsr()
+        users.data[:] = 1
+        scale = 1 / np.sqrt(np.maximum(np.diff(users.indptr), 1)).astype(np.float32)
+        return (diags(scale) @ users).tocsr(), "the items' sets of training users", {}
+    name = name or there[0]
+    vectors, part = artifacts.read_embeddings(run, name)
+    length = np.linalg.norm(vectors, axis=1, keepdims=True)
+    unit = np.divide(vectors, length, out=np.zeros_like(vectors), where=length > 0)
+    return unit, f"embeddings/{name}", {f"{schema.EMBEDDINGS}/{name}": part.sha256}
+
+
+@dataclass(frozen=True)
+class Bench:
+    """The exam and all that judging one system after the other needs."""
+
+    interactions: Interactions
+    exam: Exam
+    asked: tuple[Asked, ...]
+    rated: RatedPairs | None
+    progress: Progress
+    warn: Warn
+
+    @property
+    def _k(self) -> int:
+        return max((a.k for a in self.asked if a.k is not None), default=1)
+
+    def _wants(self, *names: str) -> bool:
+        return any(a.metric.name in names for a in self.asked)
+
+    def model(self, part: Part) -> System:
+        """Score, rank and measure a model."""
+        stored = artifacts.read_model(part.path)
+        users, name = self.exam.users, part.path.name
+        trained = np.diff(self.interactions.matrix(*stored.trained_on).indptr)[users] > 0
+        known = np.where(trained, users, -1)
+        history = self.interactions.history(stored.trained_on)[users]
+        with self.progress(name, self.exam.n_users, "users") as advance:
+            judged = judge_model(
+                stored.model,
+                self.exam,
+                history,
+                known,
+                self._k,
+                with_auc=self._wants("auc"),
+                advance=advance,
+            )
+        if self.rated is not None and self._wants("rmse", "mae"):
+            judged = replace(judged, errors=rating_errors(stored.model, self.exam, known, self.rated))
+        return System(
+            name, f"{stored.algorithm} model", measure(judged, self.asked, slices_of(self.exam)), {}
+        )
+
+    def lists(self, name: str, path: str) -> tuple[System, str]:
+        """Read and measure somebody's lists; the system and the file's sha256."""
+        pairs, sha256 = self._pairs(path)
+        rated = self.rated if self._wants("rmse", "mae") else None
+        lists = read_lists(pairs, self.interactions, self.exam, self._k, rated)
+        for key, text in NOTES.items():
+            if lists.counts[key]:
+                self.warn(f"{name}: {lists.counts[key]} {text}")
+        judged = replace(judge_lists(self.exam, lists.ranked), errors=lists.errors)
+        figures = measure(judged, self.asked, slices_of(self.exam))
+        return System(name, f"lists, by {lists.order}", figures, lists.counts), sha256
+
+    def _pairs(self, path: str) -> "tuple[pl.DataFrame, str]":
+        from recli.events import ReadOptions, read_pairs
+
+        pairs, rejects = read_pairs([path], ReadOptions(), ("score", "rank"))
+        if rejects.height:
+            first = rejects.row(0, named=True)
+            where = f"the first in line {first['line']}: {first['reason']}"
+            self.warn(f"{path}: {rejects.height} bad rows, {where}")
+        if not pairs.height:
+            raise InvalidDataError(
+                f"{path} holds no recommendation", "it needs the columns user_id,item_id[,score|rank]"
+            )
+        if Path(path).is_file():
+            return pairs, artifacts.sha256_file(Path(path))
+        return pairs, hashlib.sha256(pairs.write_csv().encode()).hexdigest()

@@ -1,0 +1,115 @@
+"""Lists as rows: ids, titles and reasons in place of row numbers."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from recli import schema
+from recli.artifacts import StoredModel
+from recli.explain import sentence
+from recli.recommending import POPULARITY, Lists, item_counts
+from recli.schema import Float32
+
+if TYPE_CHECKING:
+    import polars as pl
+
+
+@dataclass(frozen=True)
+class Names:
+    """What is printed for row numbers of items. `who`: ids by place in the audience."""
+
+    who: Sequence[str]
+    item_ids: list[str]
+    titles: list[str | None] | None
+    counts: Float32  # users of each item
+
+    def label(self, item: int) -> str:
+        title = None if self.titles is None else self.titles[item]
+        return title or self.item_ids[item]
+
+
+def names_of(stored: StoredModel, who: Sequence[str]) -> Names:
+    """Item ids, and titles where the catalogue has a column `title` or `name`."""
+    import polars as pl
+
+    catalogue, titles = stored.catalogue, None
+    if catalogue is not None and (column := title_column(catalogue.columns)) is not None:
+        titles = catalogue[column].cast(pl.String, strict=False).to_list()
+    return Names(who, stored.interactions.items[schema.ITEM_ID].to_list(), titles, item_counts(stored))
+
+
+def title_column(columns: Sequence[str]) -> str | None:
+    """The column that holds what people call an item."""
+    lower = {column.lower(): column for column in reversed(columns)}
+    return lower.get("title") or lower.get("name")
+
+
+def frame_of(made: Lists, names: Names, first: str, explained: bool) -> "pl.DataFrame":
+    """The lists as rows: `first` (user_id, similar_to), rank, item_id, score, source [, title] [, because,
+    reasons, sources].
+
+    `because` is a sentence; `reasons` holds item_id, title and share of items of the history, `sources` name and
+    share of a hybrid's sources.
+    """
+    import polars as pl
+
+    there = made.ranked.items >= 0
+    lengths = there.sum(axis=1)
+    items = made.ranked.items[there].tolist()
+    of = np.repeat(np.arange(lengths.size), lengths).tolist()  # each row's list
+    ranks = np.nonzero(there)[1] + 1
+    columns = {
+        first: pl.Series([names.who[made.places[at]] for at in of], dtype=pl.String),
+        "rank": pl.Series(ranks, dtype=pl.Int32),
+        "item_id": pl.Series([names.item_ids[i] for i in items], dtype=pl.String),
+        "score": pl.Series(made.ranked.scores[there], dtype=pl.Float32),
+        "source": pl.Series([made.sources[at] for at in of], dtype=pl.String),
+    }
+    if names.titles is not None:
+        columns["title"] = pl.Series([names.titles[i] for i in items], dtype=pl.String)
+    if explained:
+        columns |= _because(made, items, of, names)
+    return pl.DataFrame(columns)
+
+
+def _because(made: Lists, items: list[int], of: list[int], names: Names) -> "dict[str, pl.Series]":
+    import polars as pl
+
+    whys = [one for listed in made.reasons for one in listed]
+    parts = [one for listed in made.shares for one in listed]
+    sentences = []
+    for item, at, why, shares in zip(items, of, whys, parts, strict=True):
+        if made.profiles[at] and made.sources[at] != POPULARITY:
+            otherwise = "fits the profile"
+        else:
+            otherwise = f"popular: {names.counts[item]:.0f} users"
+        sentences.append(sentence([(names.label(r.item), r.share) for r in why], shares, otherwise))
+    reasons = {
+        "item_id": pl.Series([names.item_ids[r.item] for why in whys for r in why], dtype=pl.String),
+        "title": pl.Series([names.label(r.item) for why in whys for r in why], dtype=pl.String),
+        "share": pl.Series([r.share for why in whys for r in why], dtype=pl.Float32),
+    }
+    sources = {
+        "source": pl.Series([name for one in parts for name in one], dtype=pl.String),
+        "share": pl.Series([share for one in parts for share in one.values()], dtype=pl.Float32),
+    }
+    return {
+        "because": pl.Series(sentences, dtype=pl.String),
+        "reasons": _nested(reasons, [len(why) for why in whys]),
+        "sources": _nested(sources, [len(one) for one in parts]),
+    }
+
+
+def _nested(columns: "dict[str, pl.Series]", lengths: list[int]) -> "pl.Series":
+    """A column of lists of structs, list i with the next lengths[i] rows of `columns`."""
+    import polars as pl
+
+    rows = pl.Series("row", np.repeat(np.arange(len(lengths)), lengths), dtype=pl.Int64)
+    grouped = pl.DataFrame({"row": rows, **columns}).group_by("row", maintain_order=True)
+    lists = grouped.agg(pl.struct(*columns).alias("lists"))
+    every = pl.DataFrame({"row": pl.Series(range(len(lengths)), dtype=pl.Int64)})
+    made = every.join(lists, on="row", how="left", maintain_order="left")
+    empty = pl.lit([], dtype=lists.schema["lists"])
+    return made.select(pl.col("lists").fill_null(empty))["lists"]

@@ -1,0 +1,160 @@
+"""What a metric is, what it may look at, and the registry of all of them."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from recli.errors import UsageError
+from recli.registry import Registry
+from recli.schema import CSR, Bool, Float32, Float64, Int32, Int64
+
+DEFAULT_K = 20  # of a metric that is named without @k
+MAX_K = 1000
+
+
+@dataclass(frozen=True)
+class Exam:
+    """What every system is asked, and what was known before: the same for all that are compared."""
+
+    users: Int64  # (n,), row numbers of the users that are judged: those with test items
+    relevant: CSR  # (n, n_items), their test items
+    seen: CSR  # (n, n_items), what they did before: models do not recommend it again
+    counts: Int64  # (n_items,), training users of each item
+    n_training_users: int
+    cold: Bool  # (n_items,), items without a training event
+    ties: Int32  # (n_items,), the fixed order in which equal scores are listed
+    allowed: Bool | None = None  # (n_items,), items that may be recommended; None: all
+    vectors: "Float32 | CSR | None" = None  # (n_items, d), l2-normalised or zero rows: for diversity
+
+    @property
+    def n_users(self) -> int:
+        return int(self.users.size)
+
+    @property
+    def n_items(self) -> int:
+        return int(self.cold.size)
+
+
+@dataclass(frozen=True)
+class RatingErrors:
+    """Errors of predicted ratings on the test pairs, summed for each judged user."""
+
+    squared: Float64  # (n,)
+    absolute: Float64  # (n,)
+    pairs: Int64  # (n,), test pairs with a prediction
+
+
+@dataclass(frozen=True)
+class Judged:
+    """One system's lists beside the test items; what a metric function gets.
+
+    `ranked`: int32 (n, k), best first, -1 where there is no item. `hits`: bool (n, k). `relevant`: int64
+    (n,), number of test items of each user.
+    """
+
+    exam: Exam
+    ranked: Int32
+    hits: Bool
+    relevant: Int64
+    auc: Float64 | None = None  # (n,); None: only lists are known
+    errors: RatingErrors | None = None
+    among_cold: "Judged | None" = None  # the cold items ranked among themselves
+
+    def cut(self, k: int) -> "Judged":
+        """The same lists, cut at k."""
+        return replace(self, ranked=self.ranked[:, :k], hits=self.hits[:, :k])
+
+    def only(self, items: Bool) -> "Judged":
+        """The same lists where only `items`, bool (n_items,), count as relevant."""
+        part = self.exam.relevant[:, np.flatnonzero(items)]
+        hits = self.hits & items[np.maximum(self.ranked, 0)]
+        return replace(self, hits=hits, relevant=np.diff(part.indptr).astype(np.int64))
+
+
+Function = Callable[[Judged], "Float64 | float | None"]
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A registered metric.
+
+    `function` gives float64 (n,), one value per user (NaN: undefined for that user), or one number where
+    `whole`: a figure of all lists together, that has no value per user and no interval. None: this system
+    cannot be measured so.
+    """
+
+    name: str
+    help: str
+    function: Function
+    family: str  # "accuracy", "beyond accuracy" or "ratings"
+    at: bool  # is cut at k
+    better: int  # 1: higher is better; -1: lower; 0: neither
+    whole: bool
+    weight: Callable[[Judged], Float64] | None  # of users in the mean; None: all alike
+    root: bool  # the square root of the mean
+
+
+def ratio(top: Float64 | Int64, bottom: Float64 | Int64, empty: float = np.nan) -> Float64:
+    """top / bottom element by element, float64; `empty` where bottom is not positive."""
+    out = np.full(np.shape(top), empty, dtype=np.float64)
+    np.divide(top, bottom, out=out, where=bottom > 0)
+    return out
+
+
+metrics: Registry[Metric] = Registry("metric", "recli.metrics")
+
+
+def metric(
+    name: str,
+    *,
+    help: str,
+    family: str = "accuracy",
+    at: bool = True,
+    better: int = 1,
+    whole: bool = False,
+    weight: Callable[[Judged], Float64] | None = None,
+    root: bool = False,
+) -> Callable[[Function], Function]:
+    """Register the decorated function as a metric; see `Metric`."""
+
+    def register(function: Function) -> Function:
+        metrics.add(name, Metric(name, help, function, family, at, better, whole, weight, root))
+        return function
+
+    return register
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A metric with its cut, as `ndcg@10` names it."""
+
+    metric: Metric
+    k: int | None
+
+    @property
+    def label(self) -> str:
+        return self.metric.name if self.k is None else f"{self.metric.name}@{self.k}"
+
+
+def parse_metric(text: str) -> Asked:
+    """The metric that `ndcg@10` or `auc` names. Raises `UsageError`."""
+    name, _, cut = text.strip().partition("@")
+    found = metrics[name.strip()]
+    if not found.at:
+        if cut:
+            raise UsageError(f"{name} has no cut: write {name} instead of {text.strip()!r}")
+        return Asked(found, None)
+    if not cut and "@" not in text:
+        return Asked(found, DEFAULT_K)
+    if not cut.isdecimal() or not 1 <= int(cut) <= MAX_K:
+        raise UsageError(
+            f"{text.strip()!r} is no metric: write {name}@K with K from 1 to {MAX_K}, e.g. {name}@10"
+        )
+    return Asked(found, int(cut))
+
+
+def parse_metrics(texts: Sequence[str]) -> tuple[Asked, ...]:
+    """The metrics named in `texts`, each a name or several with commas; doubles are dropped."""
+    asked = [parse_metric(part) for text in texts for part in text.split(",") if part.strip()]
+    return tuple({a.label: a for a in asked}.values())

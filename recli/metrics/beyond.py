@@ -1,0 +1,170 @@
+"""Beyond accuracy: what the lists are made of, whether or not the user took it."""
+
+import numpy as np
+
+from recli.metrics.base import Exam, Judged, metric, ratio
+from recli.schema import CSR, Bool, Float32, Float64, Int32, Int64
+
+_MANY = 4096  # items whose similarities fit in one matrix (64 MiB)
+_USERS = 256
+
+
+def _mean_of(values: Float64, ranked: Int32) -> Float64:
+    """The mean of `values` (n_items,) over each list, float64 (n,); NaN for an empty list."""
+    there = ranked >= 0
+    total = np.where(there, values[np.maximum(ranked, 0)], 0.0).sum(axis=1)
+    length = there.sum(axis=1)
+    return ratio(total, length)
+
+
+def _times_listed(judged: Judged) -> Int64:
+    """How many lists hold each item that may be recommended."""
+    ranked = judged.ranked
+    times = np.bincount(ranked[ranked >= 0], minlength=judged.exam.n_items)
+    return times if judged.exam.allowed is None else times[judged.exam.allowed]
+
+
+@metric(
+    "coverage", help="share of the catalogue that appears in any list", family="beyond accuracy", whole=True
+)
+def coverage(judged: Judged) -> float | None:
+    times = _times_listed(judged)
+    return float((times > 0).mean()) if times.size else None
+
+
+@metric(
+    "gini",
+    help="inequality of how often items are listed: 0 all alike, 1 one item takes all",
+    family="beyond accuracy",
+    whole=True,
+    better=-1,
+)
+def gini(judged: Judged) -> float | None:
+    times = np.sort(_times_listed(judged)).astype(np.float64)
+    n = times.size
+    if not times.sum():
+        return None
+    return float(((2 * np.arange(1, n + 1) - n - 1) * times).sum() / (n * times.sum()))
+
+
+@metric(
+    "novelty",
+    help="mean of -log2(share of the training users who know the item), in bits",
+    family="beyond accuracy",
+    better=0,
+)
+def novelty(judged: Judged) -> Float64:
+    """Self-information, Vargas and Castells (2011). An item that nobody had counts as known to one user."""
+    exam = judged.exam
+    share = np.maximum(exam.counts, 1) / max(exam.n_training_users, 1)
+    return _mean_of(-np.log2(share), judged.ranked)
+
+
+@metric(
+    "serendipity",
+    help="share of the k places that hold a test item outside the user's k most popular unseen items",
+    family="beyond accuracy",
+)
+def serendipity(judged: Judged) -> Float64:
+    """Relevant and not what popularity would have listed: Ge, Delgado-Battenfeld and Jannach (2010)."""
+    return np.asarray((judged.hits & ~_obvious(judged.exam, judged.ranked)).mean(axis=1))
+
+
+def _obvious(exam: Exam, ranked: Int32) -> Bool:
+    """Where a list holds one of the k items that popularity would list for that user, bool (n, k)."""
+    order = np.lexsort((exam.ties, -exam.counts))
+    place = np.empty(order.size, dtype=np.int64)
+    if exam.allowed is not None:
+        order = np.concatenate([order[exam.allowed[order]], order[~exam.allowed[order]]])
+    place[order] = np.arange(order.size)  # from the most popular; of all items
+    n_items = order.size
+    rows = np.repeat(np.arange(exam.n_users, dtype=np.int64), np.diff(exam.seen.indptr))
+    keys = np.sort(rows * n_items + place[exam.seen.indices])
+    mine = place[np.maximum(ranked, 0)]
+    wanted = np.arange(exam.n_users, dtype=np.int64)[:, None] * n_items + mine
+    seen_before = (
+        np.searchsorted(keys, wanted) - exam.seen.indptr[:-1, None]
+    )  # seen items more popular than it
+    return np.asarray((mine - seen_before < ranked.shape[1]) & (ranked >= 0))
+
+
+def _popularity_of_history(judged: Judged) -> Float64:
+    seen, counts = judged.exam.seen, judged.exam.counts
+    total = seen.astype(bool).astype(np.float64) @ counts.astype(np.float64)
+    length = np.diff(seen.indptr)
+    return ratio(total, length)
+
+
+@metric(
+    "popularity-bias",
+    help="mean popularity of the listed items over that of the users' own histories; 1: as popular",
+    family="beyond accuracy",
+    better=0,
+    weight=_popularity_of_history,
+)
+def popularity_bias(judged: Judged) -> Float64:
+    """Ratio of group average popularities: Abdollahpouri et al. (2019). Weighted, it is a ratio of means."""
+    own = _popularity_of_history(judged)
+    listed = _mean_of(judged.exam.counts.astype(np.float64), judged.ranked)
+    return ratio(listed, own)
+
+
+@metric(
+    "diversity",
+    help="mean of 1 - cosine over the pairs of a list, of the items' vectors",
+    family="beyond accuracy",
+    better=0,
+)
+def diversity(judged: Judged) -> Float64 | None:
+    """Intra-list diversity, Ziegler et al. (2005). Items without a vector are left out of their list."""
+    if judged.exam.vectors is None:
+        return None
+    vectors, ranked = judged.exam.vectors, judged.ranked
+    has_vector = _squares(vectors) > 0
+    there = (ranked >= 0) & has_vector[np.maximum(ranked, 0)]
+    items, places = np.unique(np.where(there, ranked, -1), return_inverse=True)
+    places = places.reshape(ranked.shape)
+    similar = _sums_by_pairs(vectors, items, places) if items.size <= _MANY else _sums(vectors, ranked, there)
+    length = there.sum(axis=1)
+    pairs = length * (length - 1) / 2
+    return 1 - ratio(similar, pairs)
+
+
+def _squares(vectors: "Float32 | CSR") -> Float64:
+    squared = vectors.multiply(vectors) if not isinstance(vectors, np.ndarray) else vectors**2
+    return np.asarray(squared.sum(axis=1), dtype=np.float64).ravel()
+
+
+def _sums_by_pairs(vectors: "Float32 | CSR", items: Int64, places: Int64) -> Float64:
+    """Sum of the cosines of each list's pairs, by a matrix of all listed items; `items[0]` may be -1."""
+    picked = vectors[np.maximum(items, 0)]
+    product = picked @ picked.T
+    cosines = np.asarray(product.toarray() if not isinstance(product, np.ndarray) else product)
+    none = items < 0
+    cosines[none, :] = 0
+    cosines[:, none] = 0
+    np.fill_diagonal(cosines, 0)
+    sums = np.empty(len(places))
+    for start in range(0, len(places), _USERS):
+        mine = places[start : start + _USERS]
+        sums[start : start + _USERS] = cosines[mine[:, :, None], mine[:, None, :]].sum(
+            axis=(1, 2), dtype=np.float64
+        )
+    return sums / 2
+
+
+def _sums(vectors: "Float32 | CSR", ranked: Int32, there: Bool) -> Float64:
+    """The same where too many items are listed: |sum of the list's vectors|^2 has each pair twice."""
+    from scipy.sparse import csr_matrix
+
+    n, n_items = ranked.shape[0], vectors.shape[0]
+    sums = np.empty(n)
+    for start in range(0, n, _USERS):
+        mask = there[start : start + _USERS]
+        indptr = np.concatenate([[0], np.cumsum(mask.sum(axis=1))])
+        chosen = ranked[start : start + _USERS][mask]
+        member = csr_matrix(
+            (np.ones(chosen.size, dtype=np.float32), chosen, indptr), shape=(len(mask), n_items)
+        )
+        sums[start : start + _USERS] = _squares(member @ vectors) - mask.sum(axis=1)
+    return sums / 2

@@ -1,0 +1,201 @@
+"""Asking systems: models are scored and ranked in batches, lists are taken as they are."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from recli.interactions import Interactions
+from recli.metrics.accuracy import auc_of, hits_of
+from recli.metrics.base import Exam, Judged, RatingErrors
+from recli.metrics.ratings import errors_of
+from recli.models.base import Model, RatingModel
+from recli.ranking import score_batches, tie_order, top_k
+from recli.schema import CSR, Float64, Int32, Int64
+
+if TYPE_CHECKING:
+    import polars as pl
+
+KNOWN = {"test": ("train", "validation", "history"), "validation": ("train", "history")}
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What the policy left out, counted."""
+
+    users_without_test: int
+    repeated: int  # test events on items that the user already had: lists never repeat, so they are no target
+    cold_left_out: int  # test events on cold items, where only warm items are candidates
+
+
+def exam_of(interactions: Interactions, split: str, warm_only: bool = False) -> tuple[Exam, Facts]:
+    """The exam that a split sets: its users with at least one item that can be recommended to them."""
+    train = interactions.matrix("train")
+    counts = np.asarray(train.getnnz(axis=0), dtype=np.int64)
+    cold = counts == 0
+    tests, seen = interactions.matrix(split), interactions.matrix(*KNOWN[split])
+    tests.data[:] = 1
+    repeated = tests.multiply(seen != 0)
+    relevant = (tests - repeated).tocsr()
+    relevant.eliminate_zeros()
+    before = relevant.nnz
+    if warm_only:
+        relevant = relevant.multiply(~cold[None, :]).tocsr()
+        relevant.eliminate_zeros()
+    relevant.sort_indices()
+    users = np.flatnonzero(np.diff(relevant.indptr)).astype(np.int64)
+    exam = Exam(
+        users=users,
+        relevant=relevant[users],
+        seen=seen[users],
+        counts=counts,
+        n_training_users=int((np.diff(train.indptr) > 0).sum()),
+        cold=cold,
+        ties=tie_order(interactions.items["item_id"]),
+        allowed=~cold if warm_only else None,
+    )
+    return exam, Facts(interactions.n_users - users.size, int(repeated.nnz), int(before - relevant.nnz))
+
+
+def judge_lists(exam: Exam, ranked: Int32) -> Judged:
+    """Lists of the judged users beside their test items. `ranked`: int32 (n, k)."""
+    relevant = np.diff(exam.relevant.indptr).astype(np.int64)
+    return Judged(exam, ranked, hits_of(ranked, exam.relevant), relevant)
+
+
+def judge_model(
+    model: Model,
+    exam: Exam,
+    history: CSR,
+    users: Int64,
+    k: int,
+    *,
+    with_auc: bool = True,
+    advance: Callable[[int, str], None] = lambda steps, text: None,
+) -> Judged:
+    """Rank all candidates for the judged users, batch by batch.
+
+    `history`: csr (n, n_items), what the model scores from. `users`: int64 (n,), -1 for users without a
+    training event.
+    """
+    ranked = np.full((exam.n_users, k), -1, dtype=np.int32)
+    among_cold = np.full((exam.n_users, k), -1, dtype=np.int32)
+    areas = np.full(exam.n_users, np.nan)
+    cold = np.flatnonzero(exam.cold) if exam.allowed is None else np.empty(0, dtype=np.int64)
+    tests_cold = np.diff(exam.relevant[:, cold].indptr) > 0
+    for rows, scores in score_batches(model, history, users, seen=exam.seen, allowed=exam.allowed):
+        ranked[rows] = top_k(scores, k, exam.ties).items
+        if with_auc:
+            areas[rows] = auc_of(scores, exam.relevant[rows])
+        asked = np.flatnonzero(tests_cold[rows])
+        if asked.size:
+            best = top_k(scores[np.ix_(asked, cold)], k, exam.ties[cold]).items
+            among_cold[rows.start + asked] = np.where(best >= 0, cold[np.maximum(best, 0)], -1)
+        advance(rows.stop - rows.start, "")
+    judged = judge_lists(exam, ranked)
+    beside = judge_lists(exam, among_cold).only(exam.cold) if tests_cold.any() else None
+    return Judged(exam, ranked, judged.hits, judged.relevant, areas if with_auc else None, None, beside)
+
+
+@dataclass(frozen=True)
+class RatedPairs:
+    """Ratings of the judged users in the split that sets the exam, one row per pair."""
+
+    places: Int64  # (pairs,), 0..n-1 among the judged users
+    items: Int64  # (pairs,)
+    ratings: Float64  # (pairs,)
+
+
+def rated_pairs(interactions: Interactions, split: str, exam: Exam) -> RatedPairs | None:
+    """The ratings to predict; None where the log has none."""
+    rows = interactions.splits[split]
+    if "rating" not in rows.columns:
+        return None
+    place = np.full(interactions.n_users, -1, dtype=np.int64)
+    place[exam.users] = np.arange(exam.n_users)
+    places, ratings = place[rows["user"].to_numpy()], rows["rating"].to_numpy().astype(np.float64)
+    kept = (places >= 0) & np.isfinite(ratings)
+    return RatedPairs(places[kept], rows["item"].to_numpy().astype(np.int64)[kept], ratings[kept])
+
+
+def rating_errors(model: Model, exam: Exam, users: Int64, rated: RatedPairs) -> RatingErrors | None:
+    """Errors of a model's predicted ratings; None where it predicts none."""
+    if not isinstance(model, RatingModel):
+        return None
+    predicted = model.predict(users[rated.places], rated.items)
+    return errors_of(exam.n_users, rated.places, predicted.astype(np.float64), rated.ratings)
+
+
+@dataclass(frozen=True)
+class Lists:
+    """Somebody's lists in the order they were meant, and what was found in them."""
+
+    ranked: Int32  # (n, k)
+    order: str  # "rank", "score" or "file order"
+    counts: dict[str, int] = field(default_factory=dict)
+    errors: RatingErrors | None = None
+
+
+def read_lists(
+    pairs: "pl.DataFrame", interactions: Interactions, exam: Exam, k: int, rated: RatedPairs | None = None
+) -> Lists:
+    """Put rows of user_id, item_id [, rank] [, score] into the lists of the judged users.
+
+    By rank ascending, else by score descending, else as they come; equal ones in the fixed tie order. An item
+    that the catalogue does not have keeps its place and is a miss; of an item listed twice the better place
+    counts.
+    """
+    import polars as pl
+
+    user_rows = interactions.users.select("user_id").with_row_index("user")
+    item_rows = (
+        interactions.items.select("item_id").with_row_index("item").with_columns(tie=pl.Series(exam.ties))
+    )
+    place = pl.DataFrame({"user": exam.users, "place": np.arange(exam.n_users)}).cast({"user": pl.UInt32})
+    rows = pairs.with_row_index("row").join(user_rows, on="user_id", how="left", maintain_order="left")
+    rows = rows.join(item_rows, on="item_id", how="left", maintain_order="left")
+    rows = rows.join(place, on="user", how="left", maintain_order="left")
+    key = "rank" if "rank" in pairs.columns else "score" if "score" in pairs.columns else "row"
+    mine = rows.filter(pl.col("place").is_not_null())
+    mine = mine.sort(
+        "place", key, "tie", "row", descending=[False, key == "score", False, False], nulls_last=True
+    )
+    once = mine.unique(["place", "item_id"], keep="first", maintain_order=True)
+    counts = {
+        "rows": rows.height,
+        "unknown users": int(rows.filter(pl.col("user").is_null())["user_id"].n_unique()),
+        "unknown items": int(rows.filter(pl.col("item").is_null())["item_id"].n_unique()),
+        "users without test items": int(
+            rows.filter(pl.col("user").is_not_null() & pl.col("place").is_null())["user"].n_unique()
+        ),
+        "listed twice": mine.height - once.height,
+    }
+    errors = _errors_of_lists(once, exam, rated) if "score" in pairs.columns and rated is not None else None
+    places, items = once["place"].to_numpy(), once["item"].fill_null(-1).cast(pl.Int64).to_numpy()
+    if exam.allowed is not None:
+        kept = exam.allowed[items] | (items < 0)
+        places, items = places[kept], items[kept]
+    counts["already seen"] = int(hits_of(items.astype(np.int32)[:, None], exam.seen[places]).sum())
+    counts["users without a list"] = exam.n_users - int(np.unique(places).size)
+    position = np.arange(places.size) - np.searchsorted(places, places)
+    top = position < k
+    ranked = np.full((exam.n_users, k), -1, dtype=np.int32)
+    ranked[places[top], position[top]] = items[top]
+    order = {"rank": "rank", "score": "score", "row": "file order"}[key]
+    return Lists(ranked, order, counts, errors)
+
+
+def _errors_of_lists(once: "pl.DataFrame", exam: Exam, rated: RatedPairs) -> RatingErrors | None:
+    """Errors of a list's scores read as ratings, on the test pairs that it holds."""
+    import polars as pl
+
+    tested = pl.DataFrame({"place": rated.places, "item": rated.items, "rating": rated.ratings})
+    held = once.filter(pl.col("score").is_not_null()).select(
+        "place", pl.col("item").cast(pl.Int64), pl.col("score").cast(pl.Float64)
+    )
+    both = tested.join(held, on=["place", "item"], how="inner")
+    if not both.height:
+        return None
+    predicted, ratings = both["score"].to_numpy(), both["rating"].to_numpy()
+    return errors_of(exam.n_users, both["place"].to_numpy(), predicted, ratings)

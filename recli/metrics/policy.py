@@ -1,0 +1,56 @@
+"""The rules of the comparison in words: printed below the tables, stored with the figures."""
+
+from typing import Protocol
+
+from recli.metrics.base import Asked, Exam
+from recli.metrics.judging import KNOWN, Facts
+from recli.metrics.slices import POLICY
+
+
+class Settings(Protocol):
+    """The options that are rules themselves."""
+
+    @property
+    def split(self) -> str: ...
+    @property
+    def samples(self) -> int: ...
+    @property
+    def confidence(self) -> float: ...
+    @property
+    def seed(self) -> int: ...
+
+
+def policy(
+    settings: Settings, exam: Exam, facts: Facts, asked: tuple[Asked, ...], similarity: str
+) -> list[str]:
+    """One line for each rule that bears on a figure. `similarity`: what diversity is measured on."""
+    candidates = exam.n_items if exam.allowed is None else int(exam.allowed.sum())
+    which = "" if exam.allowed is None else " with a training event"
+    names = {a.metric.name for a in asked}
+    lines = [
+        f"Full ranking of the {candidates} items{which}; models do not list what a user had in "
+        f"{', '.join(KNOWN[settings.split])}. Lists are taken as they are.",
+        f"Means over the {exam.n_users} users with items in the {settings.split} split; "
+        f"{facts.users_without_test} users without any are left out; users without recommendations count 0.",
+        "Denominators: precision k; recall the user's test items; ndcg and map min(k, test items).",
+        "Equal scores are listed in a fixed pseudo-random order of the item ids.",
+    ]
+    if facts.repeated:
+        lines.append(f"{facts.repeated} test events on items that the user already had are no targets.")
+    if facts.cold_left_out:
+        lines.append(f"{facts.cold_left_out} test events on cold items are no targets: --candidates warm.")
+    if "diversity" in names:
+        lines.append(f"Diversity: 1 - cosine of {similarity}; items without a vector are left out.")
+    if "novelty" in names:
+        lines.append("Novelty: -log2 of the share of training users; an item nobody had counts as one user.")
+    if names & {"novelty", "diversity", "popularity-bias"}:
+        lines.append("novelty, diversity, popularity-bias: users for whom they are undefined are left out.")
+    if settings.samples:
+        lines.append(
+            f"Intervals: {100 * settings.confidence:g}% percentile bootstrap over users, "
+            f"{settings.samples} draws, seed {settings.seed}, "
+            "paired; p two-sided, (count + 1) / (draws + 1), not corrected for the number of comparisons; "
+            "coverage and gini have none."
+        )
+    lines += [f"Slices, {kind}: {what}." for kind, what in POLICY.items()]
+    return lines

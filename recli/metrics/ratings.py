@@ -1,0 +1,45 @@
+"""Errors of predicted ratings, where a system predicts any."""
+
+import numpy as np
+
+from recli.metrics.base import Judged, RatingErrors, metric, ratio
+from recli.schema import Float64, Int64
+
+
+def errors_of(n: int, users: Int64, predicted: Float64, rated: Float64) -> RatingErrors:
+    """Errors of pairs, summed by user. `users`: int64 (pairs,), places 0..n-1 among the judged users."""
+    off = predicted.astype(np.float64) - rated.astype(np.float64)
+    return RatingErrors(
+        np.bincount(users, off**2, minlength=n).astype(np.float64),
+        np.bincount(users, np.abs(off), minlength=n).astype(np.float64),
+        np.bincount(users, minlength=n),
+    )
+
+
+def _pairs(judged: Judged) -> Float64:
+    return np.zeros(judged.exam.n_users) if judged.errors is None else judged.errors.pairs.astype(np.float64)
+
+
+@metric(
+    "rmse",
+    help="root of the mean squared error of predicted ratings, over test pairs",
+    family="ratings",
+    at=False,
+    better=-1,
+    weight=_pairs,
+    root=True,
+)
+def rmse(judged: Judged) -> Float64 | None:
+    return None if judged.errors is None else ratio(judged.errors.squared, judged.errors.pairs)
+
+
+@metric(
+    "mae",
+    help="mean absolute error of predicted ratings, over test pairs",
+    family="ratings",
+    at=False,
+    better=-1,
+    weight=_pairs,
+)
+def mae(judged: Judged) -> Float64 | None:
+    return None if judged.errors is None else ratio(judged.errors.absolute, judged.errors.pairs)

@@ -1,0 +1,46 @@
+"""Bayesian personalised ranking (Rendle et al. 2009): matrix factorisation on pairs of items, by implicit."""
+
+from dataclasses import dataclass
+
+from recli.config import Tune, option
+from recli.models.base import Training, algorithm
+from recli.models.factors import Factors, fit_watched, load_mapped, mapped
+from recli.models.threads import load_openmp, one_blas_thread
+from recli.schema import State
+
+
+@dataclass(frozen=True)
+class BprConfig:
+    factors: int = option(
+        64, "Length of the factors.", min=1, max=2048, tune=Tune(choices=(32, 64, 128, 256))
+    )
+    iterations: int = option(150, "Passes over the data.", min=1, max=10_000)
+    regularization: float = option(
+        0.03, "Pull of the factors towards zero.", min=0, max=1e6, tune=Tune(1e-4, 0.1, log=True)
+    )
+    learning_rate: float = option(0.08, "Size of a step.", min=1e-6, max=100, tune=Tune(0.005, 0.2, log=True))
+
+
+def load(config: BprConfig, state: State) -> Factors:
+    return load_mapped(state, binary=True)
+
+
+@algorithm("bpr", help="Bayesian personalised ranking (matrix factorisation)", config=BprConfig, load=load)
+def fit(config: BprConfig, training: Training) -> Factors:
+    load_openmp()
+    from implicit.cpu.bpr import BayesianPersonalizedRanking
+
+    with one_blas_thread():
+        model = BayesianPersonalizedRanking(
+            factors=config.factors,
+            learning_rate=config.learning_rate,
+            regularization=config.regularization,
+            iterations=config.iterations,
+            num_threads=training.threads or 1,
+            random_state=training.seed,
+        )
+        return fit_watched(
+            training,
+            lambda callback: model.fit(training.matrix, show_progress=False, callback=callback),
+            lambda: mapped(training.matrix, model.user_factors, model.item_factors, binary=True),
+        )

@@ -1,0 +1,119 @@
+"""Content k-nearest neighbours: items whose texts are close to those of the items in a user's history."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from recli.config import Tune, option
+from recli.errors import RecliError
+from recli.models.base import Training, algorithm, pack_csr, unpack_csr
+from recli.schema import CSR, Bool, Float32, Int64, State
+
+_CELLS = 1 << 24  # similarities held at a time: 64 MiB of float32
+
+
+@dataclass(frozen=True)
+class ContentKnnConfig:
+    neighbours: int = option(
+        200,
+        "Nearest items kept per item (content-knn).",
+        min=1,
+        max=100_000,
+        tune=Tune(20, 500, log=True),
+    )
+    power: float = option(
+        2.0,
+        "Similarities are raised to this power (content-knn): the higher, the more the nearest count.",
+        min=0.1,
+        max=20,
+        tune=Tune(0.5, 6),
+    )
+
+
+@dataclass(frozen=True)
+class ContentKnn:
+    """score(H)[i] = sum over the items j of H of max(cosine(j, i), 0)**power, over j's nearest items i."""
+
+    similarity: CSR  # float32 (n_items, n_items), row j: its neighbours
+
+    def score(self, history: CSR, users: Int64 | None = None) -> Float32:
+        # What was consumed counts, not how often: weights say little about content (binary beat them).
+        binary = history.astype(np.float32, copy=True)
+        binary.data = np.ones_like(binary.data)
+        dense: Float32 = (binary @ self.similarity).toarray()
+        return dense
+
+    def state(self) -> State:
+        return pack_csr("similarity", self.similarity)
+
+
+def load(config: ContentKnnConfig, state: State) -> ContentKnn:
+    return ContentKnn(unpack_csr("similarity", state))
+
+
+@algorithm(
+    "content-knn",
+    help="items with texts close to those of the history",
+    config=ContentKnnConfig,
+    load=load,
+    family="content",
+)
+def fit(config: ContentKnnConfig, training: Training) -> ContentKnn:
+    features = content_features(training)
+    cold = np.zeros(features.shape[0], dtype=bool) if training.cold is None else training.cold
+    return ContentKnn(nearest(features, cold, config.neighbours, config.power, training.advance))
+
+
+def content_features(training: Training) -> Float32:
+    """`training.features`, which every content algorithm needs. Raises `RecliError` if there are none."""
+    if training.features is None or not training.features.any():
+        raise RecliError(
+            "there are no vectors of the items' texts to learn from", "make them with: recli embed RUN"
+        )
+    return training.features
+
+
+def nearest(
+    features: Float32, cold: Bool, neighbours: int, power: float, advance: Callable[[int, str], None]
+) -> CSR:
+    """The nearest items of each item with their similarity**power, float32 csr (n_items, n_items).
+
+    `features`: float32 (n_items, d), l2-normalised. An item is not its own neighbour. Cold items never compete
+    with warm ones for a place (their lists are made apart), so each item gets `neighbours` warm and as many
+    cold neighbours, if there are that many with a similarity above 0.
+    """
+    from scipy.sparse import csr_matrix
+
+    n_items = features.shape[0]
+    groups = [g for g in (np.flatnonzero(~cold), np.flatnonzero(cold)) if g.size]
+    size = max(1, _CELLS // n_items)
+    found = []
+    for group in groups:
+        others = np.ascontiguousarray(features[group].T)
+        blocks = []
+        for start in range(0, n_items, size):
+            rows = np.arange(start, min(start + size, n_items))
+            similar = features[rows] @ others  # float32 (rows, group)
+            place = np.searchsorted(group, rows)
+            self_there = (place < group.size) & (group[np.minimum(place, group.size - 1)] == rows)
+            similar[np.flatnonzero(self_there), place[self_there]] = 0
+            blocks.append(_keep_largest(similar, neighbours, power, group))
+            advance(rows.size, "")
+        data, indices, counts = (np.concatenate(column) for column in zip(*blocks, strict=True))
+        indptr = np.concatenate([[0], np.cumsum(counts)])
+        found.append(csr_matrix((data, indices, indptr), shape=(n_items, n_items)))
+    merged = found[0] if len(found) == 1 else found[0] + found[1]
+    merged = merged.tocsr()
+    merged.sort_indices()
+    return merged
+
+
+def _keep_largest(similar: Float32, n: int, power: float, columns: Int64) -> tuple[Float32, Int64, Int64]:
+    """The n largest positive entries of each row: their values**power, columns, and how many per row."""
+    n = min(n, similar.shape[1])
+    at = np.argpartition(similar, similar.shape[1] - n, axis=1)[:, similar.shape[1] - n :]
+    values = np.take_along_axis(similar, at, axis=1)
+    kept = values > 0
+    powered = (values[kept] ** power).astype(np.float32)
+    return powered, columns[at[kept]], kept.sum(axis=1)

@@ -1,0 +1,351 @@
+"""Late fusion: the scores of several models, made comparable user by user, added with weights.
+
+Items with training events and items without (cold ones) are two blocks: collaborative sources know nothing of
+cold items, and one scale for both rewards whichever has the longer tail. Each block is fused and standardised
+per user on its own; `cold_boost` is then added to the cold one, in standard deviations.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from recli.config import from_dict
+from recli.errors import RecliError
+from recli.models.base import Model, Training, algorithm, algorithms, nest, nested
+from recli.models.text_factors import TextFactors, fit_ridge
+from recli.schema import CSR, Bool, Float32, Float64, Int64, State
+
+PRIOR = "log-popularity"  # the source that every fusion has: standardised log(1 + users of the item)
+METHODS = ("linear", "weighted", "rrf", "borda")
+UNKNOWN = -1e3  # standard deviations: below all that is known
+PROFILE_RIDGE = 10.0
+_SMALL = 1e-12
+_CELLS = 1 << 20  # scores of one source held at a time: 4 MiB of float32
+
+
+@dataclass(frozen=True)
+class Source:
+    """One model of a fusion, as the manifest describes it."""
+
+    name: str
+    algorithm: str
+    options: dict[str, Any] = field(default_factory=dict)
+    base: str | None = None  # text factors: the source whose user vectors they share
+
+
+@dataclass(frozen=True)
+class FusionConfig:
+    """What a fusion is made of. `train-hybrid` finds these out; they are stored, not typed."""
+
+    fusion: str = "linear"  # linear and weighted add z-scores, rrf and borda places in lists
+    rrf_k: int = 60
+    cold_boost: float = 0.0
+    sources: tuple[dict[str, Any], ...] = ()  # of `Source`
+    weights: dict[str, float] = field(default_factory=dict)
+    cold_weights: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Block:
+    """The items of one block, and for a batch of users where their histories lie in it."""
+
+    items: Int64  # (m,), item numbers
+    rows: Int64  # of the history's entries that are in this block
+    columns: Int64  # their places in `items`
+
+    def of(self, scores: Float32) -> Float32:
+        """The block's columns of scores (batch, n_items), in the order of `items`."""
+        whole = self.items.size == scores.shape[1]
+        return scores if whole else np.take(scores, self.items, axis=1)
+
+    def candidates(self, batch: int) -> Int64:
+        """How many items of the block each user has not in the history, (batch,), at least 1."""
+        return np.maximum(self.items.size - np.bincount(self.rows, minlength=batch), 1)
+
+
+def block_of(items: Int64, history: CSR) -> Block:
+    place = np.full(history.shape[1], -1, dtype=np.int64)
+    place[items] = np.arange(items.size)
+    rows, columns = np.repeat(np.arange(history.shape[0]), np.diff(history.indptr)), place[history.indices]
+    return Block(items, rows[columns >= 0], columns[columns >= 0])
+
+
+def standardise(scores: Float32, block: Block) -> tuple[Float32, Float64]:
+    """z-scores of each row, float32 (batch, m), and the rows' standard deviations, (batch,).
+
+    Mean and deviation are over the candidates: the block's items that are not in the user's history (a user's
+    own items score so high that they would set the scale). A row of equal scores becomes zeros.
+    """
+    n = block.candidates(scores.shape[0])
+    mean = _means(scores, block)
+    centred = scores - mean[:, None].astype(np.float32)
+    own = centred[block.rows, block.columns]
+    centred[block.rows, block.columns] = 0
+    deviation = np.sqrt(np.einsum("ij,ij->i", centred, centred) / n).astype(np.float64)
+    centred[block.rows, block.columns] = own
+    level = deviation > 1e-6 * (np.abs(mean) + deviation)  # less is rounding noise on equal scores
+    centred *= np.where(level, 1 / np.maximum(deviation, _SMALL), 0).astype(np.float32)[:, None]
+    return centred, np.where(level, deviation, 0)
+
+
+def _means(scores: Float32, block: Block) -> Float64:
+    """Mean score of each user's candidates, (batch,)."""
+    batch = scores.shape[0]
+    own = np.bincount(block.rows, scores[block.rows, block.columns], minlength=batch)
+    mean: Float64 = (scores.sum(axis=1, dtype=np.float64) - own) / block.candidates(batch)
+    return mean
+
+
+def places(scores: Float32, block: Block) -> Float32:
+    """Places in each user's list, 1 for the best, float32 (batch, m); equal scores share their mean place.
+
+    Items of the history do not take a place away from others: they come last.
+    """
+    from scipy.stats import rankdata
+
+    ordered = -scores
+    ordered[block.rows, block.columns] = np.inf
+    return np.asarray(rankdata(ordered, axis=1), dtype=np.float32)
+
+
+def votes(method: str, scores: Float32, block: Block, rrf_k: int) -> Float32:
+    """What a source says of each item, float32 (batch, m), before its weight.
+
+    linear, weighted: z-scores. rrf: 1 / (k + place) (Cormack, Clarke, Buettcher 2009). borda: the share of
+    the block's items that are placed lower (de Borda 1781).
+    """
+    if method in ("linear", "weighted"):
+        return standardise(scores, block)[0]
+    if method == "rrf":
+        return (1 / (rrf_k + places(scores, block))).astype(np.float32)
+    return (1 - places(scores, block) / np.float32(block.items.size)).astype(np.float32)
+
+
+def standard_logs(counts: Float32 | Int64, cold: Bool) -> Float32:
+    """Standardised log(1 + users) of the items, float32 (n_items,), 0 for cold ones."""
+    warm = np.log1p(counts[~cold].astype(np.float64))
+    prior = np.zeros(counts.size, dtype=np.float32)
+    if warm.size and warm.std() > _SMALL:
+        prior[~cold] = (warm - warm.mean()) / warm.std()
+    return prior
+
+
+@dataclass(frozen=True)
+class ProfileMap:
+    """Linear map from the vector of a text about a user to the user's factors."""
+
+    weights: Float32  # (d + 1, f), the last row is the intercept
+    space: State  # of the embeddings: `center` (d,) [and `projection`], to encode texts as the items' were
+
+
+@dataclass(frozen=True)
+class Fusion:
+    """Several models as one."""
+
+    config: FusionConfig
+    sources: Mapping[str, Model]  # in the order of config.sources
+    popularity: Float32  # (n_items,), users of each item
+    cold: Bool  # (n_items,)
+    profile: ProfileMap | None = None
+
+    @cached_property
+    def prior(self) -> Float32:
+        return standard_logs(self.popularity, self.cold)
+
+    @property
+    def text_factors(self) -> TextFactors | None:
+        found = [m for m in self.sources.values() if isinstance(m, TextFactors)]
+        return found[0] if found else None
+
+    @property
+    def text_dim(self) -> int:
+        return 0 if self.profile is None else self.profile.weights.shape[0] - 1
+
+    @property
+    def text_space(self) -> State:
+        return {} if self.profile is None else self.profile.space
+
+    def blocks(self, history: CSR) -> tuple[Block, Block]:
+        """The warm and the cold block."""
+        return block_of(np.flatnonzero(~self.cold), history), block_of(np.flatnonzero(self.cold), history)
+
+    def score(self, history: CSR, users: Int64 | None = None) -> Float32:
+        scores = np.empty(history.shape, dtype=np.float32)
+        # A few users at a time: fresh arrays of 50 MB each cost ten times what is computed in them.
+        size = max(1, _CELLS // max(1, history.shape[1]))
+        for start in range(0, history.shape[0], size):
+            rows = slice(start, start + size)
+            self._score(history[rows], None if users is None else users[rows], scores[rows])
+        return scores
+
+    def _score(self, history: CSR, users: Int64 | None, scores: Float32) -> None:
+        """Write the scores of a few users into `scores`."""
+        for block, parts, boost in self._fused(history, users):
+            total = np.zeros((history.shape[0], block.items.size), dtype=np.float32)
+            for _, part in parts:
+                total += part
+            scores[:, block.items] = standardise(total, block)[0] + np.float32(boost)
+
+    @property
+    def boost(self) -> float:
+        """What cold items get beside; where no source knows anything of them, they come last."""
+        return self.config.cold_boost if any(self.config.cold_weights.values()) else UNKNOWN
+
+    def source_scores(self, history: CSR, users: Int64 | None = None) -> dict[str, Float32]:
+        """What each source adds to the score, float32 (batch, n_items) each; for `recli.models.base`'s
+        `ExplainsSources`. `cold-boost` is what cold items get beside."""
+        shares: dict[str, Float32] = {}
+        for block, parts, boost in self._fused(history, users):
+            kept = dict(parts)
+            total = np.zeros((history.shape[0], block.items.size), dtype=np.float32)
+            for part in kept.values():
+                total += part
+            _, deviation = standardise(total, block)
+            factor = np.where(deviation > 0, 1 / np.maximum(deviation, _SMALL), 0).astype(np.float32)
+            for name, part in kept.items():
+                part -= _means(part, block)[:, None].astype(np.float32)
+                part *= factor[:, None]
+                shares.setdefault(name, np.zeros(history.shape, dtype=np.float32))[:, block.items] = part
+            if boost:
+                shares["cold-boost"] = np.where(self.cold, np.float32(boost), np.float32(0)) * np.ones(
+                    (history.shape[0], 1), dtype=np.float32
+                )
+        return shares
+
+    def _fused(
+        self, history: CSR, users: Int64 | None
+    ) -> Iterator[tuple[Block, Iterator[tuple[str, Float32]], float]]:
+        """For each block that has items: the weighted votes of its sources, and what is added to it."""
+        warm, cold = self.blocks(history)
+        scored = _Once(self.sources, history, users, self.config.cold_weights if cold.items.size else ())
+        if warm.items.size:
+            yield warm, self._parts(warm, self.config.weights, scored), 0.0
+        if cold.items.size:
+            yield cold, self._parts(cold, self.config.cold_weights, scored), self.boost
+
+    def _parts(
+        self, block: Block, weights: Mapping[str, float], scored: "_Once"
+    ) -> Iterator[tuple[str, Float32]]:
+        method, k = self.config.fusion, self.config.rrf_k
+        batch = scored.history.shape[0]
+        for name, weight in weights.items():
+            if not weight:
+                continue
+            if name == PRIOR:
+                part = np.repeat(self.prior[block.items][None, :], batch, axis=0)
+                part = part if method in ("linear", "weighted") else votes(method, part, block, k)
+            else:
+                part = votes(method, block.of(scored[name]), block, k)
+            part *= np.float32(weight)
+            yield name, part
+
+    def score_text(self, vectors: Float32) -> Float32:
+        """Scores for users of whom only a text is known, float32 (batch, n_items); see `TextModel`.
+
+        The text's vector is mapped to a user's factors. Warm items are scored by their own factors, cold ones
+        by those predicted from their texts.
+        """
+        from scipy.sparse import csr_matrix
+
+        text = self.text_factors
+        if self.profile is None or text is None:
+            raise RecliError(
+                "this model cannot score a text about a user",
+                "train one with text-factors among its sources: recli train-hybrid RUN",
+            )
+        made = vectors @ self.profile.weights[:-1] + self.profile.weights[-1]  # float32 (batch, f)
+        factors: Float32 = text.base.item_factors  # type: ignore[attr-defined]
+        scores = np.empty((vectors.shape[0], self.cold.size), dtype=np.float32)
+        nothing = csr_matrix(scores.shape, dtype=np.float32)
+        warm, cold = self.blocks(nothing)
+        scores[:, warm.items] = standardise(made @ factors[warm.items].T, warm)[0]
+        unseen = standardise(made @ text.item_factors[cold.items].T, cold)[0]
+        scores[:, cold.items] = unseen + np.float32(self.boost)
+        return scores
+
+    def state(self) -> State:
+        state: State = {"popularity": self.popularity, "cold": self.cold.astype(np.uint8)}
+        for described in map(_source, self.config.sources):
+            model = self.sources[described.name]
+            if described.base is not None and isinstance(model, TextFactors):  # the base is stored once
+                arrays: State = {"item_factors": model.item_factors}
+            else:
+                arrays = model.state()
+            state |= nest(f"source/{described.name}", arrays)
+        if self.profile is not None:
+            state |= {"profile": self.profile.weights, **nest("space", self.profile.space)}
+        return state
+
+
+class _Once:
+    """Scores of the sources for one batch; those that both blocks need are computed once."""
+
+    def __init__(
+        self, sources: Mapping[str, Model], history: CSR, users: Int64 | None, twice: Iterable[str]
+    ) -> None:
+        self._sources, self.history, self._users = sources, history, users
+        self._twice = frozenset(twice)
+        self._kept: dict[str, Float32] = {}
+
+    def __getitem__(self, name: str) -> Float32:
+        if name in self._kept:
+            return self._kept[name]
+        scores = self._sources[name].score(self.history, self._users)
+        if name in self._twice:
+            self._kept[name] = scores
+        return scores
+
+
+def _source(described: Mapping[str, Any]) -> Source:
+    return Source(**described)
+
+
+def load(config: FusionConfig, state: State) -> Fusion:
+    models: dict[str, Model] = {}
+    described = [_source(s) for s in config.sources]
+    for source in sorted(described, key=lambda s: s.base is not None):  # those that share a base come last
+        arrays = nested(f"source/{source.name}", state)
+        if source.base is not None:
+            models[source.name] = TextFactors(arrays["item_factors"], models[source.base])
+        else:
+            known = algorithms[source.algorithm]
+            models[source.name] = known.load(from_dict(known.config, source.options), arrays)
+    profile = None
+    if "profile" in state:
+        profile = ProfileMap(state["profile"], nested("space", state))
+    cold = state["cold"].astype(bool)
+    return Fusion(config, {s.name: models[s.name] for s in described}, state["popularity"], cold, profile)
+
+
+@algorithm("fusion", help="late fusion of several models", config=FusionConfig, load=load, family="hybrid")
+def fit(config: FusionConfig, training: Training) -> Fusion:
+    """Put the trained `training.models` together; the weights are the config's (`recli.fusing` finds them)."""
+    missing = [s["name"] for s in config.sources if s["name"] not in training.models]
+    if missing or not config.sources:
+        raise RecliError(f"a fusion needs its sources trained first: {', '.join(missing) or 'it names none'}")
+    counts = training.matrix.getnnz(axis=0).astype(np.float32)
+    models = {s["name"]: training.models[s["name"]] for s in config.sources}
+    training.advance(1, "")
+    return Fusion(config, models, counts, counts == 0)
+
+
+def profile_map(
+    vectors: Float32, space: State, history: CSR, user_factors: Float32, ridge: float = PROFILE_RIDGE
+) -> ProfileMap:
+    """Learn to predict a user's factors from the mean vector of the texts of the user's items.
+
+    `vectors`: float32 (n_items, d), of the part whose tensors are `space`; `history`: (n_users, n_items);
+    `user_factors`: (n_users, f). Users without a text in their history are left out.
+    """
+    binary = history.astype(np.float32, copy=True)
+    binary.data = np.ones_like(binary.data)
+    means = np.asarray(binary @ vectors, dtype=np.float32)
+    lengths = np.linalg.norm(means, axis=1)
+    kept = lengths > 0
+    means = means[kept] / lengths[kept, None]
+    weights, mean_x, mean_y = fit_ridge(means, user_factors[kept], ridge)
+    intercept = mean_y - mean_x @ weights
+    return ProfileMap(np.ascontiguousarray(np.vstack([weights, intercept]), dtype=np.float32), space)

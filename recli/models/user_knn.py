@@ -1,0 +1,84 @@
+"""User neighbourhoods: what the users with the most similar histories did."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from recli.config import Tune, option
+from recli.models.base import Training, algorithm, pack_csr, unpack_csr
+from recli.models.neighbours import idf, keep_largest, row_lengths, scaled
+from recli.schema import CSR, Float32, Float64, Int64, State
+
+_SAME = 1.0 - 1e-5  # a similarity of 1, up to float32's rounding
+
+
+@dataclass(frozen=True)
+class UserKnnConfig:
+    neighbours: int = option(
+        100, "Most similar users that are asked.", min=1, max=100_000, tune=Tune(20, 500, log=True)
+    )
+    weighting: str = option(
+        "idf",
+        "How items count in a similarity: rare ones more (idf), or all alike (cosine).",
+        choices=("idf", "cosine"),
+        tune=Tune(choices=("idf", "cosine")),
+    )
+    similarity_power: float = option(
+        1.0, "Similarities are raised to this power.", min=0, max=20, tune=Tune(0.5, 3)
+    )
+
+
+@dataclass(frozen=True)
+class UserKnn:
+    """score(u, i) = sum over the neighbours v of u of similarity(u, v)^power * value(v, i)."""
+
+    matrix: CSR  # float32 (n_users, n_items), the training interactions
+    weights: Float64  # (n_items,), of items in a similarity
+    config: UserKnnConfig
+    rows: CSR  # (n_users, n_items), the same, weighted and of length 1
+
+    def score(self, history: CSR, users: Int64 | None = None) -> Float32:
+        neighbours = self.neighbours(history, users)
+        scores: Float32 = (neighbours @ self.matrix).toarray()
+        return scores.astype(np.float32, copy=False)
+
+    def neighbours(self, history: CSR, users: Int64 | None = None) -> CSR:
+        """Weights of each user's neighbours, csr float32 (batch, n_users); nobody is his own.
+
+        Those with the very same history are left out: they know nothing new and would only take a place. So
+        a training user gets the same neighbours when all that is known of him is his history.
+        """
+        mine = _unit_rows(history, self.weights)
+        similar = (mine @ self.rows.T).tocsr()  # float32 (batch, n_users)
+        similar.data[similar.data > _SAME] = 0.0
+        if users is not None:
+            owners = np.repeat(users, np.diff(similar.indptr))
+            similar.data[similar.indices == owners] = 0.0
+        kept = keep_largest(similar, self.config.neighbours)
+        if self.config.similarity_power != 1.0:
+            kept.data **= np.float32(self.config.similarity_power)
+        return kept
+
+    def state(self) -> State:
+        return pack_csr("matrix", self.matrix) | {"weights": self.weights}
+
+
+def _unit_rows(matrix: CSR, weights: Float64) -> CSR:
+    weighted = scaled(matrix, columns=weights)
+    return scaled(weighted, rows=1.0 / row_lengths(weighted))
+
+
+def _model(matrix: CSR, weights: Float64, config: UserKnnConfig) -> UserKnn:
+    return UserKnn(matrix, weights, config, _unit_rows(matrix, weights))
+
+
+def load(config: UserKnnConfig, state: State) -> UserKnn:
+    return _model(unpack_csr("matrix", state), state["weights"], config)
+
+
+@algorithm("user-knn", help="what users with similar histories did", config=UserKnnConfig, load=load)
+def fit(config: UserKnnConfig, training: Training) -> UserKnn:
+    matrix = training.matrix
+    weights = idf(matrix) if config.weighting == "idf" else np.ones(matrix.shape[1])
+    training.advance(1, "")
+    return _model(matrix, weights, config)

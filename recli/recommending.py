@@ -1,0 +1,274 @@
+"""From a stored model and an audience to lists with reasons, batch by batch: memory does not grow with users."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from recli import explain, rerank, schema
+from recli.artifacts import StoredModel
+from recli.audience import Audience
+from recli.errors import RecliError
+from recli.explain import Reason
+from recli.interactions import Interactions
+from recli.models.base import ExplainsSources, FactorModel, Model, TextModel
+from recli.ranking import Ranked, score_batches, tie_order, top_k
+from recli.schema import CSR, Bool, Float32, Int64
+
+MASKS = ("seen", "all", "none")
+POPULARITY = "popularity"
+FALLBACKS = (POPULARITY, "none")
+_EXPLAINED = 64  # lists explained at a time: that takes long, so progress is to be seen
+_PROBES = 64  # scores looked at before a whole row is: few rows are constant
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What lists are to be made."""
+
+    k: int = 10
+    mask: str = "seen"
+    allowed: Bool | None = None  # (n_items,)
+    fallback: str = POPULARITY
+    diversify: float | None = None
+    pool: int = 100  # best items that `diversify` chooses from
+    reasons: int = 0  # history items named for each recommendation; 0: no explanation
+
+
+@dataclass(frozen=True)
+class Lists:
+    """The lists of a batch: `places` in the audience, int64 (n,); `ranked` (n, k); `sources`, one for each list.
+
+    `reasons`, `shares`: for each list, for each item; empty without explanation. `profiles`: which lists were
+    made from a text alone. `empty`: how many of the batch have no list; `short`: how many fewer than k items.
+    """
+
+    places: Int64
+    ranked: Ranked
+    sources: list[str]
+    profiles: list[bool]
+    empty: int = 0
+    short: int = 0
+    reasons: list[list[list[Reason]]] = field(default_factory=list)
+    shares: list[list[dict[str, float]]] = field(default_factory=list)
+
+
+@dataclass
+class Scorer:
+    """A model, and what stands in where it has nothing to say: it knows users by their place in the audience.
+
+    A model has nothing to say where there is no history, or where it finds all items equal.
+    """
+
+    model: Model
+    rows: Int64  # (n,), row numbers of training users by place, -1 for others
+    popularity: Float32  # (n_items,)
+    fallback: str
+    vectors: dict[int, Float32] = field(default_factory=dict)  # encoded profiles by place, (d,)
+    by_popularity: set[int] = field(default_factory=set)  # places for which popularity stood in
+
+    def score(self, history: CSR, users: Int64 | None = None) -> Float32:
+        """Scores of all items, float32 (batch, n_items); `users`: places in the audience, (batch,)."""
+        places = np.full(history.shape[0], -1) if users is None else users
+        scores = self.model.score(history, self.rows[places])
+        probes = scores[:, np.linspace(0, scores.shape[1] - 1, _PROBES, dtype=np.int64)]
+        empty = np.diff(history.indptr) == 0
+        for at in np.flatnonzero(empty | (np.ptp(probes, axis=1) == 0)):
+            place = int(places[at])
+            if place in self.vectors:
+                scores[at] = text_model(self.model).score_text(self.vectors[place][None, :])[0]
+            elif empty[at] or np.ptp(scores[at]) == 0:
+                scores[at] = self.popularity if self.fallback == POPULARITY else -np.inf
+                self.by_popularity.add(place)
+        return scores
+
+    def state(self) -> schema.State:
+        return self.model.state()
+
+
+def text_model(model: Model) -> TextModel:
+    """The model as one that can score texts. Raises `RecliError` where it cannot."""
+    if not isinstance(model, TextModel) or model.text_dim == 0:
+        raise RecliError(
+            "this model cannot score users by a text about them",
+            "train one that can: recli train-hybrid RUN",
+        )
+    return model
+
+
+def item_counts(stored: StoredModel) -> Float32:
+    """Users of each item in what the model was trained on, float32 (n_items,)."""
+    counts = stored.interactions.matrix(*stored.trained_on).getnnz(axis=0)
+    return np.asarray(counts, dtype=np.float32)
+
+
+def recommend(
+    stored: StoredModel, audience: Audience, wanted: Wanted, vectors: dict[int, Float32] | None = None
+) -> Iterator[Lists]:
+    """Lists for an audience, in its order. `vectors`: encoded profiles, (d,), by place in the audience."""
+    data = stored.interactions
+    trained = np.diff(data.matrix(*stored.trained_on).indptr) > 0
+    rows = np.where(audience.rows >= 0, audience.rows, 0)
+    rows = np.where((audience.rows >= 0) & trained[rows], rows, -1)
+    scorer = Scorer(stored.model, rows, item_counts(stored), wanted.fallback, vectors or {})
+    history = audience.rows_of(data.history(stored.trained_on))
+    masked = None if wanted.mask == "none" else audience.rows_of(_events(data, wanted.mask))
+    for made in _lists(stored, scorer, history, masked, wanted):
+        if not wanted.reasons:
+            yield made
+            continue
+        for part in _parts(made, _EXPLAINED):
+            yield _explained(stored, scorer, audience, history, part, wanted.reasons)
+
+
+def _events(data: Interactions, mask: str) -> CSR:
+    return data.seen() if mask == "seen" else data.matrix(*schema.SPLITS)
+
+
+def similar_items(stored: StoredModel, items: Int64, wanted: Wanted) -> Iterator[Lists]:
+    """For each of `items`, row numbers int64 (n,), the items most similar to it.
+
+    By the cosine of item factors where the model has them, else by what the model recommends to somebody who
+    did nothing but this item.
+    """
+    from scipy.sparse import csr_matrix
+
+    data = stored.interactions
+    ones, ends = np.ones(items.size, dtype=np.float32), np.arange(items.size + 1)
+    alone = csr_matrix((ones, items, ends), shape=(items.size, data.n_items))
+    scorer = Scorer(stored.model, np.full(items.size, -1), item_counts(stored), wanted.fallback)
+    if isinstance(stored.model, FactorModel):
+        scorer = Scorer(
+            _Cosines(rerank.unit_rows(stored.model.item_factors)), items, scorer.popularity, wanted.fallback
+        )
+    yield from _lists(stored, scorer, alone, alone, wanted)
+
+
+@dataclass(frozen=True)
+class _Cosines:
+    """Scores are cosines between items; `users` are rows of items."""
+
+    vectors: Float32  # (n_items, d), rows of length 1
+
+    def score(self, history: CSR, users: Int64 | None = None) -> Float32:
+        return self.vectors[history.indices if users is None else users] @ self.vectors.T
+
+    def state(self) -> schema.State:
+        return {"vectors": self.vectors}
+
+
+def _lists(
+    stored: StoredModel, scorer: Scorer, history: CSR, masked: CSR | None, wanted: Wanted
+) -> Iterator[Lists]:
+    n, n_items = history.shape
+    ties = tie_order(stored.interactions.items[schema.ITEM_ID])
+    mixer = None if wanted.diversify is None else Mixer(stored, wanted.diversify)
+    pick = min(wanted.k if mixer is None else max(wanted.k, wanted.pool), n_items)
+    places = np.arange(n, dtype=np.int64)
+    for batch, scores in score_batches(scorer, history, places, seen=masked, allowed=wanted.allowed):
+        ranked = top_k(scores, pick, ties)
+        if mixer is not None:
+            ranked = mixer(ranked, wanted.k)
+        listed = ranked.items[:, 0] >= 0
+        kept = places[batch][listed]
+        yield Lists(
+            kept,
+            Ranked(ranked.items[listed], ranked.scores[listed]),
+            [POPULARITY if int(place) in scorer.by_popularity else stored.name for place in kept],
+            [int(place) in scorer.vectors for place in kept],
+            empty=int((~listed).sum()),
+            short=int(((ranked.items[listed] >= 0).sum(axis=1) < wanted.k).sum()),
+        )
+
+
+class Mixer:
+    """Diversifies lists by the similarity of their items: cosine of item factors, else of the items' users."""
+
+    def __init__(self, stored: StoredModel, balance: float) -> None:
+        self._balance = balance
+        self._factors: Float32 | None = None
+        if isinstance(stored.model, FactorModel):
+            self._factors = rerank.unit_rows(stored.model.item_factors)
+        else:
+            self._by_item = rerank.unit_item_rows(stored.interactions.matrix(*stored.trained_on))
+
+    def __call__(self, pool: Ranked, k: int) -> Ranked:
+        """Lists of `k` from the best items, (n, p)."""
+        size = max(1, (1 << 24) // max(1, pool.items.shape[1] ** 2))
+        parts = [
+            self._part(Ranked(pool.items[at : at + size], pool.scores[at : at + size]), k)
+            for at in range(0, pool.items.shape[0], size)
+        ]
+        return Ranked(np.concatenate([p.items for p in parts]), np.concatenate([p.scores for p in parts]))
+
+    def _part(self, pool: Ranked, k: int) -> Ranked:
+        if self._factors is not None:
+            similarity = rerank.factor_similarity(self._factors, pool.items)
+        else:
+            similarity = rerank.common_users_similarity(self._by_item, pool.items)
+        chosen = rerank.mmr(pool.scores, similarity, k, self._balance)
+        items = np.where(chosen >= 0, np.take_along_axis(pool.items, np.maximum(chosen, 0), axis=1), -1)
+        scores = np.take_along_axis(pool.scores, np.maximum(chosen, 0), axis=1)
+        return Ranked(
+            items.astype(np.int32), np.where(chosen >= 0, scores, -np.inf).astype(np.float32, copy=False)
+        )
+
+
+def _parts(made: Lists, size: int) -> Iterator[Lists]:
+    """The lists, `size` at a time; the figures of the batch go with the first of them."""
+    for start in range(0, max(1, made.places.size), size):
+        part = slice(start, start + size)
+        yield Lists(
+            made.places[part],
+            Ranked(made.ranked.items[part], made.ranked.scores[part]),
+            made.sources[part],
+            made.profiles[part],
+            made.empty if start == 0 else 0,
+            made.short if start == 0 else 0,
+        )
+
+
+def _explained(
+    stored: StoredModel, scorer: Scorer, audience: Audience, history: CSR, made: Lists, count: int
+) -> Lists:
+    """The lists with their reasons; those made of popularity or a profile have none in a history."""
+    from_history = np.asarray(
+        [by != POPULARITY and not text for by, text in zip(made.sources, made.profiles, strict=True)],
+        dtype=bool,
+    )
+    reasons: list[list[list[Reason]]] = [[[] for i in items if i >= 0] for items in made.ranked.items]
+    shares: list[list[dict[str, float]]] = [[{} for i in items if i >= 0] for items in made.ranked.items]
+    explicable = np.flatnonzero(from_history)
+    places = made.places[explicable]
+    mine, items = history[places], made.ranked.items[explicable]
+    positions = [
+        explain.most_important(row.data, _recency(stored, audience, int(place), row))
+        for place, row in ((place, history[place]) for place in places)
+    ]
+    found = explain.history_reasons(stored.model, mine, items, positions, count)
+    for at, why in zip(explicable, found, strict=True):
+        reasons[at] = why
+    if isinstance(stored.model, ExplainsSources) and places.size:
+        parts = stored.model.source_scores(mine, scorer.rows[places])
+        for row, at in enumerate(explicable):
+            listed = items[row][items[row] >= 0].astype(np.int64)
+            shares[at] = explain.source_shares(parts, row, listed)
+    return replace(made, reasons=reasons, shares=shares)
+
+
+def _recency(stored: StoredModel, audience: Audience, place: int, history: CSR) -> Int64 | None:
+    """When each item of a long history happened, as a position among the user's events, int64 (nnz,); None where
+    nothing depends on it."""
+    import polars as pl
+
+    row = int(audience.rows[place])
+    if row < 0 or history.nnz <= explain.MOST:
+        return None
+    splits = (*stored.trained_on, "history")
+    events = pl.concat(
+        [stored.interactions.splits[s].filter(pl.col(schema.USER) == row)[schema.ITEM] for s in splits]
+    )
+    when = np.zeros(history.shape[1], dtype=np.int64)
+    when[events.to_numpy()] = np.arange(events.len())
+    recency: Int64 = when[history.indices]
+    return recency

@@ -1,0 +1,71 @@
+"""Diversification: trade a little relevance for lists whose items differ."""
+
+import numpy as np
+
+from recli.schema import CSR, Float32, Int32, Int64
+
+
+def mmr(scores: Float32, similarity: Float32, k: int, balance: float) -> Int64:
+    """Positions of `k` of the p candidates of each list, int64 (n, k), best first; -1 beyond a list's end.
+
+    `scores`: float32 (n, p), -inf where there is no candidate. `similarity`: float32 (n, p, p). Each step takes
+    the candidate with the largest balance * relevance - (1 - balance) * similarity to the nearest item taken
+    before; relevance is the score, scaled to [0, 1] within the list. `balance` 1 keeps the order of scores.
+    Maximal marginal relevance: Carbonell and Goldstein 1998.
+    """
+    n, p = scores.shape
+    there = np.isfinite(scores)
+    low = np.where(there, scores, np.inf).min(axis=1, keepdims=True, initial=np.inf)
+    high = np.where(there, scores, -np.inf).max(axis=1, keepdims=True, initial=-np.inf)
+    span = np.where(high > low, high - low, 1.0)
+    relevance = np.where(there, (np.where(there, scores, 0.0) - low) / span, -np.inf)
+    nearest = np.zeros((n, p), dtype=np.float64)
+    chosen = np.full((n, k), -1, dtype=np.int64)
+    lists = np.arange(n)
+    for step in range(min(k, p)):
+        gain = np.where(there, balance * relevance - (1 - balance) * nearest, -np.inf)
+        best = gain.argmax(axis=1)  # the first of equals: candidates come in the order of scores and ties
+        valid = there[lists, best]
+        chosen[valid, step] = best[valid]
+        there[lists[valid], best[valid]] = False
+        nearest = np.maximum(nearest, similarity[lists, best]) if step else similarity[lists, best]
+    return chosen
+
+
+def factor_similarity(factors: Float32, items: Int32) -> Float32:
+    """Cosines between the items of each list, float32 (n, p, p).
+
+    `factors`: float32 (n_items, d), rows of length 1. `items`: int32 (n, p), -1 where there is none.
+    """
+    vectors = factors[items]  # float32 (n, p, d)
+    vectors[items < 0] = 0
+    similarity: Float32 = np.matmul(vectors, vectors.transpose(0, 2, 1))
+    return similarity
+
+
+def unit_rows(vectors: Float32) -> Float32:
+    """The rows at length 1, float32 (n, d); zero rows stay zero."""
+    norms = np.linalg.norm(vectors, axis=1, keepdims=True)
+    return np.asarray(vectors / np.where(norms > 0, norms, 1), dtype=np.float32)
+
+
+def unit_item_rows(matrix: CSR) -> CSR:
+    """Items by their users, csr float32 (n_items, n_users), rows of length 1 (or empty), from (n_users, n_items)."""
+    by_item = matrix.T.tocsr().astype(np.float32)
+    lengths = np.sqrt(np.asarray(by_item.multiply(by_item).sum(axis=1)).ravel())
+    by_item.data /= np.repeat(np.where(lengths > 0, lengths, 1), np.diff(by_item.indptr)).astype(np.float32)
+    return by_item
+
+
+def common_users_similarity(by_item: CSR, items: Int32) -> Float32:
+    """Cosines between the users of the items of each list, float32 (n, p, p).
+
+    `by_item`: float32 (n_items, n_users), rows of length 1. `items`: int32 (n, p), -1 where there is none.
+    """
+    n, p = items.shape
+    found = np.zeros((n, p, p), dtype=np.float32)
+    for row in range(n):
+        at = np.flatnonzero(items[row] >= 0)
+        users = by_item[items[row, at]]
+        found[row, at[:, None], at[None, :]] = (users @ users.T).toarray()
+    return found

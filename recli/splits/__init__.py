@@ -1,0 +1,19 @@
+"""Splits: which events a model learns from, which it is tuned on, and which it is judged by."""
+
+from recli.splits.assign import HISTORY, PARTS, TEST, TIMED, TRAIN, VALIDATION, Plan, assign
+from recli.splits.keys import hash_ranks, id_keys, pair_keys, time_ranks
+
+__all__ = [
+    "HISTORY",
+    "PARTS",
+    "TEST",
+    "TIMED",
+    "TRAIN",
+    "VALIDATION",
+    "Plan",
+    "assign",
+    "hash_ranks",
+    "id_keys",
+    "pair_keys",
+    "time_ranks",
+]

@@ -1,0 +1,123 @@
+"""Training one algorithm on the interactions, and judging it on the validation split."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+import numpy as np
+
+from recli import ranking
+from recli.errors import RecliError, UsageError
+from recli.interactions import Interactions
+from recli.metrics import ndcg_at
+from recli.models.base import Algorithm, Model, Training
+from recli.schema import CSR, Float32, Int32, Int64
+
+TOP = 20  # NDCG@20, as all published figures on these data sets
+MAX_USERS = 10_000  # more are judged by a sample: the mean's standard error is then below .003
+
+
+@dataclass(frozen=True)
+class Judge:
+    """NDCG@20 of a model on the validation split: full ranking, what was seen in training masked."""
+
+    users: Int64  # (n,), those with validation rows
+    history: CSR  # (n, n_items), their training rows
+    relevant: CSR  # (n, n_items), their validation rows
+    ties: Int32  # (n_items,)
+
+    def __call__(self, model: Model) -> float:
+        known = np.where(np.diff(self.history.indptr) > 0, self.users, -1)
+        ranked = ranking.rank(model, self.history, known, k=TOP, ties=self.ties, seen=self.history)
+        return float(ndcg_at(ranked.items, self.relevant).mean())
+
+
+def judge(interactions: Interactions, seed: int = 0, max_users: int = MAX_USERS) -> Judge:
+    """What judges models on the validation split, by at most `max_users` users (a sample drawn by `seed`).
+
+    Raises `RecliError` where there is no validation split.
+    """
+    relevant = interactions.matrix("validation")
+    users: Int64 = np.flatnonzero(relevant.getnnz(axis=1)).astype(np.int64)
+    if users.size == 0:
+        raise RecliError(
+            "there are no validation rows to choose by",
+            "prepare the run with a validation split: recli prepare LOG --out RUN --validation-size 0.1",
+        )
+    if users.size > max_users:
+        users = np.sort(np.random.default_rng(seed).choice(users, max_users, replace=False))
+    train = interactions.matrix("train")
+    ties = ranking.tie_order(interactions.items["item_id"])
+    return Judge(users, train[users], relevant[users], ties)
+
+
+def has_validation(interactions: Interactions) -> bool:
+    return interactions.splits["validation"].height > 0
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A trained model, the options it was really trained with, and how validation went."""
+
+    model: Model
+    config: Any  # the algorithm's config; `iterations` is the best one's number where patience stopped it
+    scores: tuple[float, ...] = ()  # validation NDCG@20 after each iteration, where there is patience
+
+
+def train(
+    algorithm: Algorithm,
+    config: Any,
+    interactions: Interactions,
+    *,
+    splits: tuple[str, ...] = ("train",),
+    seed: int = 0,
+    device: str = "cpu",
+    threads: int = 0,
+    advance: Callable[[int, str], None] = lambda steps, text: None,
+    validate: Callable[[Model], float] | None = None,
+    patience: int = 0,
+    features: Float32 | None = None,
+) -> Trained:
+    """Train `algorithm` with its options `config` on the named splits of the interactions.
+
+    `advance(iterations, text)` is called as it goes (`total_steps` says how many there are). With `patience`,
+    training stops when `validate` (see `judge`) has not improved for so many iterations, and the best
+    iteration's model is returned.
+    """
+    import polars as pl
+
+    if patience and not hasattr(config, "iterations"):
+        raise UsageError(f"--patience: {algorithm.name} has no iterations to stop")
+    scores: list[float] = []
+
+    def noted(model: Model) -> float:
+        assert validate is not None
+        scores.append(validate(model))
+        return scores[-1]
+
+    matrix = interactions.matrix(*splits)
+    if matrix.nnz == 0:
+        raise RecliError(
+            f"there are no {' or '.join(splits)} rows to learn from", "prepare the run from a larger log"
+        )
+    training = Training(
+        matrix,
+        rows=pl.concat([interactions.splits[s] for s in splits]),
+        features=features,
+        cold=interactions.items["cold"].to_numpy(),
+        seed=seed,
+        device=device,
+        threads=threads,
+        advance=advance,
+        validate=noted if patience else None,
+        patience=patience,
+    )
+    model = algorithm.fit(config, training)
+    if scores:
+        config = replace(config, iterations=int(np.argmax(scores)) + 1)
+    return Trained(model, config, tuple(scores))
+
+
+def total_steps(config: Any) -> int:
+    """How many steps a training with these options reports."""
+    return int(config.iterations) if any(f.name == "iterations" for f in fields(config)) else 1

@@ -1,0 +1,86 @@
+"""Searching an algorithm's options: optuna's seeded TPE over the ranges that its config declares."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any
+
+from recli.config import Tune, option_name, spec_of
+from recli.errors import UsageError
+
+if TYPE_CHECKING:
+    from optuna.trial import Trial
+
+
+@dataclass(frozen=True)
+class Tried:
+    """One trial: the options that were searched, and the score they reached (higher is better)."""
+
+    options: dict[str, Any]
+    score: float
+
+
+def searched(config: type[Any], given: dict[str, Any]) -> dict[str, tuple[Tune, Any]]:
+    """The options with a range that were not given: name -> (range, default). Raises `UsageError` if none."""
+    tunes = [(f, spec_of(f).tune) for f in fields(config) if "spec" in f.metadata]
+    ranges = {f.name: (tune, f.default) for f, tune in tunes if tune is not None and f.name not in given}
+    if not ranges:
+        names = ", ".join(option_name(f) for f, tune in tunes if tune is not None)
+        why = f"all it could search is given: {names}" if names else "this algorithm has nothing to search"
+        raise UsageError(f"--tune: {why}")
+    return ranges
+
+
+def search(
+    config: type[Any],
+    given: dict[str, Any],
+    measure: Callable[[Any], float],
+    *,
+    trials: int,
+    seed: int,
+    advance: Callable[[int, str], None] = lambda steps, text: None,
+) -> list[Tried]:
+    """Try `trials` settings of the algorithm config class `config`, in the order in which they were tried.
+
+    The first are the defaults. Options in `given` stay as they are. `measure` gets a whole config and
+    returns its score. One seed, one sequence. A setting that comes up again is not measured again.
+    """
+    import optuna
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    ranges = searched(config, given)
+    study = optuna.create_study(direction="maximize", sampler=optuna.samplers.TPESampler(seed=seed))
+    study.enqueue_trial({name: _within(tune, default) for name, (tune, default) in ranges.items()})
+    measured: dict[tuple[Any, ...], float] = {}
+    tried: list[Tried] = []
+
+    def objective(trial: "Trial") -> float:
+        options = {name: _suggest(trial, name, tune, default) for name, (tune, default) in ranges.items()}
+        key = tuple(options.values())
+        if key not in measured:
+            measured[key] = measure(config(**options, **given))
+        tried.append(Tried(options, measured[key]))
+        advance(1, f"best {max(t.score for t in tried):.4f}")
+        return measured[key]
+
+    study.optimize(objective, n_trials=trials)
+    return tried
+
+
+def best_of(tried: list[Tried]) -> Tried:
+    """The trial with the highest score; the earlier one of equals."""
+    return max(tried, key=lambda t: t.score)
+
+
+def _within(tune: Tune, default: Any) -> Any:
+    """The default, moved into the range where it is outside."""
+    if tune.choices:
+        return default if default in tune.choices else tune.choices[0]
+    return type(default)(min(max(default, tune.low), tune.high))
+
+
+def _suggest(trial: "Trial", name: str, tune: Tune, default: Any) -> Any:
+    if tune.choices:
+        return trial.suggest_categorical(name, list(tune.choices))
+    if isinstance(default, int):
+        return trial.suggest_int(name, int(tune.low), int(tune.high), log=tune.log)
+    return trial.suggest_float(name, tune.low, tune.high, log=tune.log)
