@@ -320,6 +320,20 @@ def test_header_options_that_contradict_are_usage_errors(read: Read) -> None:
         read("user,item\na,b\n", columns=("user", "item"))
 
 
+@pytest.mark.parametrize("encoding", ["latin-1", "cp1252", "utf-16"])
+def test_another_encoding_gives_the_same_ids(read: Read, encoding: str) -> None:
+    content = "user,item\nJosé,Amélie\n".encode(encoding)
+    assert rows_of(read(content, encoding=encoding)) == [("José", "Amélie")]
+
+
+def test_bytes_that_the_encoding_does_not_have_are_rejected_with_their_line(read: Read) -> None:
+    log = read(b"user,item\nJos\xe9,1\na\x81b,2\n", encoding="cp1252")
+    assert rows_of(log) == [("José", "1")]
+    assert log.rejects.collect().select("line", "reason").rows() == [(3, "broken UTF-8")]
+    with pytest.raises(UsageError, match="unknown encoding 'klingon'"):
+        ReadOptions(encoding="klingon")
+
+
 def test_several_files_and_globs_are_read_in_order(tmp_path: Path) -> None:
     (tmp_path / "b.csv").write_text("user,item\nb,1\n")
     (tmp_path / "a.csv").write_text("user,item\na,1\n")

@@ -46,6 +46,7 @@ class PrepareConfig:
     time_unit: str = option(
         "auto", "Unit of the times.", choices=("auto", "s", "ms", "us", "ns", "iso"), panel=_INPUT
     )
+    encoding: str = option("utf-8", "Encoding of the log, e.g. latin-1.", panel=_INPUT)
     items: tuple[str, ...] = option(
         (), "Catalogue of items, in any of the formats; repeatable.", panel=_CATALOGUE
     )
@@ -61,6 +62,7 @@ class PrepareConfig:
     )
     items_no_header: bool = option(False, "The catalogue's first line is data.", panel=_CATALOGUE)
     items_columns: str | None = option(None, "Names of the catalogue's columns.", panel=_CATALOGUE)
+    items_encoding: str = option("utf-8", "Encoding of the catalogue, e.g. latin-1.", panel=_CATALOGUE)
     only_seen_items: bool = option(
         False, "Leave out items of the catalogue that have no event.", panel=_CATALOGUE
     )

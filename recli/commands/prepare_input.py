@@ -96,6 +96,7 @@ def read_items(config: PrepareConfig, console: Console) -> InputItems | None:
         header=False if config.items_no_header else None,
         columns=columns_of(config.items_columns),
         item_column=config.item_id_column,
+        encoding=config.items_encoding,
     )
     with console.progress("reading items", total=None, unit="rows") as advance:
         read = read_catalogue(config.items, options, config.text, advance)
@@ -119,6 +120,7 @@ def _read_options(config: PrepareConfig) -> "ReadOptions":
         weight_column=config.weight_column or "",  # "": not used, so that its cells need not be numbers
         time_column=config.time_column,
         time_unit=config.time_unit,
+        encoding=config.encoding,
     )
 
 

@@ -28,7 +28,7 @@ def recommend(config: RecommendConfig, console: Console) -> None:
     Lists go to stdout (or --out, or --save), for all users of the run unless some are named. New users need
     no training: a history is enough, or with a hybrid a text about them.
 
-    Example: recli recommend sample_data/run --users u0001,u0002 -k 5 --explain
+    Example: recli recommend sample_data/run --users u0003,u0007 -k 5 --explain
     """
     check(config, console)
     from recli.commands import recommend_input as given

@@ -1,7 +1,7 @@
 """CSV, TSV and anything with a separator: find the separator and the header, parse blocks of lines.
 
-A clean block (no quote, no NUL, valid UTF-8, every line with the right number of fields) is parsed by polars
-at once; any other line by line (`recli.events.quoted`), so that each bad row is found with its number.
+A clean block (no NUL, valid UTF-8, every line with the right number of fields, quotes only around whole plain
+fields) is parsed by polars at once; any other by `recli.events.lines`, so that each bad row has its number.
 """
 
 import csv

@@ -92,7 +92,7 @@ def open_table(
     source: Source, options: ReadOptions, roles: Sequence[Role], more: Sequence[str] = ()
 ) -> Table | None:
     """Open one input by its format; None where it is empty. `more`: names that also make a header."""
-    stream = Stream(source)
+    stream = Stream(source, options.encoding)
     kind = options.format if options.format != "auto" else stream.format()
     if kind == "parquet":
         return open_parquet(stream) if stream.head else None

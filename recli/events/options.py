@@ -1,5 +1,6 @@
 """How raw files are to be read: everything that is not given is found out."""
 
+import codecs
 from dataclasses import dataclass
 
 from recli.errors import UsageError
@@ -28,12 +29,19 @@ class ReadOptions:
     weight_column: str | None = None
     time_column: str | None = None
     time_unit: str = "auto"
+    encoding: str = "utf-8"
 
     def __post_init__(self) -> None:
         if self.format not in FORMATS:
             raise UsageError(f"the format must be one of {', '.join(FORMATS)}, not {self.format!r}")
         if self.time_unit not in TIME_UNITS:
             raise UsageError(f"the time unit must be one of {', '.join(TIME_UNITS)}, not {self.time_unit!r}")
+        try:
+            codecs.lookup(self.encoding)
+        except LookupError:
+            raise UsageError(
+                f"unknown encoding {self.encoding!r}", "use for example latin-1, cp1252, utf-16"
+            ) from None
         if self.header is False and not self.columns:
             raise UsageError("--no-header needs the columns' names", "add: --columns user_id,item_id,...")
         if self.header and self.columns:

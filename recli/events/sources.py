@@ -1,5 +1,6 @@
 """From file names to bytes: globs, stdin, decompression, blocks that end at a line's end."""
 
+import codecs
 import glob
 import sys
 import zlib
@@ -85,9 +86,9 @@ def expand(sources: Sequence[str]) -> list[Source]:
 class Stream:
     """A source's bytes, decompressed, with the first of them known: what they look like decides the format."""
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: Source, encoding: str = "utf-8") -> None:
         self.source = source
-        self._chunks = _decompressed(source)
+        self._chunks = _as_utf8(_decompressed(source), encoding)
         self._first = b""
         for chunk in self._chunks:  # enough to see magic bytes, separators and a header
             self._first += chunk
@@ -191,9 +192,20 @@ def _unpacked(source: Source, data: bytes, file: BinaryIO) -> Iterator[bytes]:
         )
 
 
+def _as_utf8(chunks: Iterator[bytes], encoding: str) -> Iterator[bytes]:
+    """Text in UTF-8; bytes that the encoding does not have stay as they are, to be rejected with their line."""
+    if codecs.lookup(encoding).name == "utf-8":
+        yield from chunks
+        return
+    decoder = codecs.getincrementaldecoder(encoding)("surrogateescape")
+    for chunk in chunks:
+        yield decoder.decode(chunk).encode("utf-8", "surrogateescape")
+    yield decoder.decode(b"", final=True).encode("utf-8", "surrogateescape")
+
+
 def _without_mark(first: bytes, source: Source) -> bytes:
     if first.startswith((b"\xff\xfe", b"\xfe\xff")):
         raise InvalidDataError(
-            f"{source} is in UTF-16", f"convert it: iconv -f UTF-16 -t UTF-8 {source.name}"
+            f"{source} is in UTF-16", "say so: --encoding utf-16 (of a catalogue: --items-encoding utf-16)"
         )
     return first.removeprefix(b"\xef\xbb\xbf")

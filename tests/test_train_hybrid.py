@@ -1,0 +1,428 @@
+"""`recli train-hybrid` on a small run: what it fuses, finds, writes and refuses."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+from conftest import WORDS, checkerboard, write_board
+from safetensors.numpy import load_file
+
+from recli import artifacts
+from recli.interactions import Interactions
+from recli.models.base import algorithms
+from recli.models.fusion import PRIOR, Fusion
+
+Recli = Callable[..., tuple[int, str, str]]
+DEFAULT = ("als", "user-knn", "content-knn", "text-factors")
+
+
+def embed(run: Path, name: str = "minilm", seed: int = 0, dim: int = 12, **config: Any) -> None:
+    """Random vectors that know the block, in place of an encoder's."""
+    n = artifacts.read_interactions(run).n_items
+    rng = np.random.default_rng(seed)
+    vectors = rng.normal(scale=0.2, size=(n, dim)).astype(np.float32)
+    vectors[np.arange(n), np.arange(n) // 10] += 1
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    config = {"model": "random", **config}
+    artifacts.write_embeddings(
+        run, name, vectors, np.zeros(dim, dtype=np.float32), config, {"dimensions": dim}
+    )
+
+
+@pytest.fixture
+def run(board_run: Path) -> Path:
+    embed(board_run)
+    return board_run
+
+
+def stored(run: Path, name: str = "hybrid") -> artifacts.StoredModel:
+    return artifacts.read_model(run / "models" / name)
+
+
+def train_als(run: Path, name: str = "als", splits: tuple[str, ...] = ("train",), **options: Any) -> None:
+    from recli import training
+
+    algorithm = algorithms["als"]
+    config = algorithm.config(**{"factors": 8, **options})
+    made = training.train(algorithm, config, artifacts.read_interactions(run), splits=splits).model
+    artifacts.write_model(
+        run, name, "als", {**vars(config)}, made, seed=0, trained_on=splits, inputs={}, summary={}
+    )
+
+
+def test_the_story(run: Path, recli: Recli, board: Interactions) -> None:
+    _, out, err = recli("train-hybrid", run)
+    assert out.strip() == str(run)
+    for name in DEFAULT:
+        assert name in err
+    assert "als: no such model in the run" in err
+    assert "cold weight" in err
+    made = stored(run)
+    assert made.algorithm == "fusion"
+    assert made.trained_on == ("train",)
+    manifest = made.part.manifest
+    assert set(manifest["inputs"]) == {"interactions", "embeddings/minilm"}
+    sources = manifest["summary"]["sources"]
+    assert set(sources) == {*DEFAULT, PRIOR}
+    assert sum(s["weight"] for s in sources.values()) == pytest.approx(1, abs=1e-5)
+    assert sum(s.get("cold_weight", 0) for s in sources.values()) == pytest.approx(1, abs=1e-5)
+    assert manifest["summary"]["validation"]["ndcg@20"] >= max(s["ndcg@20"] for s in sources.values()) - 1e-6
+    assert manifest["summary"]["validation"]["users"] == 33
+    assert manifest["summary"]["encoder"]["config"] == {"model": "random"}
+    model = made.model
+    assert isinstance(model, Fusion)
+    assert model.text_dim == 12
+    top = model.score(board.history()).argmax(axis=1)
+    assert (top // 10 == np.arange(36) // 12).all()
+
+
+def test_a_copy_of_the_model_elsewhere_scores_alike(
+    run: Path, recli: Recli, tmp_path: Path, board: Interactions
+) -> None:
+    recli("train-hybrid", run)
+    here = stored(run).model.score(board.history())
+    shutil.copytree(run / "models" / "hybrid", tmp_path / "elsewhere")
+    shutil.rmtree(run)
+    assert np.array_equal(artifacts.read_model(tmp_path / "elsewhere").model.score(board.history()), here)
+
+
+def test_the_same_seed_gives_the_same_bytes(run: Path, recli: Recli) -> None:
+    files = ("manifest.json", "model.safetensors")
+    recli("train-hybrid", run)
+    first = [(run / "models" / "hybrid" / f).read_bytes() for f in files]
+    recli("train-hybrid", run)
+    assert [(run / "models" / "hybrid" / f).read_bytes() for f in files] == first
+    recli("train-hybrid", run, "--seed", 5)
+    assert [(run / "models" / "hybrid" / f).read_bytes() for f in files] != first
+
+
+def test_json_name_and_stdin(run: Path, recli: Recli, monkeypatch: pytest.MonkeyPatch) -> None:
+    import io
+
+    monkeypatch.setattr("sys.stdin", io.StringIO(f"{run}\n"))
+    _, out, _ = recli(
+        "train-hybrid", "-", "--json", "--quiet", "--name", "mine", "--sources", "user-knn,content-knn"
+    )
+    said = json.loads(out)
+    assert said["run"] == str(run)
+    assert said["model"] == "mine"
+    assert set(said["sources"]) == {"user-knn", "content-knn", PRIOR}
+    assert stored(run, "mine").name == "mine"
+
+
+def test_a_model_of_the_run_is_reused(run: Path, recli: Recli) -> None:
+    train_als(run)
+    _, _, err = recli("train-hybrid", run)
+    assert "als: the run's model" in err
+    assert "training als" not in err
+    made = stored(run)
+    assert isinstance(made.model, Fusion)
+    assert "models/als" in made.part.manifest["inputs"]
+    mine = load_file(run / "models" / "als" / "model.safetensors")["item_factors"]
+    assert np.array_equal(made.model.sources["als"].state()["item_factors"], mine)
+
+
+def test_cf_names_models_of_the_run(run: Path, recli: Recli) -> None:
+    train_als(run, "small", factors=4)
+    recli("train-hybrid", run, "--cf", "small")
+    made = stored(run)
+    assert isinstance(made.model, Fusion)
+    assert list(made.model.sources) == ["small", "content-knn", "text-factors"]
+    # text-factors predicts its factors, and shares them
+    assert [s["base"] for s in made.model.config.sources] == [None, None, "small"]
+    _, _, err = recli("train-hybrid", run, "--cf", "nothing", code=1)
+    assert "there is no model 'nothing'" in err
+    assert "recli train-cf" in err
+
+
+def test_sources_without_als_still_have_text_factors(run: Path, recli: Recli) -> None:
+    recli("train-hybrid", run, "--sources", "user-knn,text-factors")
+    made = stored(run)
+    assert isinstance(made.model, Fusion)
+    assert list(made.model.sources) == ["user-knn", "text-factors"]
+    assert "source/text-factors/base/item_factors" in load_file(made.part.path / "model.safetensors")
+
+
+def test_any_cf_algorithm_and_cease_can_be_sources(run: Path, recli: Recli) -> None:
+    recli("train-hybrid", run, "--sources", "ease,item-knn,cease,content-knn")
+    made = stored(run)
+    assert isinstance(made.model, Fusion)
+    assert set(made.model.config.cold_weights) == {"cease", "content-knn"}
+
+
+def test_a_model_that_saw_validation_is_trained_again_without(run: Path, recli: Recli) -> None:
+    train_als(run, splits=("train", "validation"))
+    _, _, err = recli("train-hybrid", run)
+    assert "als: the run's model has seen validation" in err
+    assert "training als" in err
+
+
+def test_refit_trains_on_validation_too(run: Path, recli: Recli, board: Interactions) -> None:
+    recli("train-hybrid", run, "--sources", "user-knn,content-knn")
+    before = stored(run)
+    recli("train-hybrid", run, "--sources", "user-knn,content-knn", "--refit")
+    after = stored(run)
+    assert after.trained_on == ("train", "validation")
+    assert isinstance(before.model, Fusion)
+    assert isinstance(after.model, Fusion)
+    assert after.model.config.weights == before.model.config.weights
+    counts = board.matrix("train", "validation").getnnz(axis=0)
+    assert np.array_equal(after.model.popularity, counts)
+    assert np.array_equal(before.model.popularity, board.matrix("train").getnnz(axis=0))
+
+
+def test_save_sources(run: Path, recli: Recli) -> None:
+    recli("train-hybrid", run)
+    assert artifacts.part_names(run, "models") == ["hybrid"]
+    recli("train-hybrid", run, "--save-sources")
+    assert artifacts.part_names(run, "models") == sorted(["hybrid", *DEFAULT])
+    assert stored(run, "content-knn").algorithm == "content-knn"
+    assert stored(run, "text-factors").algorithm == "text-factors"
+    # and the next run takes the collaborative ones
+    _, _, err = recli("train-hybrid", run)
+    assert "als: the run's model" in err
+
+
+# features
+
+
+def test_tfidf_is_joined_unless_told_otherwise(run: Path, recli: Recli) -> None:
+    _, _, err = recli("train-hybrid", run, "--sources", "content-knn")
+    assert "features: minilm + TF-IDF" in err
+    first = stored(run).model.state()["source/content-knn/similarity.data"]
+    _, _, err = recli("train-hybrid", run, "--sources", "content-knn", "--no-tfidf")
+    assert "features: minilm, 12 dimensions" in err
+    second = stored(run).model.state()["source/content-knn/similarity.data"]
+    assert not np.array_equal(first, second)
+
+
+def test_tfidf_embeddings_are_not_joined_twice(board_run: Path, recli: Recli) -> None:
+    embed(board_run, "words", model="tfidf")
+    _, _, err = recli("train-hybrid", board_run, "--sources", "content-knn")
+    assert "features: words, 12 dimensions" in err
+
+
+def test_several_embeddings(run: Path, recli: Recli) -> None:
+    embed(run, "other", seed=1, dim=5)
+    _, _, err = recli("train-hybrid", run, code=2)
+    assert "--embeddings minilm --embeddings other" in err
+    command = ("train-hybrid", run, "--sources", "content-knn", "--no-tfidf")
+    _, _, err = recli(*command, "--embeddings", "minilm", "--embeddings", "other")
+    assert "features: minilm + other, 17 dimensions" in err
+    assert {"embeddings/minilm", "embeddings/other"} <= set(stored(run).part.manifest["inputs"])
+    _, _, err = recli(*command, "--embeddings", "other")
+    assert "features: other, 5 dimensions" in err
+
+
+def test_no_embeddings(board_run: Path, recli: Recli) -> None:
+    _, _, err = recli("train-hybrid", board_run, code=1)
+    assert f"recli embed {board_run}" in err
+    recli("train-hybrid", board_run, "--sources", "als,user-knn")
+    made = stored(board_run)
+    assert isinstance(made.model, Fusion)
+    assert made.model.text_dim == 0
+    assert "encoder" not in made.part.summary
+
+
+def test_no_texts(tmp_path: Path, recli: Recli) -> None:
+    board = checkerboard()
+    bare = Interactions(
+        board.users, board.items.with_columns(text=pl.lit(None, dtype=pl.String)), board.splits
+    )
+    run = write_board(tmp_path / "run", bare)
+    zeros = np.zeros((30, 4), dtype=np.float32)
+    artifacts.write_embeddings(run, "minilm", zeros, zeros[0], {"model": "random"}, {})
+    _, _, err = recli("train-hybrid", run, code=1)
+    assert "no item" in err
+    assert "--sources als,user-knn" in err
+
+
+# weights
+
+
+def test_weighted(run: Path, recli: Recli) -> None:
+    command = ("train-hybrid", run, "--sources", "user-knn,content-knn", "--fusion", "weighted")
+    recli(*command, "--weights", f"user-knn=0.5,{PRIOR}=0.25")
+    model = stored(run).model
+    assert isinstance(model, Fusion)
+    assert model.config.weights == {"user-knn": 0.5, "content-knn": 0.0, PRIOR: 0.25}
+    assert model.config.cold_weights == {"content-knn": 1.0}  # the only one that knows cold items
+    recli(*command, "--weights", "user-knn=0.5,content-knn=2")
+    model = stored(run).model
+    assert isinstance(model, Fusion)
+    assert model.config.cold_weights == {"content-knn": 2.0}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--fusion", "weighted"), "needs --weights"),
+        (("--weights", "als=1"), "--weights needs --fusion weighted"),
+        (("--fusion", "weighted", "--weights", "bpr=1"), "'bpr' is no source"),
+        (("--fusion", "weighted", "--weights", "als=-1"), "negative"),
+        (("--fusion", "weighted", "--weights", "als=0"), "all are 0"),
+        (("--fusion", "weighted", "--weights", "als"), "NAME=NUMBER"),
+        (("--sources", ","), "names no source"),
+        (("--sources", "als,als"), "named twice"),
+        (("--sources", "als,fusion"), "cannot be a source"),
+        (("--sources", f"als,{PRIOR}"), "in every fusion"),
+        (("--name", "../up"), "--name must be"),
+        (("--neighbours", "0"), "neighbours"),
+        (("--rrf-k", "0"), "rrf-k"),
+    ],
+)
+def test_usage(run: Path, recli: Recli, arguments: tuple[str, ...], said: str) -> None:
+    _, _, err = recli("train-hybrid", run, *arguments, code=2)
+    assert said in err
+    assert artifacts.part_names(run, "models") == []
+
+
+def test_voting(run: Path, recli: Recli, board: Interactions) -> None:
+    command = ("train-hybrid", run, "--sources", "user-knn,content-knn", "--fusion", "voting")
+    made: list[Any] = []
+    for more in ((), ("--rrf-k", 1), ("--voting", "borda")):
+        recli(*command, *more)
+        model = stored(run).model
+        assert isinstance(model, Fusion)
+        assert model.config.weights == {"user-knn": 0.5, "content-knn": 0.5, PRIOR: 0.0}
+        made.append(model)
+    assert [m.config.fusion for m in made] == ["rrf", "rrf", "borda"]
+    assert [m.config.rrf_k for m in made] == [60, 1, 60]
+    scores = [m.score(board.history()) for m in made]
+    assert not np.allclose(scores[0], scores[1])
+    assert not np.allclose(scores[0], scores[2])
+    for one in scores:
+        assert (one.argmax(axis=1) // 10 == np.arange(36) // 12).all()
+
+
+def test_weights_are_searched_on_a_sample_of_users(run: Path, recli: Recli) -> None:
+    recli("train-hybrid", run, "--sources", "user-knn,content-knn", "--weight-users", 7)
+    assert stored(run).part.summary["validation"]["users"] == 7
+
+
+def test_cold_boost_raises_cold_items(run: Path, recli: Recli, board: Interactions) -> None:
+    from recli import ranking
+
+    shares = []
+    for boost in (-5, 0, 5):
+        recli("train-hybrid", run, "--sources", "user-knn,content-knn", "--cold-boost", boost)
+        history = board.history()
+        users, ties = np.full(board.n_users, -1), ranking.tie_order(board.items["item_id"])
+        top = ranking.rank(stored(run).model, history, users, k=3, ties=ties, seen=history).items
+        shares.append(float((top % 10 == 9).mean()))
+    assert shares == sorted(shares)
+    assert shares[0] == 0
+    assert shares[2] == 1
+
+
+def test_the_weak_source_gets_the_small_weight(run: Path, recli: Recli) -> None:
+    noise = np.random.default_rng(0).normal(size=(30, 12)).astype(np.float32)
+    artifacts.write_embeddings(run, "noise", noise, noise[0] * 0, {"model": "random"}, {})
+    recli("train-hybrid", run, "--sources", "user-knn,content-knn", "--embeddings", "noise", "--no-tfidf")
+    sources = stored(run).part.summary["sources"]
+    assert sources["content-knn"]["weight"] < sources["user-knn"]["weight"]
+    assert sources["content-knn"]["ndcg@20"] < sources["user-knn"]["ndcg@20"]
+
+
+def test_no_validation(tmp_path: Path, recli: Recli) -> None:
+    board = checkerboard()
+    splits = {**board.splits, "validation": board.splits["validation"].clear()}
+    run = write_board(tmp_path / "run", Interactions(board.users, board.items, splits))
+    embed(run)
+    _, _, err = recli("train-hybrid", run, code=1)
+    assert "--validation-size" in err
+    recli("train-hybrid", run, "--fusion", "weighted", "--weights", "als=0.5,content-knn=0.5")
+    recli("train-hybrid", run, "--fusion", "voting", "--name", "votes")
+    recli("train-hybrid", run, "--model", "cease", "--name", "closed")
+    assert "validation" not in stored(run).part.summary
+    assert stored(run, "closed").part.config["options"]["l2"] == 200.0
+
+
+# one content model
+
+
+def test_cease_is_searched_on_validation(run: Path, recli: Recli) -> None:
+    _, _, err = recli("train-hybrid", run, "--model", "cease")
+    assert "Collective EASE on validation" in err
+    made = stored(run, "cease")
+    trials = made.part.summary["trials"]
+    assert len(trials) == 5
+    best = max(trials, key=lambda t: t["ndcg@20"])
+    assert made.part.config["options"]["l2"] == best["l2"]
+    assert made.part.config["options"]["text_weight"] == best["text_weight"]
+    recli("train-hybrid", run, "--model", "cease", "--l2", 7)
+    assert {t["l2"] for t in stored(run, "cease").part.summary["trials"]} == {7.0}
+    recli("train-hybrid", run, "--model", "cease", "--l2", 7, "--text-weight", 3, "--refit")
+    made = stored(run, "cease")
+    assert "trials" not in made.part.summary
+    assert made.trained_on == ("train", "validation")
+    assert made.part.config["options"] == {"l2": 7.0, "max_items": 30_000, "text_weight": 3.0}
+    _, _, err = recli("train-hybrid", run, "--model", "cease", "--max-items", 29, code=1)
+    assert "--max-items 30" in err
+
+
+def test_content_models_by_themselves(run: Path, recli: Recli) -> None:
+    recli("train-hybrid", run, "--model", "content-knn", "--neighbours", 3)
+    made = stored(run, "content-knn")
+    assert made.part.config["options"]["neighbours"] == 3
+    rows = np.diff(made.model.state()["similarity.indptr"])
+    assert rows.max() <= 6  # 3 warm and 3 cold ones
+    recli("train-hybrid", run, "--model", "text-factors", "--ridge", 4, "--name", "ridge")
+    assert stored(run, "ridge").part.config["options"]["ridge"] == 4.0
+    assert "validation" in stored(run, "ridge").part.summary
+
+
+def test_neighbours_and_ridge_reach_the_fusion(run: Path, recli: Recli) -> None:
+    recli("train-hybrid", run, "--neighbours", 2, "--ridge", 9)
+    model = stored(run).model
+    assert isinstance(model, Fusion)
+    options = {s["name"]: s["options"] for s in model.config.sources}
+    assert options["content-knn"]["neighbours"] == 2
+    assert options["text-factors"]["ridge"] == 9.0
+
+
+# parts that do not belong together
+
+
+def test_foreign_parts_are_refused(run: Path, recli: Recli) -> None:
+    train_als(run)
+    write_board(run, checkerboard(seed=8))  # prepared again: other interactions
+    _, _, err = recli("train-hybrid", run, code=1)
+    assert "made from other interactions" in err
+    assert f"recli embed {run} --name minilm" in err
+    _, _, err = recli("train-hybrid", run, "--sources", "als", code=1)
+    assert "made from other interactions" in err
+    assert f"recli train-cf {run} --algorithm als --name als" in err
+
+
+def test_a_hybrid_is_no_source(run: Path, recli: Recli) -> None:
+    recli("train-hybrid", run, "--sources", "user-knn", "--name", "first")
+    _, _, err = recli("train-hybrid", run, "--sources", "first,user-knn", code=1)
+    assert "cannot be a source" in err
+
+
+def test_no_such_run(tmp_path: Path, recli: Recli) -> None:
+    _, _, err = recli("train-hybrid", tmp_path / "none", code=1)
+    assert "recli prepare" in err
+
+
+def test_help_warns_of_rrf(recli: Recli) -> None:
+    _, out, _ = recli("train-hybrid", "--help")
+    text = " ".join(out.replace("│", " ").split())
+    assert "Safe only between equally strong sources" in text
+    assert "Example: recli train-hybrid sample_data/run" in text
+
+
+def test_board_texts_find_the_block_by_tfidf_alone(
+    board_run: Path, recli: Recli, board: Interactions
+) -> None:
+    assert len(WORDS) == 3
+    recli("embed", board_run, "--model", "tfidf")
+    recli("train-hybrid", board_run, "--sources", "content-knn")
+    top = stored(board_run).model.score(board.history()).argmax(axis=1)
+    assert (top // 10 == np.arange(36) // 12).all()
