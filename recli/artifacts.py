@@ -57,11 +57,12 @@ class Draft:
         """Write `NAME.safetensors`. Arrays are made contiguous: safetensors stores others wrongly."""
         from safetensors.numpy import save_file
 
+        path = self.path / f"{name}.safetensors"
         with _disk_errors(self.path):
-            save_file(
-                {k: np.ascontiguousarray(arrays[k]) for k in sorted(arrays)},
-                self.path / f"{name}.safetensors",
-            )
+            path.touch()
+            mode = path.stat().st_mode  # safetensors makes files that only their owner can read
+            save_file({k: np.ascontiguousarray(arrays[k]) for k in sorted(arrays)}, path)
+            path.chmod(mode)
 
     def text(self, name: str, text: str) -> None:
         with _disk_errors(self.path):

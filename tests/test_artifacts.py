@@ -53,6 +53,15 @@ def test_the_same_content_gives_the_same_bytes_and_no_trace_of_the_machine(tmp_p
     assert str(tmp_path) not in (tmp_path / "a/part/manifest.json").read_text()
 
 
+def test_files_have_the_modes_that_the_umask_leaves(tmp_path: Path) -> None:
+    before = os.umask(0o027)
+    try:
+        write_numbers(tmp_path / "part", [1])
+    finally:
+        os.umask(before)
+    assert {p.stat().st_mode & 0o777 for p in (tmp_path / "part").iterdir()} == {0o640}
+
+
 def test_arrays_that_are_not_contiguous_are_stored_right(tmp_path: Path) -> None:
     matrix = np.arange(6, dtype=np.float32).reshape(2, 3)
     with artifacts.writing(tmp_path / "part", "numbers", {}) as draft:
