@@ -426,3 +426,20 @@ def test_board_texts_find_the_block_by_tfidf_alone(
     recli("train-hybrid", board_run, "--sources", "content-knn")
     top = stored(board_run).model.score(board.history()).argmax(axis=1)
     assert (top // 10 == np.arange(36) // 12).all()
+
+
+def test_a_text_about_a_user_is_encoded_like_the_items_and_scored(
+    board_run: Path, recli: Recli, board: Interactions
+) -> None:
+    from recli.encoders.again import encode_like
+
+    recli("embed", board_run, "--model", "tfidf")
+    recli("train-hybrid", board_run)
+    made = stored(board_run)
+    model, encoder = made.model, made.part.summary["encoder"]
+    assert isinstance(model, Fusion)
+    corpus = made.interactions.items["text"].to_list()
+    vectors = encode_like(encoder["config"], encoder["summary"], model.text_space, WORDS, corpus)
+    assert vectors.shape == (3, model.text_dim)
+    top = np.argsort(-model.score_text(vectors), axis=1)[:, :5]
+    assert (top // 10 == np.arange(3)[:, None]).all()

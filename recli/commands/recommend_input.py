@@ -21,6 +21,7 @@ PREFERRED = "hybrid"
 def open_model(path: Path, config: RecommendConfig, console: Console) -> "StoredModel":
     """The model of the run that was named or is preferred, or the model whose folder `path` is."""
     from recli import artifacts
+    from recli.models.base import algorithms
 
     if (path / artifacts.MANIFEST).exists():
         if config.model is not None or config.save:
@@ -39,7 +40,7 @@ def open_model(path: Path, config: RecommendConfig, console: Console) -> "Stored
     if config.model is None and len(names) > 1:
         console.say(f"{len(names)} models in the run ({', '.join(names)}); --model names another")
     stored = artifacts.read_model(path / schema.MODELS / name)
-    command = "train-hybrid" if stored.algorithm in ("fusion", "cease") else "train-cf"
+    command = "train-cf" if algorithms[stored.algorithm].family == "cf" else "train-hybrid"
     artifacts.check_same_input(
         stored.part, schema.INTERACTIONS, source.sha256, f"recli {command} {path} --name {name}"
     )

@@ -33,9 +33,9 @@ def resample(
     advance: Callable[[int, str], None] = lambda steps, text: None,
 ) -> list[Resampled]:
     """Draw users with replacement `samples` times; all systems' figures under the same draws."""
-    packed = [_pack(figures) for figures in systems]
+    n = max((f.values.size for figures in systems for f in figures if f.values is not None), default=0)
+    packed = [_pack(figures, n) for figures in systems]
     means = [np.full((samples, len(figures)), np.nan) for figures in systems]
-    n = max((top.shape[0] for top, _, _ in packed), default=0)
     rng = np.random.default_rng(seed)
     step = max(1, _CELLS // max(n, 1))
     for start in range(0, samples if n else 0, step):
@@ -51,9 +51,8 @@ def resample(
     return [Resampled(m) for m in means]
 
 
-def _pack(figures: Sequence[Figure]) -> tuple[Float64, Float64, Bool]:
+def _pack(figures: Sequence[Figure], n: int) -> tuple[Float64, Float64, Bool]:
     """Weighted values and weights, float64 (n, figures); figures without users have weight 0 throughout."""
-    n = max((f.values.size for f in figures if f.values is not None), default=0)
     top, bottom = np.zeros((n, len(figures))), np.zeros((n, len(figures)))
     for i, figure in enumerate(figures):
         if figure.values is not None and figure.weights is not None:
