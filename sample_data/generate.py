@@ -133,7 +133,7 @@ def make_events(rng: Random, items: list[dict[str, Any]]) -> list[tuple[int, str
 
 
 def bad_rows() -> bytes:
-    """A log with what broken exports contain; 12 of its 20 rows are bad, each for its own reason."""
+    """A log with what broken exports contain; 13 of its 20 rows are bad, for nine reasons."""
     rows = [
         b"user_id,item_id,event,timestamp",
         b"u0001,B0001,view,1719830000",

@@ -68,8 +68,12 @@ def evaluation(run: Path) -> None:
     for model, *values in table.iter_rows():
         print(f"| {model} | {' | '.join(f'{value:.4f}' for value in values)} |")
     print()
-    for row in pl.read_parquet(run / "metrics" / "comparisons.parquet").iter_rows(named=True):
-        print("- " + ", ".join(f"{key} {value}" for key, value in row.items()))
+    compared = pl.read_parquet(run / "metrics" / "comparisons.parquet")
+    for row in compared.filter(metric="ndcg", k=20).iter_rows(named=True):
+        interval = f"[{row['low']:+.4f}, {row['high']:+.4f}]"
+        print(
+            f"- {row['model']} - {row['baseline']}: ndcg@20 {row['difference']:+.4f} {interval}, p {row['p']:.3f}"
+        )
 
 
 def benchmark(name: str, data: Path, run: Path) -> None:
