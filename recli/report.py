@@ -3,6 +3,7 @@
 It is made from the summary that `evaluate --json` prints, and from nothing else.
 """
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from typing import Any
@@ -31,7 +32,7 @@ th, td { padding: .4rem .6rem; text-align: right; border-bottom: 1px solid var(-
 th { font-weight: 600; color: var(--soft); vertical-align: bottom; }
 th:first-child, td:first-child { text-align: left; white-space: normal; overflow-wrap: anywhere; min-width: 8rem; }
 td small { display: block; color: var(--soft); font-size: .76rem; }
-td.best { font-weight: 700; }
+td.best { font-weight: 700; } td.best small { font-weight: 400; }
 td.bar { background: linear-gradient(var(--bar), var(--bar)) no-repeat left bottom / var(--share) 4px; }
 table.words { width: auto; } table.words th, table.words td { text-align: left; white-space: normal; }
 tr.kind td { color: var(--soft); font-weight: 600; padding-top: 1rem; }
@@ -68,6 +69,7 @@ def html(summary: Summary, title: str) -> str:
         _slices(summary),
         _systems(summary["systems"]),
         _section("Rules", "", _list(summary["policy"])),
+        _section("Metrics", "", _list(f"{name}: {text}" for name, text in summary["definitions"].items())),
         _section("Settings", "", _settings(summary["settings"])),
     ]
     return (
@@ -213,8 +215,8 @@ def _dots(points: Mapping[str, Row]) -> str:
         return ""
     ends = [v for row in points.values() for v in (row["value"], row["low"], row["high"]) if v is not None]
     low, high = min(ends), max(ends)
-    margin = (high - low) * 0.08 or max(abs(high) * 0.1, 1e-6)
-    low, high = max(0.0, low - margin) if low >= 0 else low - margin, high + margin
+    ticks = _ticks(low, high)
+    low, high = ticks[0], ticks[-1]
     left, right, step, width = 190, 850, 34, 880
 
     def x(value: float) -> float:
@@ -222,8 +224,7 @@ def _dots(points: Mapping[str, Row]) -> str:
 
     height = step * len(points) + 34
     marks = []
-    for i in range(5):
-        tick = low + (high - low) * i / 4
+    for tick in ticks:
         marks.append(f'<line class="grid" x1="{x(tick):.1f}" x2="{x(tick):.1f}" y1="6" y2="{height - 24}"/>')
         marks.append(
             f'<text class="soft" x="{x(tick):.1f}" y="{height - 8}" text-anchor="middle">{number(tick)}</text>'
@@ -240,6 +241,15 @@ def _dots(points: Mapping[str, Row]) -> str:
             f'<circle cx="{x(row["value"]):.1f}" cy="{y}" r="5"><title>{number(row["value"])}</title></circle>'
         )
     return f'<svg viewBox="0 0 {width} {height}" role="img" aria-label="values with intervals">{"".join(marks)}</svg>'
+
+
+def _ticks(low: float, high: float) -> list[float]:
+    """Four to nine round numbers that enclose the range."""
+    span = max(high - low, abs(high) * 0.1, 1e-6)
+    power: float = 10 ** math.floor(math.log10(span / 4))
+    step = next(power * m for m in (1, 2, 5, 10) if span / (power * m) <= 6)
+    first, last = math.floor(low / step), math.ceil(high / step)
+    return [step * i for i in range(first, max(last, first + 1) + 1)]
 
 
 def _slices(summary: Summary) -> str:

@@ -7,7 +7,7 @@ from recli.errors import UsageError
 from recli.metrics.base import parse_metric
 from recli.metrics.bootstrap import interval, p_values, resample
 from recli.metrics.gates import check_gates, parse_gates
-from recli.metrics.scorecard import System, label_of, scorecard, tables, text
+from recli.metrics.scorecard import Scorecard, System, label_of, scorecard, tables, text
 from recli.metrics.slices import ALL, Figure, Slice
 from recli.schema import Bool, Float64
 
@@ -87,7 +87,7 @@ def test_p_values_by_hand() -> None:
     assert [np.isnan(e).all() for e in interval(np.empty((0, 2)), 0.95)] == [True, True]
 
 
-def card(samples: int = 400, compare: str | None = None, metric: str = "ndcg@10"):  # type: ignore[no-untyped-def]
+def card(samples: int = 400, compare: str | None = None, metric: str = "ndcg@10") -> Scorecard:
     rng = np.random.default_rng(0)
     base = rng.random(300)
     users = {
@@ -135,6 +135,18 @@ def test_tables_name_every_model_and_the_baseline() -> None:
     assert all(len(row) == len(t.columns) for t in made for row in t.rows)
     assert made[1].columns[2:4] == ["90% interval", "against base"]
     assert [row[0] for row in made[0].rows] == ["base", "same", "better", "noise"]
+
+
+def test_many_systems_are_shown_eight_at_a_time() -> None:
+    systems = [System(f"s{i}", "model", [figure(np.random.default_rng(i).random(9))]) for i in range(10)]
+    made = scorecard(systems, (parse_metric("ndcg@10"),), resample([s.figures for s in systems], 9, 0), 0.95)
+    slices = [t.columns for t in tables(made, 0.95) if t.title == "ndcg@10 by slice"]
+    assert [len(columns) for columns in slices] == [2 + 8, 2 + 2] and slices[1][2:] == ["s8", "s9"]
+
+
+def test_a_system_without_any_figure_is_no_obstacle() -> None:
+    drawn = resample([[], [figure(np.ones(4))]], 10, seed=0)
+    assert drawn[0].means.shape == (10, 0) and (drawn[1].means == 1).all()
 
 
 def test_figures_for_people() -> None:

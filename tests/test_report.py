@@ -2,12 +2,13 @@
 
 import re
 from html.parser import HTMLParser
+from itertools import pairwise
 from typing import Any
 
 import pytest
 
 from recli.plots import figures
-from recli.report import html, number
+from recli.report import _ticks, html, number
 
 VOID = {"meta"}
 
@@ -42,6 +43,7 @@ def summary() -> dict[str, Any]:
         },
         "data": {"users": 1234, "items": 30},
         "policy": ["Full ranking of the 30 items", "a < b & c"],
+        "definitions": {"ndcg": "gain <over> gain"},
         "primary": "ndcg@10",
         "baseline": "als",
         "better": {"ndcg@10": 1, "gini@10": -1, "novelty@10": 0},
@@ -113,7 +115,14 @@ def test_it_tells_what_was_measured(summary: dict[str, Any]) -> None:
         "12.50",
     ):
         assert text in found
-    for text in ("not met", "unknown items 3", "a < b & c", "Users, by items before the test", "cold in all"):
+    for text in (
+        "not met",
+        "unknown items 3",
+        "a < b & c",
+        "ndcg: gain <over> gain",
+        "Users, by items before the test",
+        "cold in all",
+    ):
         assert text in found
     assert "listed twice" not in found  # nothing was
     assert '<td class="best">0.2500' in page and '<td class="best">0.8000' in page  # of gini, less is better
@@ -153,6 +162,18 @@ def test_one_model_and_no_interval(summary: dict[str, Any]) -> None:
     page = html(summary, "x")
     assert 'class="best"' not in page and "<circle" in page and 'class="whisker"' not in page
     assert "nan" not in page.lower().replace("dominant", "")
+
+
+@pytest.mark.parametrize(
+    ("low", "high"), [(0.0095, 0.3189), (0.2, 0.2), (0, 0), (-0.01, 0.02), (3, 900), (0, 1e-9)]
+)
+def test_ticks_are_round_and_enclose(low: float, high: float) -> None:
+    ticks = _ticks(low, high)
+    assert ticks[0] <= low and ticks[-1] >= high and 2 <= len(ticks) <= 9
+    steps = {round((b - a) / (ticks[1] - ticks[0]), 6) for a, b in pairwise(ticks)}
+    assert steps == {1.0}
+    first = f"{ticks[1] - ticks[0]:.3e}"
+    assert first[0] in "125" and first[2:5] == "000"
 
 
 def test_numbers() -> None:

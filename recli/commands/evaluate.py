@@ -46,7 +46,7 @@ class EvaluateConfig:
         (),
         f"Metrics, as ndcg@10,auc (20 without @). Known: {', '.join(registered.names())}.",
         metavar="NAMES",
-        default_text=DEFAULT,
+        default_text="accuracy at 10 and 20, and what the lists are made of",
     )
     split: str = option("test", "The split that is to be predicted.", choices=("test", "validation"))
     candidates: str = option(
@@ -226,6 +226,7 @@ def _summary(
         "policy": rules,
         "primary": card.primary,
         "baseline": card.baseline,
+        "definitions": {a.metric.name: a.metric.help for a in card.asked},
         "better": {a.label: a.metric.better for a in card.asked},
         "systems": [{"name": s.name, "source": s.source, "notes": s.notes} for s in card.systems],
         "models": models,
