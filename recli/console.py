@@ -61,18 +61,19 @@ class Console:
             return
         from rich import box
         from rich.table import Table
+        from rich.text import Text
 
-        table = Table(
-            title=title,
+        table = Table(  # Text: names may have brackets, which are markup in plain strings
+            title=Text(title),
             title_justify="left",
-            caption=note or None,
+            caption=Text(note) if note else None,
             caption_justify="left",
             box=box.SIMPLE_HEAD,
         )
         for i, column in enumerate(columns):
-            table.add_column(column, justify="left" if i == 0 else "right", overflow="fold")
+            table.add_column(Text(column), justify="left" if i == 0 else "right", overflow="fold")
         for row in rows:
-            table.add_row(*row)
+            table.add_row(*map(Text, row))
         self.rich.print(table)
 
     @contextmanager

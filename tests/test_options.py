@@ -196,7 +196,7 @@ def test_a_bug_keeps_its_traceback(toy: Callable[..., Any]) -> None:
 def test_narration_is_on_stderr_and_quiet_keeps_warnings(toy: Callable[..., Any]) -> None:
     def work(config: ToyConfig, console: Console) -> None:
         console.say("hello")
-        console.table("Things", ["name", "n"], [["a", "1"]])
+        console.table("Things", ["name", "n"], [["[bold]a[/]", "1"]])
         with console.progress("counting", 2) as advance:
             advance(2, "2 of 2")
         console.warn("careful")
@@ -204,7 +204,13 @@ def test_narration_is_on_stderr_and_quiet_keeps_warnings(toy: Callable[..., Any]
 
     _, _, out, err = toy("here", work=work)
     assert out == "run\n"
-    assert "hello" in err and "Things" in err and "counting: done in" in err and "2 of 2" in err
+    assert (
+        "hello" in err
+        and "Things" in err
+        and "[bold]a[/]" in err
+        and "counting: done in" in err
+        and "2 of 2" in err
+    )
     _, _, out, err = toy("here", "--quiet", work=work)
     assert (out, err) == ("run\n", "warning: careful\n")
     _, _, out, _ = toy("here", "--json", work=work)

@@ -268,13 +268,10 @@ def _illustrate(config: EvaluateConfig, run: Path, summary: dict[str, Any]) -> N
 
 
 def _say(config: EvaluateConfig, console: Console, card: "Scorecard", rules: list[str]) -> None:
-    from rich.markup import escape
-
     from recli.metrics.scorecard import tables
 
     for table in tables(card, config.confidence):
-        rows = [[escape(cell) for cell in row] for row in table.rows]
-        console.table(escape(table.title), [escape(c) for c in table.columns], rows)
+        console.table(table.title, table.columns, table.rows)
     for rule in rules:
         console.say(rule)
 
