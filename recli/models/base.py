@@ -54,6 +54,15 @@ class RatingModel(Protocol):
 
 
 @runtime_checkable
+class ItemSpace(Protocol):
+    """A model that is no dot product and yet can place items in one space, for similar and for varied items."""
+
+    def item_vectors(self) -> Float32 | None:
+        """float32 (n_items, d), similar items have a large cosine; None: this model has none."""
+        ...
+
+
+@runtime_checkable
 class ExplainsSources(Protocol):
     """A model whose score is a sum over named sources, so that a recommendation can say where it comes from."""
 
