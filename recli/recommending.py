@@ -188,7 +188,7 @@ def _lists(
 
 
 class Mixer:
-    """Diversifies lists by the similarity of their items: cosine of the model's item vectors, else of the items' users."""
+    """Diversifies lists by the similarity of their items: by the model's vectors of them, else by common users."""
 
     def __init__(self, stored: StoredModel, balance: float) -> None:
         self._balance = balance
