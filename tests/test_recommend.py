@@ -357,6 +357,11 @@ def test_users_from_a_file_from_stdin_and_by_name(
     assert list(lists_of(by_file)) == ["u005", "u004"]
     assert "1 users were named more than once" in err
     assert recli("recommend", als, "--users", "u005", "--users", "u004")[1] == by_file
+    reader, pipe = os.pipe()  # as of --users <(command)
+    os.write(pipe, b"u005\nu004\n")
+    os.close(pipe)
+    assert recli("recommend", als, "--users", f"/dev/fd/{reader}")[1] == by_file
+    os.close(reader)
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"u005\nu004\n")))
     assert recli("recommend", als, "--users", "-")[1] == by_file
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(f"{als}\n".encode())))

@@ -313,3 +313,10 @@ def test_users_without_training_rows_are_judged_by_folding_in(board: Interaction
 
     judge(Spy())
     assert asked[0][0] == -1 and asked[0][1] == 1
+
+
+def test_a_training_that_diverges_is_one_line(board_run: Path, recli: Recli) -> None:
+    short = ("--algorithm", "bpr", "--learning-rate", 100, "--regularization", 1000, "--iterations", 30)
+    _, _, err = recli("train-cf", board_run, *short, code=1)
+    assert "error: the training diverged" in err
+    assert "--learning-rate" in err

@@ -65,7 +65,7 @@ def _lines(given: Sequence[str], known: dict[str, int]) -> Iterator[tuple[str, s
 
 def _is_file(text: str) -> bool:
     try:
-        return Path(text).is_file()
+        return Path(text).exists() and not Path(text).is_dir()  # a pipe, as of <(command), is one
     except (OSError, ValueError):  # too long for a name, or with a NUL: it is a list of ids
         return False
 
