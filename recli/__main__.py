@@ -46,6 +46,10 @@ def main() -> None:
     _speak_utf8()
     try:
         app()
+    except SystemExit:
+        if type(sys.stdout).__name__ == "PacifyFlushWrapper":  # Typer's mark: --help | head -1 closed the pipe
+            sys.exit(0)
+        raise
     except OSError as error:  # from --help and --version; commands say theirs themselves
         what = describe_os_error(error)
         if what is None:
@@ -53,6 +57,7 @@ def main() -> None:
         sys.stderr.write(f"error: {what}\n")
         sys.exit(1)
     finally:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # all is done: Ctrl-C has nothing left to stop
         _drop_unwritten()
 
 

@@ -153,3 +153,9 @@ def test_paths_that_the_locale_cannot_spell_go_from_step_to_step(board_run: Path
     environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
     done = subprocess.run(["bash", "-c", line], capture_output=True, env=environment)
     assert (done.returncode, done.stdout.decode()) == (0, f"{run}\n"), done.stderr
+
+
+def test_help_into_a_closed_pipe_is_no_error() -> None:
+    script = f"(sleep 0.5; exec {sys.executable} -m recli recommend --help) | true; echo ${{PIPESTATUS[0]}}"
+    done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=True)
+    assert (done.stdout, done.stderr) == ("0\n", "")
