@@ -44,10 +44,13 @@ def main() -> None:
     signal.signal(signal.SIGTERM, _terminated)
     _open_closed_streams()
     _speak_utf8()
+    stdout = _identity(1)
     try:
         app()
     except SystemExit:
-        if type(sys.stdout).__name__ == "PacifyFlushWrapper":  # Typer's mark: --help | head -1 closed the pipe
+        if (
+            type(sys.stdout).__name__ == "PacifyFlushWrapper"
+        ):  # Typer's mark: --help | head -1 closed the pipe
             sys.exit(0)
         raise
     except OSError as error:  # from --help and --version; commands say theirs themselves
@@ -59,6 +62,12 @@ def main() -> None:
     finally:
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # all is done: Ctrl-C has nothing left to stop
         _drop_unwritten()
+
+
+def _identity(number: int) -> tuple[int, int]:
+    """What a file descriptor is open on."""
+    found = os.fstat(number)
+    return found.st_dev, found.st_ino
 
 
 def _drop_unwritten() -> None:
