@@ -49,8 +49,8 @@ def main() -> None:
         app()
     except SystemExit:
         if (
-            type(sys.stdout).__name__ == "PacifyFlushWrapper"
-        ):  # Typer's mark: --help | head -1 closed the pipe
+            _identity(1) != stdout
+        ):  # rich turns a closed pipe (--help | head -1) to /dev/null and exits with 1
             sys.exit(0)
         raise
     except OSError as error:  # from --help and --version; commands say theirs themselves
