@@ -167,10 +167,9 @@ class BestState(Generic[M]):
             score = training.validate(model)
             if score > self._score:
                 self._best, self._score, self._epoch = model, score, epoch
-            text = f"{text} validation ndcg@20 {score:.4f}".strip()
+            # The last text stays to be read: it must be about the model that is kept.
+            text = f"{text} best validation ndcg@20 {self._score:.4f} at iteration {self._epoch + 1}".strip()
             stop = epoch - self._epoch >= training.patience
-            if stop:
-                text = f"{text}, best at iteration {self._epoch + 1}"
         training.advance(1, text)
         return stop
 
