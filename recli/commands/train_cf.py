@@ -19,7 +19,8 @@ def train_cf(config: CommonConfig, console: Console) -> None:
     """Train a collaborative-filtering model on the interactions: RUN/models/NAME.
 
     als, bpr and lmf factorise; item-knn and user-knn go by neighbours; ease is linear, in closed form, and often
-    the best where the catalogue is not too large; popularity is the baseline. bias predicts ratings.
+    the best where the catalogue is not too large; gf-cf, bspm and rp3beta need no training and suit large, sparse
+    ones; popularity is the baseline. bias predicts ratings.
 
     Example: recli train-cf sample_data/run --algorithm als --patience 3
     """
