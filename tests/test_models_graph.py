@@ -34,17 +34,23 @@ def with_gaps() -> csr_matrix:
     return made
 
 
-def closed_form(given: csr_matrix, dimensions: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The linear filter P, the ideal filter D^-1/2 V V' D^1/2 and singular values, by numpy in float64."""
+def closed_form(
+    given: csr_matrix, config: GfCfConfig | BspmConfig
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The linear filter P, the ideal filter D^-b V V' D^b and singular values, by numpy in float64."""
     r = given.toarray().astype(np.float64)
     users, items = r.sum(axis=1), r.sum(axis=0)
     users[users == 0], items[items == 0] = np.inf, np.inf  # one over infinity: nothing comes of them
-    graph = r / np.sqrt(users)[:, None] / np.sqrt(items)
+    graph = r / users[:, None] ** config.user_power / items**config.item_power
+    graph /= np.linalg.norm(graph, 2)
     _, s, vt = np.linalg.svd(graph, full_matrices=False)
-    v = vt[:dimensions][s[:dimensions] > 1e-6].T
+    v = vt[: config.dimensions][s[: config.dimensions] > 1e-6].T
     items[np.isinf(items)] = 1.0
-    ideal = np.diag(items**-0.5) @ v @ v.T @ np.diag(items**0.5)
-    return graph.T @ graph, ideal, s
+    return (
+        graph.T @ graph,
+        np.diag(items**-config.item_power) @ v @ v.T @ np.diag(items**config.item_power),
+        s,
+    )
 
 
 # --- gf-cf
@@ -54,15 +60,19 @@ def closed_form(given: csr_matrix, dimensions: int) -> tuple[np.ndarray, np.ndar
 @pytest.mark.parametrize("shape", ["more users", "more items"])
 def test_gf_cf_equals_its_closed_form(dimensions: int, shape: str) -> None:
     given = with_gaps() if shape == "more users" else matrix(25, 40)
-    model = fit_gf_cf(GfCfConfig(dimensions=dimensions, low_pass_weight=0.7), Training(given))
-    linear, ideal, _ = closed_form(given, dimensions)
+    config = GfCfConfig(dimensions=dimensions, low_pass_weight=0.7, user_power=0.3, item_power=0.6)
+    model = fit_gf_cf(config, Training(given))
+    linear, ideal, _ = closed_form(given, config)
     new = matrix(10, given.shape[1], seed=5)
     np.testing.assert_allclose(model.score(new), new.toarray() @ (linear + 0.7 * ideal), rtol=1e-4, atol=1e-5)
 
 
 def test_gf_cf_by_hand() -> None:
     # Users 0: a b, 1: b. R~ = [[1/sqrt(2*1), 1/sqrt(2*2)], [0, 1/sqrt(1*2)]], P = R~'R~.
-    model = fit_gf_cf(GfCfConfig(low_pass_weight=0.0), Training(csr_matrix(np.array([[1.0, 1], [0, 1]]))))
+    config = GfCfConfig(
+        low_pass_weight=0.0, user_power=0.5, item_power=0.5
+    )  # the paper's: no scale is needed
+    model = fit_gf_cf(config, Training(csr_matrix(np.array([[1.0, 1], [0, 1]]))))
     found = model.score(csr_matrix(np.array([[1.0, 0]], dtype=np.float32)))
     np.testing.assert_allclose(found, [[1 / 2, 1 / 2**0.5 * 1 / 2]], rtol=1e-6)
 
@@ -72,7 +82,7 @@ def test_gf_cf_by_hand() -> None:
 
 def published(given: csr_matrix, history: csr_matrix, config: BspmConfig) -> np.ndarray:
     """Early merge, one Euler step, mean of both points in time: the paper's steps one by one."""
-    linear, ideal, _ = closed_form(given, config.dimensions)
+    linear, ideal, _ = closed_form(given, config)
     r = history.toarray().astype(np.float64)
     blurred = r @ linear
     merged = blurred + config.low_pass_weight * r @ ideal
@@ -91,7 +101,7 @@ def test_bspm_equals_its_steps_when_all_signals_are_kept(shape: str) -> None:
 def test_bspm_with_fewer_signals_differs_by_what_its_line_misses() -> None:
     given, new, config = matrix(60, 40), matrix(10, 40, seed=5), BspmConfig(dimensions=8, sharpening=2.0)
     found = fit_bspm(config, Training(given)).score(new)
-    _, _, s = closed_form(given, 8)
+    _, _, s = closed_form(given, config)
     # |x^2 - 3/4 a x| on [0, a] is largest at x = a, a^2 / 4; times T / 2 = 1, times the history's length.
     bound = s[7] ** 4 / 4 * np.linalg.norm(new.toarray(), axis=1)
     missed = np.linalg.norm(found - published(given, new, config), axis=1)
@@ -147,9 +157,13 @@ def test_rp3beta_does_not_depend_on_its_block_size(monkeypatch: pytest.MonkeyPat
     [
         ("gf-cf", "dimensions", 5),
         ("gf-cf", "low_pass_weight", 2.0),
+        ("gf-cf", "user_power", 0.1),
+        ("gf-cf", "item_power", 0.1),
         ("bspm", "dimensions", 5),
         ("bspm", "low_pass_weight", 2.0),
         ("bspm", "sharpening", 0.5),
+        ("bspm", "user_power", 0.1),
+        ("bspm", "item_power", 0.1),
         ("rp3beta", "alpha", 1.5),
         ("rp3beta", "beta", 0.9),
         ("rp3beta", "neighbours", 2),

@@ -4,7 +4,7 @@ Choi et al. 2023, "Blurring-Sharpening Process Models for Collaborative Filterin
 (BSPM-EM), one Euler step each and the mean of both points in time, as published for yelp2018:
 
     blurred = r P                                    the linear filter, P = R~'R~
-    merged = blurred + w r D_i^-1/2 V V' D_i^1/2     with the ideal low-pass filter
+    merged = blurred + w r D_i^-b V V' D_i^b         with the ideal low-pass filter
     sharpened = merged - T merged P                  what blurring has made alike is taken apart
     score = (blurred + sharpened) / 2
 """
@@ -34,6 +34,20 @@ class BspmConfig:
     sharpening: float = option(
         1.2, "How long blurred histories are sharpened; 0: not at all.", min=0, max=100, tune=Tune(0, 2.5)
     )
+    user_power: float = option(
+        0.5,
+        "Users count less the more active they are: by their activity to this power, twice.",
+        min=0,
+        max=2,
+        tune=Tune(0.1, 0.7),
+    )
+    item_power: float = option(
+        0.5,
+        "Items count less the more popular they are: by their popularity to this power, from and to them.",
+        min=0,
+        max=2,
+        tune=Tune(0.2, 0.7),
+    )
 
 
 def _filter(config: BspmConfig, basis: Spectrum) -> GraphFilter:
@@ -61,6 +75,6 @@ def load(config: BspmConfig, state: State) -> GraphFilter:
 
 @algorithm("bspm", help="BSPM: blurring and sharpening on the graph", config=BspmConfig, load=load)
 def fit(config: BspmConfig, training: Training) -> GraphFilter:
-    basis = spectrum(training.matrix, config.dimensions, training.seed)
+    basis = spectrum(training.matrix, config.dimensions, config.user_power, config.item_power, training.seed)
     training.advance(1, "")
     return _filter(config, basis)

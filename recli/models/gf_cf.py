@@ -1,6 +1,6 @@
 """GF-CF: collaborative filtering as a low-pass filter on the graph of users and items, without training.
 
-Shen et al. 2021, "How Powerful is Graph Convolution for Recommendation?": score = r (P + w D_i^-1/2 V V' D_i^1/2),
+Shen et al. 2021, "How Powerful is Graph Convolution for Recommendation?": score = r (P + w D_i^-b V V' D_i^b),
 with P = R~'R~ and V the smoothest signals of the graph (see `recli.models.spectral`).
 """
 
@@ -26,6 +26,20 @@ class GfCfConfig:
         max=1000,
         tune=Tune(0.01, 3, log=True),
     )
+    user_power: float = option(
+        0.5,
+        "Users count less the more active they are: by their activity to this power, twice.",
+        min=0,
+        max=2,
+        tune=Tune(0.1, 0.7),
+    )
+    item_power: float = option(
+        0.5,
+        "Items count less the more popular they are: by their popularity to this power, from and to them.",
+        min=0,
+        max=2,
+        tune=Tune(0.2, 0.7),
+    )
 
 
 def _filter(config: GfCfConfig, basis: Spectrum) -> GraphFilter:
@@ -39,6 +53,6 @@ def load(config: GfCfConfig, state: State) -> GraphFilter:
 
 @algorithm("gf-cf", help="GF-CF: low-pass filters on the graph, in closed form", config=GfCfConfig, load=load)
 def fit(config: GfCfConfig, training: Training) -> GraphFilter:
-    basis = spectrum(training.matrix, config.dimensions, training.seed)
+    basis = spectrum(training.matrix, config.dimensions, config.user_power, config.item_power, training.seed)
     training.advance(1, "")
     return _filter(config, basis)

@@ -19,9 +19,9 @@ _BLOCK = 1024  # items whose walks are held at a time
 @dataclass(frozen=True)
 class Rp3betaConfig:
     alpha: float = option(0.5, "Power of the transition probabilities.", min=0, max=10, tune=Tune(0.1, 1.5))
-    beta: float = option(0.3, "Penalty of popular items.", min=0, max=10, tune=Tune(0, 0.8))
+    beta: float = option(0.4, "Penalty of popular items.", min=0, max=10, tune=Tune(0, 0.8))
     neighbours: int = option(
-        200, "Most similar items that are kept for each.", min=1, max=100_000, tune=Tune(50, 1000, log=True)
+        500, "Most similar items that are kept for each.", min=1, max=100_000, tune=Tune(50, 1000, log=True)
     )
 
 

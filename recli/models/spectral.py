@@ -1,7 +1,8 @@
 """Filters on the bipartite graph of users and items: the shared half of GF-CF and BSPM.
 
-R~ = D_u^-1/2 R D_i^-1/2 is the interactions with both degrees divided out, P = R~'R~ the linear low-pass filter on
-items, and V the right singular vectors of R~ with the largest singular values: the graph's smoothest signals.
+R~ = D_u^-a R D_i^-b / s is the interactions with both degrees divided out (a = b = 1/2 in the papers, where s = 1
+follows; s makes the largest singular value 1 for any powers), P = R~'R~ the linear low-pass filter on items, and V
+the right singular vectors of R~ with the largest singular values: the graph's smoothest signals.
 """
 
 from dataclasses import dataclass
@@ -23,31 +24,37 @@ class Spectrum:
     """The normalised graph and its smoothest signals: all that a filter is made of."""
 
     graph: CSR  # float32 (n_users, n_items), R~
-    degrees: Float64  # (n_items,), sums of the interactions' weights
+    sizes: (
+        Float64  # (n_items,), D_i^b: sums of the interactions' weights to the power b; 0 where there are none
+    )
     values: Float64  # (d,), the largest singular values of R~, descending
     vectors: Float32  # (n_items, d), their right singular vectors, V
 
     def state(self) -> State:
-        arrays: State = {"degrees": self.degrees, "values": self.values, "vectors": self.vectors}
+        arrays: State = {"sizes": self.sizes, "values": self.values, "vectors": self.vectors}
         return pack_csr("graph", self.graph) | arrays
 
 
 def stored_spectrum(state: State) -> Spectrum:
     """The spectrum whose `state` this is."""
-    return Spectrum(unpack_csr("graph", state), state["degrees"], state["values"], state["vectors"])
+    return Spectrum(unpack_csr("graph", state), state["sizes"], state["values"], state["vectors"])
 
 
-def spectrum(matrix: CSR, dimensions: int, seed: int) -> Spectrum:
+def spectrum(matrix: CSR, dimensions: int, user_power: float, item_power: float, seed: int) -> Spectrum:
     """Normalise interactions (n_users, n_items) and find their `dimensions` (or, if less, rank) smoothest signals."""
     users, items = (np.asarray(matrix.sum(axis=a), dtype=np.float64).ravel() for a in (1, 0))
-    graph = scaled(matrix, rows=_power(users, -0.5), columns=_power(items, -0.5))
+    sizes = np.where(items > 0, items**item_power, 0.0)
+    graph = scaled(matrix, rows=inverse(np.where(users > 0, users**user_power, 0.0)), columns=inverse(sizes))
     values, vectors = top_singular(graph, dimensions, seed)
-    return Spectrum(graph, items, values, vectors)
+    if values.size:
+        graph.data /= np.float32(values[0])
+        values = values / values[0]
+    return Spectrum(graph, sizes, values, vectors)
 
 
-def _power(degrees: Float64, exponent: float) -> Float64:
-    """degrees ** exponent, and 0 for what has no interaction."""
-    return np.where(degrees > 0, np.maximum(degrees, 1e-300) ** exponent, 0.0)
+def inverse(sizes: Float64) -> Float64:
+    """1 / sizes, and 0 for what has no interaction."""
+    return np.where(sizes > 0, 1.0 / np.where(sizes > 0, sizes, 1.0), 0.0)
 
 
 def top_singular(matrix: CSR, k: int, seed: int) -> tuple[Float64, Float32]:
@@ -119,7 +126,7 @@ class GraphFilter:
 
 
 def ideal(basis: Spectrum) -> tuple[Float32, Float32]:
-    """The ideal low-pass filter D_i^-1/2 V V' D_i^1/2 as a product, float32 (n_items, d) and (d, n_items)."""
-    left = basis.vectors * _power(basis.degrees, -0.5)[:, None]
-    right = np.ascontiguousarray(basis.vectors.T) * _power(basis.degrees, 0.5)
+    """The ideal low-pass filter D_i^-b V V' D_i^b as a product, float32 (n_items, d) and (d, n_items)."""
+    left = basis.vectors * inverse(basis.sizes)[:, None]
+    right = np.ascontiguousarray(basis.vectors.T) * basis.sizes
     return left.astype(np.float32), right.astype(np.float32)
