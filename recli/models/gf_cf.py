@@ -1,0 +1,58 @@
+"""GF-CF: collaborative filtering as a low-pass filter on the graph of users and items, without training.
+
+Shen et al. 2021, "How Powerful is Graph Convolution for Recommendation?": score = r (P + w D_i^-b V V' D_i^b),
+with P = R~'R~ and V the smoothest signals of the graph (see `recli.models.spectral`).
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from recli.config import Tune, option
+from recli.models.base import Training, algorithm
+from recli.models.spectral import GraphFilter, Spectrum, ideal, spectrum, stored_spectrum
+from recli.schema import State
+
+
+@dataclass(frozen=True)
+class GfCfConfig:
+    dimensions: int = option(
+        256, "Singular vectors of the ideal low-pass filter.", min=1, max=2048, tune=Tune(16, 512, log=True)
+    )
+    low_pass_weight: float = option(
+        0.3,
+        "Weight of the ideal low-pass filter beside the linear one.",
+        min=0,
+        max=1000,
+        tune=Tune(0.01, 3, log=True),
+    )
+    user_power: float = option(
+        0.5,
+        "Users count less the more active they are: by their activity to this power, twice.",
+        min=0,
+        max=2,
+        tune=Tune(0.1, 0.7),
+    )
+    item_power: float = option(
+        0.5,
+        "Items count less the more popular they are: by their popularity to this power, from and to them.",
+        min=0,
+        max=2,
+        tune=Tune(0.2, 0.7),
+    )
+
+
+def _filter(config: GfCfConfig, basis: Spectrum) -> GraphFilter:
+    left, right = ideal(basis)
+    return GraphFilter(basis, 1.0, left, right * np.float32(config.low_pass_weight))
+
+
+def load(config: GfCfConfig, state: State) -> GraphFilter:
+    return _filter(config, stored_spectrum(state))
+
+
+@algorithm("gf-cf", help="GF-CF: low-pass filters on the graph, in closed form", config=GfCfConfig, load=load)
+def fit(config: GfCfConfig, training: Training) -> GraphFilter:
+    basis = spectrum(training.matrix, config.dimensions, config.user_power, config.item_power, training.seed)
+    training.advance(1, "")
+    return _filter(config, basis)

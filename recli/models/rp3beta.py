@@ -1,0 +1,56 @@
+"""RP3beta: where a random walk of three steps from a user ends, popular items less often than it would.
+
+Paudel et al. 2017, "Updatable, Accurate, Diverse, and Scalable Recommendations for Interactive Applications".
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from recli.config import Tune, option
+from recli.models.base import Training, algorithm, unpack_csr
+from recli.models.item_knn import ItemKnn
+from recli.models.neighbours import keep_largest, scaled
+from recli.schema import CSR, Float64, State
+
+_BLOCK = 1024  # items whose walks are held at a time
+
+
+@dataclass(frozen=True)
+class Rp3betaConfig:
+    alpha: float = option(0.5, "Power of the transition probabilities.", min=0, max=10, tune=Tune(0.1, 1.5))
+    beta: float = option(0.4, "Penalty of popular items.", min=0, max=10, tune=Tune(0, 0.8))
+    neighbours: int = option(
+        500, "Most similar items that are kept for each.", min=1, max=100_000, tune=Tune(50, 1000, log=True)
+    )
+
+
+def load(config: Rp3betaConfig, state: State) -> ItemKnn:
+    return ItemKnn(unpack_csr("similar", state))
+
+
+@algorithm("rp3beta", help="random walks that shun popular items", config=Rp3betaConfig, load=load)
+def fit(config: Rp3betaConfig, training: Training) -> ItemKnn:
+    from scipy.sparse import vstack
+
+    matrix = training.matrix
+    popular = np.asarray(matrix.sum(axis=0), dtype=np.float64).ravel()  # (n_items,)
+    penalty = np.maximum(popular, 1e-12) ** -config.beta
+    to_users = transitions(matrix.T.tocsr(), config.alpha)
+    to_items = scaled(transitions(matrix, config.alpha), columns=penalty)
+    kept = []
+    for start in range(0, matrix.shape[1], _BLOCK):
+        walks = (to_users[start : start + _BLOCK] @ to_items).tocsr()  # float32 (block, n_items)
+        of = np.repeat(np.arange(start, start + walks.shape[0]), np.diff(walks.indptr))
+        walks.data[of == walks.indices] = 0.0  # no item vouches for itself
+        kept.append(keep_largest(walks, config.neighbours))
+    training.advance(1, "")
+    return ItemKnn(vstack(kept, format="csr"))
+
+
+def transitions(matrix: CSR, alpha: float) -> CSR:
+    """Probabilities of a step from each row, in proportion to its values, to the power `alpha`; float32."""
+    sums: Float64 = np.asarray(matrix.sum(axis=1), dtype=np.float64).ravel()
+    made = scaled(matrix, rows=1.0 / np.maximum(sums, 1e-12))
+    made.data **= np.float32(alpha)
+    return made
