@@ -52,7 +52,7 @@ def test_every_algorithm_trains_and_is_read_back(name: str, board_run: Path, rec
     assert stored.part.config["options"] == vars(algorithms[name].config())
     judge = training.judge(stored.interactions)
     assert stored.part.summary["validation"] == {"ndcg@20": round(judge(stored.model), 6), "users": 33}
-    assert ("iterations" in stored.part.summary) == (name in ("als", "bpr", "lmf"))
+    assert ("iterations" in stored.part.summary) == (name in ("als", "ials", "bpr", "lmf"))
 
 
 def test_options_reach_the_model_and_the_manifest(board_run: Path, recli: Recli) -> None:
