@@ -10,7 +10,7 @@ from recli.models.base import Algorithm, FactorModel, Model, RatingModel, Traini
 
 FOR_BOARD = {  # what differs from the defaults, which are made for thousands of users
     "als": {"factors": 8, "alpha": 10.0, "regularization": 1.0},
-    "ials": {"factors": 8, "regularization": 0.02},
+    "ials": {"factors": 8, "unobserved_weight": 1.0},
     "bpr": {"factors": 8, "iterations": 100, "learning_rate": 0.1},
     "lmf": {"factors": 8, "learning_rate": 1.0},
     "ease": {"l2": 5.0},

@@ -364,7 +364,7 @@ OTHER = {
     "factors": 7, "iterations": 2, "regularization": 0.5, "alpha": 2.0, "learning_rate": 0.3, "negatives": 2,
     "neighbours": 2, "weighting": "cosine", "shrinkage": 1.0, "similarity_power": 2.0, "l2": 3.0,
     "item_damping": 1.0, "user_damping": 1.0, "count": "weights",
-    "unobserved_weight": 0.3, "nu": 0.5, "stddev": 0.4,
+    "unobserved_weight": 3.0, "nu": 0.5, "stddev": 0.4,
 }  # fmt: skip
 
 

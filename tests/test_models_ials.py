@@ -11,9 +11,10 @@ from recli.errors import DeviceError
 from recli.models import ials_cpu, ials_torch
 from recli.models.base import Training, algorithms
 from recli.models.factors import Factors
-from recli.models.ials import EXACT, IalsConfig, fit, fold_in, loss, pull
+from recli.models.ials import EXACT, FoldIn, IalsConfig, Weights, fit, loss, weights_for
 
-SMALL = IalsConfig(factors=6, iterations=8, regularization=0.02, unobserved_weight=0.2, nu=0.8)
+SMALL = IalsConfig(factors=6, iterations=8, regularization=0.08, unobserved_weight=0.5, nu=0.8)
+W = Weights(unobserved=0.2, regularization=0.02, nu=0.8)
 
 
 def matrix(n_users: int = 60, n_items: int = 40, density: float = 0.2, seed: int = 1) -> csr_matrix:
@@ -31,24 +32,20 @@ def factors(rows: int, d: int = 6, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).normal(0, 0.3, (rows, d)).astype(np.float32)
 
 
-def pulls(config: IalsConfig, given: csr_matrix) -> np.ndarray:
-    return pull(config, np.asarray(given.sum(axis=1), dtype=np.float64).ravel(), given.shape[1])
-
-
-def exactly(config: IalsConfig, given: csr_matrix, y: np.ndarray) -> np.ndarray:
+def exactly(weights: Weights, given: csr_matrix, y: np.ndarray) -> np.ndarray:
     """The rows' minimum for fixed y, by dense algebra in float64 with the weights of all cells written out."""
     y, cells = y.astype(np.float64), given.toarray().astype(np.float64)
-    a0, ridge = config.unobserved_weight, pulls(config, given)
+    a0, ridge = weights.unobserved, weights.pulls(given)
     left = [y.T @ np.diag(a0 + c) @ y + r * np.eye(y.shape[1]) for c, r in zip(cells, ridge, strict=True)]
     return np.array([np.linalg.solve(a, y.T @ c) for a, c in zip(left, cells, strict=True)])
 
 
 def cpu_step(
-    config: IalsConfig, given: csr_matrix, x: np.ndarray, y: np.ndarray, steps: int, threads: int = 1
+    weights: Weights, given: csr_matrix, x: np.ndarray, y: np.ndarray, steps: int, threads: int = 1
 ) -> tuple[np.ndarray, np.ndarray, float]:
     with ials_cpu.cpu_engine(threads) as engine:
-        side = ials_cpu.side(given, pulls(config, given))
-        return engine.half_step(side, x, y, config.unobserved_weight, steps)
+        side = ials_cpu.side(given, weights.pulls(given))
+        return engine.half_step(side, x, y, weights.unobserved, steps)
 
 
 # --- the loss
@@ -57,37 +54,37 @@ def cpu_step(
 def test_the_loss_by_arithmetic() -> None:
     # One user, two items, d = 1: x = 2, y = (0.25, 1); he did item 0 with weight 3. Products: 0.5 and 2.
     given = csr_matrix(np.array([[3.0, 0.0]], dtype=np.float32))
-    config = IalsConfig(factors=1, regularization=0.1, unobserved_weight=0.5, nu=2.0)
+    weights = Weights(unobserved=0.5, regularization=0.1, nu=2.0)
     x, y = np.array([[2.0]], dtype=np.float32), np.array([[0.25], [1.0]], dtype=np.float32)
     observed = 3 * (1 - 0.5) ** 2
     everything = 0.5 * (0.5**2 + 2**2)  # the observed cell too
     users = 0.1 * (3 + 0.5 * 2) ** 2 * 2**2  # 2 items
     items = 0.1 * ((3 + 0.5 * 1) ** 2 * 0.25**2 + (0 + 0.5 * 1) ** 2 * 1**2)  # 1 user
-    assert loss(config, given, x, y) == pytest.approx(observed + everything + users + items)
+    assert loss(weights, given, x, y) == pytest.approx(observed + everything + users + items)
 
 
 def test_nu_0_pulls_all_rows_alike_and_nu_1_in_proportion_to_their_data() -> None:
     sums = np.array([1.0, 4.0, 10.0])
-    config = IalsConfig(regularization=0.5, unobserved_weight=0.1, nu=0.0)
-    assert pull(config, sums, 20).tolist() == [0.5, 0.5, 0.5]
-    assert pull(replace(config, nu=1.0), sums, 20).tolist() == pytest.approx([0.5 * 3, 0.5 * 6, 0.5 * 12])
+    weights = Weights(unobserved=0.1, regularization=0.5, nu=0.0)
+    assert weights.pull(sums, 20).tolist() == [0.5, 0.5, 0.5]
+    assert replace(weights, nu=1.0).pull(sums, 20).tolist() == pytest.approx([0.5 * 3, 0.5 * 6, 0.5 * 12])
 
 
 @pytest.mark.parametrize("engine", ["cpu", "torch"])
 def test_the_loss_falls_in_every_exact_half_step_and_is_what_the_solver_says(engine: str) -> None:
-    given, config = matrix(), SMALL
-    sides = [ials_cpu.side(m, pulls(config, m)) for m in (given, given.T.tocsr())]
+    given = matrix()
+    sides = [ials_cpu.side(m, W.pulls(m)) for m in (given, given.T.tocsr())]
     x, y = np.zeros((60, 6), dtype=np.float32), factors(40)
-    losses = [loss(config, given, x, y)]
+    losses = [loss(W, given, x, y)]
     with ials_cpu.cpu_engine(1) if engine == "cpu" else ials_torch.torch_engine("cpu") as of:
         users, items = (of.prepare(s) for s in sides)
         a, b = of.array(x), of.array(y)
         for _ in range(6):
-            a, b, of_users = of.half_step(users, a, b, config.unobserved_weight, EXACT)
-            losses.append(loss(config, given, of.numpy(a), of.numpy(b)))
+            a, b, of_users = of.half_step(users, a, b, W.unobserved, EXACT)
+            losses.append(loss(W, given, of.numpy(a), of.numpy(b)))
             assert of_users + of.penalty(items, b) == pytest.approx(losses[-1], rel=1e-5)
-            b, a, of_items = of.half_step(items, b, a, config.unobserved_weight, EXACT)
-            losses.append(loss(config, given, of.numpy(a), of.numpy(b)))
+            b, a, of_items = of.half_step(items, b, a, W.unobserved, EXACT)
+            losses.append(loss(W, given, of.numpy(a), of.numpy(b)))
             assert of_items + of.penalty(users, a) == pytest.approx(losses[-1], rel=1e-5)
     assert losses[0] > given.sum()  # a start with no users: all of the weight, and the items' penalty
     assert (np.diff(losses) < 1e-6 * losses[0]).all()
@@ -98,10 +95,52 @@ def test_training_says_the_loss_relative_to_that_of_all_zeros() -> None:
     given, texts = matrix(), []
     model = fit(SMALL, Training(given, threads=1, advance=lambda steps, text: texts.append(text)))
     assert len(texts) == SMALL.iterations
-    at_last = loss(SMALL, given, model.user_factors, model.item_factors) / given.sum()
+    at_last = loss(weights_for(SMALL, given), given, model.user_factors, model.item_factors) / given.sum()
     said = [float(text.removeprefix("loss ")) for text in texts]
     assert said[-1] == pytest.approx(at_last, abs=2e-3)  # but for the users' last, exact half-step
     assert said == sorted(said, reverse=True)
+
+
+# --- the options, relative to the data
+
+
+def test_the_weight_of_all_cells_is_so_many_times_that_of_the_interactions() -> None:
+    given = csr_matrix(np.array([[3.0, 0.0, 0.0], [0.0, 1.0, 0.0]], dtype=np.float32))
+    found = weights_for(IalsConfig(unobserved_weight=12.0), given)
+    assert found.unobserved == pytest.approx(12 * (3 + 1) / (2 * 3))
+
+
+def test_the_regularisation_is_a_share_of_what_leaves_nothing() -> None:
+    # One cell of value c: loss c (1 - xy)^2 + a0 (xy)^2 + lambda p (x^2 + y^2), p = c + a0, is least at
+    # x = y = 0 from lambda p = c on.
+    given = csr_matrix(np.array([[3.0]], dtype=np.float32))
+    config = IalsConfig(unobserved_weight=0.5, regularization=0.25)
+    assert weights_for(config, given).regularization == pytest.approx(0.25 * 3 / (3 + 0.5 * 3))
+
+
+@pytest.mark.parametrize("nu", [0.0, 1.0])
+def test_just_below_the_largest_regularisation_something_is_left_and_just_above_nothing(nu: float) -> None:
+    given = matrix()
+    at = weights_for(replace(SMALL, regularization=1.0, nu=nu), given)
+    scaled = given.toarray().astype(np.float64)
+    unit = replace(at, regularization=1.0)
+    scaled /= np.sqrt(np.outer(unit.pulls(given), unit.pulls(given.T)))
+    assert at.regularization == pytest.approx(np.linalg.norm(scaled, 2), rel=1e-3)
+    for share, left in ((0.9, True), (1.05, False)):
+        config = replace(SMALL, regularization=share, nu=nu, iterations=200)  # beyond the option's bounds
+        model = fit(config, Training(given, threads=1))
+        assert bool(np.abs(model.item_factors).max() > 1e-2) is left
+
+
+@pytest.mark.parametrize("scale", [0.1, 7.0])
+def test_the_scale_of_the_values_changes_nothing(scale: float) -> None:
+    given, config = matrix(), replace(SMALL, nu=1.0)
+    scaled = given.copy()
+    scaled.data *= np.float32(scale)
+    one, other = (fit(config, Training(m, threads=1)) for m in (given, scaled))
+    np.testing.assert_allclose(
+        one.user_factors @ one.item_factors.T, other.user_factors @ other.item_factors.T, atol=1e-4
+    )
 
 
 # --- the solvers
@@ -109,9 +148,9 @@ def test_training_says_the_loss_relative_to_that_of_all_zeros() -> None:
 
 def test_half_steps_equal_dense_algebra_in_float64() -> None:
     given, x, y = matrix(), factors(60, seed=3), factors(40)
-    solved, fixed, _ = cpu_step(SMALL, given, x, y, EXACT)
+    solved, fixed, _ = cpu_step(W, given, x, y, EXACT)
     np.testing.assert_allclose(fixed @ fixed.T, y @ y.T, atol=1e-5)  # rotated, no more
-    np.testing.assert_allclose(solved @ fixed.T, exactly(SMALL, given, y) @ y.T, atol=2e-5)
+    np.testing.assert_allclose(solved @ fixed.T, exactly(W, given, y) @ y.T, atol=2e-5)
     assert not solved[-1].any()  # nothing done: zeros, wherever it started
 
 
@@ -121,15 +160,16 @@ def test_a_training_of_exact_half_steps_equals_dense_algebra_in_float64(
     monkeypatch.setattr("recli.models.ials.STEPS", EXACT)
     given = matrix()
     model = fit(SMALL, Training(given, seed=5, threads=1))
+    weights = weights_for(SMALL, given)
     start = np.random.default_rng(5).standard_normal((40, 6))
     y = SMALL.stddev / np.sqrt(6) * start
-    x = exactly(SMALL, given, y)
+    x = exactly(weights, given, y)
     for _ in range(SMALL.iterations):
-        y = exactly(SMALL, given.T.tocsr(), x)
-        x = exactly(SMALL, given, y)
+        y = exactly(weights, given.T.tocsr(), x)
+        x = exactly(weights, given, y)
     np.testing.assert_allclose(model.user_factors @ model.item_factors.T, x @ y.T, atol=1e-4)
-    assert loss(SMALL, given, model.user_factors, model.item_factors) == pytest.approx(
-        loss(SMALL, given, x, y), rel=1e-5
+    assert loss(weights_for(SMALL, given), given, model.user_factors, model.item_factors) == pytest.approx(
+        loss(weights, given, x, y), rel=1e-5
     )
 
 
@@ -138,17 +178,17 @@ def test_three_steps_a_time_end_at_the_loss_of_an_exact_training(monkeypatch: py
     few = fit(config, Training(given, threads=1))
     monkeypatch.setattr("recli.models.ials.STEPS", EXACT)
     exact = fit(config, Training(given, threads=1))
-    losses = [loss(config, given, m.user_factors, m.item_factors) for m in (few, exact)]
+    losses = [loss(weights_for(config, given), given, m.user_factors, m.item_factors) for m in (few, exact)]
     assert losses[0] == pytest.approx(losses[1], rel=2e-3)
 
 
 @pytest.mark.parametrize("steps", [0, 1, 3, EXACT])
 def test_torch_does_the_same_half_step(steps: int) -> None:
     given, x, y = matrix(), factors(60, seed=3), factors(40)
-    solved, fixed, lost = cpu_step(SMALL, given, x, y, steps)
+    solved, fixed, lost = cpu_step(W, given, x, y, steps)
     engine = ials_torch.TorchEngine("cpu")
-    side = engine.prepare(ials_cpu.side(given, pulls(SMALL, given)))
-    a, b, of_torch = engine.half_step(side, engine.array(x), engine.array(y), SMALL.unobserved_weight, steps)
+    side = engine.prepare(ials_cpu.side(given, W.pulls(given)))
+    a, b, of_torch = engine.half_step(side, engine.array(x), engine.array(y), W.unobserved, steps)
     np.testing.assert_allclose(engine.numpy(a) @ engine.numpy(b).T, solved @ fixed.T, atol=1e-4)
     assert of_torch == pytest.approx(lost, rel=1e-4)
     np.testing.assert_array_equal(x, factors(60, seed=3))  # what was given has not changed
@@ -159,7 +199,7 @@ def test_torch_does_the_same_half_step(steps: int) -> None:
 def test_batches_hold_every_cell_once(cells: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ials_torch, "_CELLS", cells)
     given = matrix()
-    prepared = ials_torch.TorchEngine("cpu").prepare(ials_cpu.side(given, pulls(SMALL, given)))
+    prepared = ials_torch.TorchEngine("cpu").prepare(ials_cpu.side(given, W.pulls(given)))
     again = np.zeros(given.shape, dtype=np.float32)
     for batch in prepared.batches:
         assert batch.weights.numel() <= cells or len(batch.rows) == 1
@@ -201,8 +241,8 @@ def test_a_gpu_that_is_not_there_is_a_device_error(monkeypatch: pytest.MonkeyPat
 
 def test_new_users_are_solved_exactly_and_stored_ones_equal_them() -> None:
     given = matrix()
-    model = fit(SMALL, Training(given, threads=1))
-    np.testing.assert_allclose(model.fold_in(given), exactly(SMALL, given, model.item_factors), atol=1e-5)
+    model, weights = fit(SMALL, Training(given, threads=1)), weights_for(SMALL, given)
+    np.testing.assert_allclose(model.fold_in(given), exactly(weights, given, model.item_factors), atol=1e-5)
     np.testing.assert_allclose(model.user_factors, model.fold_in(given), atol=1e-4)
     loaded = algorithms["ials"].load(SMALL, model.state())
     assert isinstance(loaded, Factors)
@@ -251,8 +291,8 @@ def test_a_seed_is_a_start() -> None:
 
 
 def test_fold_in_without_a_weight_of_the_unobserved_sees_the_history_alone() -> None:
-    config = replace(SMALL, unobserved_weight=0.0)
+    weights = replace(W, unobserved=0.0)
     given, y = matrix()[:-1], factors(40)  # who has done nothing has nothing to solve
-    np.testing.assert_allclose(fold_in(config, y)(given), exactly(config, given, y), atol=1e-5)
-    solved, fixed, _ = cpu_step(config, given, factors(59, seed=3), y, EXACT)
-    np.testing.assert_allclose(solved @ fixed.T, exactly(config, given, y) @ y.T, atol=1e-4)
+    np.testing.assert_allclose(FoldIn(weights, y)(given), exactly(weights, given, y), atol=1e-5)
+    solved, fixed, _ = cpu_step(weights, given, factors(59, seed=3), y, EXACT)
+    np.testing.assert_allclose(solved @ fixed.T, exactly(weights, given, y) @ y.T, atol=1e-4)

@@ -263,7 +263,7 @@ def test_a_failed_training_leaves_the_model_that_was_there(board_run: Path, recl
 def test_the_help_shows_each_algorithms_defaults(recli: Recli, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "200")
     _, out, _ = recli("train-cf", "--help")
-    assert "als 128, bpr 64, lmf 32" in out
+    assert "als 128, bpr 64, ials 256, lmf 32" in out
     assert "item-knn damped, user-knn idf" in out
     assert "Example: recli train-cf sample_data/run" in out
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 
@@ -14,6 +14,14 @@ from recli.schema import CSR, Float32, Float64, Int64, State
 M = TypeVar("M", bound=Model)
 
 FoldIn = Callable[[CSR], Float32]
+
+
+@runtime_checkable
+class Stored(Protocol):
+    """A fold-in that needs more than the item factors and the options: arrays, stored with the model's."""
+
+    def state(self) -> State: ...
+
 
 _MAP_USERS = 50_000  # enough to learn a map from, and bounded in memory
 
@@ -41,9 +49,7 @@ class Factors:
 
     def state(self) -> State:
         made: State = {"user_factors": self.user_factors, "item_factors": self.item_factors}
-        if isinstance(self.fold_in, HistoryMap):
-            made["history_map"] = self.fold_in.weights
-        return made
+        return made | self.fold_in.state() if isinstance(self.fold_in, Stored) else made
 
 
 def confidence_fold_in(item_factors: Float32, alpha: float, regularization: float) -> FoldIn:
@@ -119,6 +125,9 @@ class HistoryMap:
 
     def __call__(self, history: CSR) -> Float32:
         return (self.features(history) @ self.weights).astype(np.float32)
+
+    def state(self) -> State:
+        return {"history_map": self.weights}
 
     def features(self, history: CSR) -> Float64:
         """Mean and damped sum of a history's item factors, log of its size, 1: float64 (batch, 2d + 2)."""

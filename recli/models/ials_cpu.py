@@ -60,7 +60,7 @@ class CpuEngine:
         return float(side.pull.astype(np.float64) @ np.einsum("nd,nd->n", factors, factors, dtype=np.float64))
 
     def half_step(
-        self, side: Side, solved: Float32, others: Float32, unobserved_weight: float, steps: int
+        self, side: Side, solved: Float32, others: Float32, unobserved: float, steps: int
     ) -> tuple[Float32, Float32, float]:
         """Improve `solved` (n, d) for the fixed `others` (m, d) by up to `steps` steps from where it is.
 
@@ -70,7 +70,7 @@ class CpuEngine:
         """
         diagonal, basis = np.linalg.eigh(self._gram(others))
         turned, fixed = (self._product(a, basis.astype(np.float32)) for a in (solved, others))
-        diagonal = (unobserved_weight * np.maximum(diagonal, 0.0)).astype(np.float32)
+        diagonal = (unobserved * np.maximum(diagonal, 0.0)).astype(np.float32)
         loss = np.empty(len(turned))  # float64 (n,)
         kernel = compiled_kernel()
 

@@ -75,7 +75,7 @@ class TorchEngine:
         return float(side.pull @ (factors**2).sum(1).double())
 
     def half_step(
-        self, side: Batches, solved: "Tensor", others: "Tensor", unobserved_weight: float, steps: int
+        self, side: Batches, solved: "Tensor", others: "Tensor", unobserved: float, steps: int
     ) -> "tuple[Tensor, Tensor, float]":
         """As `ials_cpu.CpuEngine.half_step`."""
         import torch
@@ -86,7 +86,7 @@ class TorchEngine:
             gram += block.T @ block
         diagonal, basis = torch.linalg.eigh(gram)
         turned, fixed = solved @ basis.float(), others @ basis.float()
-        diagonal = (unobserved_weight * diagonal.clamp(min=0)).float()
+        diagonal = (unobserved * diagonal.clamp(min=0)).float()
         turned[side.empty] = 0
         loss = 0.0
         for batch in side.batches:
