@@ -22,7 +22,7 @@ from recli.models.factors import Factors, normal_equations
 from recli.models.ials_cpu import Side, cpu_engine, side
 from recli.schema import CSR, Float32, Float64, State
 
-STEPS = 3  # of conjugate gradients in a half-step: more do not lower the loss of a whole training
+STEPS = 3  # of conjugate gradients in a half-step: 1 ends .2% above the loss, 2 and 3 within .01% of each other
 EXACT = 200  # at most, in the last half-step: it ends by its tolerance
 
 
@@ -33,7 +33,7 @@ class IalsConfig:
     )
     iterations: int = option(16, "Passes over the data.", min=1, max=10_000)
     regularization: float = option(
-        0.05,
+        0.06,
         "Pull of the factors towards zero, as a share of the pull that leaves nothing of them.",
         min=1e-9,
         max=1.0,
