@@ -22,7 +22,8 @@ from recli.models.factors import Factors, normal_equations
 from recli.models.ials_cpu import Side, cpu_engine, side
 from recli.schema import CSR, Float32, Float64, State
 
-STEPS = 3  # of conjugate gradients in a half-step: 1 ends .2% above the loss, 2 and 3 within .01% of each other
+# Steps of conjugate gradients in a half-step: 1 ends .2% above the loss, 2 and 3 within .01% of each other.
+STEPS = 3
 EXACT = 200  # at most, in the last half-step: it ends by its tolerance
 
 
