@@ -1,20 +1,81 @@
 """The entry point: `recli` and `python -m recli`."""
 
+import io
+import os
 import signal
 import sys
 from types import FrameType
 
 from recli.cli import app
+from recli.options import describe_os_error
 
 
 def _terminated(number: int, frame: FrameType | None) -> None:
     sys.exit(128 + number)  # as an exception, so that half-written parts are removed on the way out
 
 
+def _speak_utf8() -> None:
+    """Paths and ids are UTF-8 on stdin and stdout, as in files, whatever the locale can spell."""
+    for stream in (sys.stdin, sys.stdout):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(encoding="utf-8", errors="surrogateescape")
+
+
+def _open_closed_streams() -> None:
+    """Give closed streams (`<&-`, `>&-`) their numbers back, so that no other file gets them.
+
+    Python has None for such a stream. What reads or writes it now gets an OSError; on stderr words are lost.
+    """
+    for number, name, flags in (
+        (0, "stdin", os.O_WRONLY),
+        (1, "stdout", os.O_RDONLY),
+        (2, "stderr", os.O_WRONLY),
+    ):
+        if getattr(sys, name) is None:
+            opened = os.open(os.devnull, flags)
+            if opened != number:
+                os.dup2(opened, number)
+                os.close(opened)
+            setattr(sys, name, open(number, "w" if number else "r", encoding="utf-8"))  # noqa: PTH123, SIM115
+
+
 def main() -> None:
     """Run the command line."""
     signal.signal(signal.SIGTERM, _terminated)
-    app()
+    _open_closed_streams()
+    _speak_utf8()
+    stdout = _identity(1)
+    try:
+        app()
+    except SystemExit:
+        if (
+            _identity(1) != stdout
+        ):  # rich turns a closed pipe (--help | head -1) to /dev/null and exits with 1
+            sys.exit(0)
+        raise
+    except OSError as error:  # from --help and --version; commands say theirs themselves
+        what = describe_os_error(error)
+        if what is None:
+            raise
+        sys.stderr.write(f"error: {what}\n")
+        sys.exit(1)
+    finally:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # all is done: Ctrl-C has nothing left to stop
+        _drop_unwritten()
+
+
+def _identity(number: int) -> tuple[int, int]:
+    """What a file descriptor is open on."""
+    found = os.fstat(number)
+    return found.st_dev, found.st_ino
+
+
+def _drop_unwritten() -> None:
+    """What stdout did not take was reported: Python would try again at its end, and exit with 120."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -131,8 +132,17 @@ def writing_file(path: Path) -> Iterator[Path]:
     """Write a single file whole or not at all: yields a path in an empty hidden folder beside it.
 
     What is written there is renamed to `path` if the block ends well; the folder goes with all else in it.
+    A link stays a link. A device or a pipe is never replaced: it is written to.
     """
     path = Path(path)
+    if path.exists() and not path.is_file() and not path.is_dir():
+        with TemporaryDirectory(prefix="recli-") as made:
+            yield Path(made) / path.name
+            with (Path(made) / path.name).open("rb") as source, path.open("wb") as target:
+                shutil.copyfileobj(source, target, _CHUNK)
+        return
+    if path.is_symlink():
+        path = path.resolve()
     path.parent.mkdir(parents=True, exist_ok=True)
     _remove_abandoned(path)
     folder = path.with_name(f".{path.name}.{os.getpid()}.tmp")
@@ -348,13 +358,8 @@ def write_table(path: Path, frame: "pl.DataFrame") -> None:
     """Write a table outside of any run, as CSV, JSON lines or Parquet by the name's extension; whole or not at all."""
     if path.suffix not in TABLES:
         raise UsageError(f"{path} must end in {', '.join(TABLES)}")
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with _disk_errors(path):
-            getattr(frame, TABLES[path.suffix])(temporary)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with writing_file(path) as made:
+        getattr(frame, TABLES[path.suffix])(made)
 
 
 def write_interactions(

@@ -24,6 +24,7 @@ class Audience:
     skipped: list[str] = field(default_factory=list)  # unknown users, left out
     repeated: int = 0  # ids that were asked for before
     unknown_items: list[str] = field(default_factory=list)  # in histories, left out
+    unused_profiles: int = 0  # beside a history with known items
 
     def rows_of(self, known: CSR) -> CSR:
         """This audience's rows of `known`, float32 (n_users, n_items): (n, n_items), with new users' histories."""
@@ -84,6 +85,7 @@ class _Draft:
     skipped: list[str] = field(default_factory=list)
     unknown_items: dict[str, None] = field(default_factory=dict)
     repeated: int = 0
+    unused_profiles: int = 0
 
 
 def parse(
@@ -138,6 +140,7 @@ def parse(
         draft.skipped,
         draft.repeated,
         list(draft.unknown_items),
+        draft.unused_profiles,
     )
 
 
@@ -168,8 +171,11 @@ def _add(
             np.asarray(known, dtype=np.int64),
             np.asarray([history[i] for i in known], dtype=np.float32),
         )
-    elif row.get("profile", "").strip():  # a history says more than a profile: this is for users without one
-        draft.profiles[at] = row["profile"].strip()
+    profile = row.get("profile", "").strip()
+    if profile and history:  # a history says more than a profile: this is for users without one
+        draft.unused_profiles += 1
+    elif profile:
+        draft.profiles[at] = profile
 
 
 def _object(place: str, text: str) -> dict[str, Any]:

@@ -147,5 +147,7 @@ def parse_pairs(text: str, name: str) -> dict[str, float]:
             value = math.nan
         if not equals or not key.strip() or not math.isfinite(value):
             raise UsageError(f"{name} must look like a=1,b=0.5: {part.strip()!r} is not NAME=NUMBER")
+        if key.strip() in pairs:
+            raise UsageError(f"{name} names {key.strip()!r} twice")
         pairs[key.strip()] = value
     return pairs

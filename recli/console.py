@@ -2,6 +2,7 @@
 
 import json
 import sys
+import textwrap
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -39,10 +40,21 @@ class Console:
             self._rich = RichConsole(stderr=True, highlight=False, soft_wrap=True, width=wide)
         return self._rich
 
+    @property
+    def width(self) -> int:
+        """Characters of a line on stderr."""
+        return self.rich.width
+
     def say(self, text: str) -> None:
         """A line of narration."""
         if not self.quiet:
             self.rich.print(text, markup=False)
+
+    def paragraph(self, text: str) -> None:
+        """A long line of narration: a terminal gets it broken at spaces, anything else in one piece."""
+        if self.rich.is_terminal:
+            text = textwrap.fill(text, self.width, break_long_words=False, break_on_hyphens=False)
+        self.say(text)
 
     def warn(self, text: str) -> None:
         """A line that `--quiet` does not silence."""

@@ -31,12 +31,24 @@ if TYPE_CHECKING:
 Progress = Callable[[str, int, str], AbstractContextManager[Callable[[int, str], None]]]
 Warn = Callable[[str], None]
 
-NOTES = {
-    "unknown users": "users that the run does not know",
-    "unknown items": "items that the catalogue does not have: each keeps its place, as a miss",
-    "listed twice": "items listed twice for a user: the better place counts",
-    "already seen": "listed items that the user already had: a leak, or lists that are not filtered",
-    "users without a list": "judged users without a list: they count 0",
+NOTES = {  # of one, and of several
+    "unknown users": ("user that the run does not know", "users that the run does not know"),
+    "unknown items": (
+        "item that the catalogue does not have: it keeps its place, as a miss",
+        "items that the catalogue does not have: each keeps its place, as a miss",
+    ),
+    "listed twice": (
+        "item listed twice for a user: the better place counts",
+        "items listed twice for a user: the better place counts",
+    ),
+    "already seen": (
+        "listed item that the user already had: a leak, or lists that are not filtered",
+        "listed items that the user already had: a leak, or lists that are not filtered",
+    ),
+    "users without a list": (
+        "judged user without a list: it counts 0",
+        "judged users without a list: they count 0",
+    ),
 }
 
 
@@ -159,25 +171,42 @@ class Bench:
         )
 
     def lists(self, name: str, path: str) -> tuple[System, str]:
-        """Read and measure somebody's lists; the system and the file's sha256."""
+        """Read and measure somebody's lists; the system and the file's sha256.
+
+        Raises `InvalidDataError` where the run knows none of the users, or none of the items.
+        """
         pairs, sha256 = self._pairs(path)
+        self._check_known(path, pairs)
         rated = self.rated if self._wants("rmse", "mae") else None
         lists = read_lists(pairs, self.interactions, self.exam, self._k, rated)
-        for key, text in NOTES.items():
-            if lists.counts[key]:
-                self.warn(f"{name}: {lists.counts[key]} {text}")
+        for key, (one, several) in NOTES.items():
+            if count := lists.counts[key]:
+                self.warn(f"{name}: {count} {one if count == 1 else several}")
         judged = replace(judge_lists(self.exam, lists.ranked), errors=lists.errors)
         figures = measure(judged, self.asked, slices_of(self.exam))
         return System(name, f"lists, by {lists.order}", figures, lists.counts), sha256
 
-    def _pairs(self, path: str) -> "tuple[pl.DataFrame, str]":
-        from recli.events import ReadOptions, read_pairs
+    def _check_known(self, path: str, pairs: "pl.DataFrame") -> None:
+        known = {"user": self.interactions.users, "item": self.interactions.items}
+        for what, frame in known.items():
+            theirs, ours = pairs[f"{what}_id"], frame[f"{what}_id"]
+            if not theirs.is_in(ours.implode()).any():
+                raise InvalidDataError(
+                    f"{path}: the run knows none of its {what}s: there they are called for example "
+                    f"{theirs[0]!r}, in the run {ours[0]!r}",
+                    "use the ids of the log that the run was prepared from (after --pseudonymize: those)"
+                    if what == "user"
+                    else "use the ids of the log and the catalogue that the run was prepared from",
+                )
 
-        pairs, rejects = read_pairs([path], ReadOptions(), ("score", "rank"))
+    def _pairs(self, path: str) -> "tuple[pl.DataFrame, str]":
+        from recli.events import LISTS, ReadOptions, read_pairs
+
+        pairs, rejects = read_pairs([path], ReadOptions(advice=LISTS), ("score", "rank"))
         if rejects.height:
             first = rejects.row(0, named=True)
             where = f"the first in line {first['line']}: {first['reason']}"
-            self.warn(f"{path}: {rejects.height} bad rows, {where}")
+            self.warn(f"{path}: {rejects.height} bad row{'s' if rejects.height > 1 else ''}, {where}")
         if not pairs.height:
             raise InvalidDataError(
                 f"{path} holds no recommendation", "it needs the columns user_id,item_id[,score|rank]"

@@ -91,6 +91,8 @@ def history_reasons(
 ) -> list[list[list[Reason]]]:
     """For each user and recommended item, the up to `count` history items with the largest shares, largest first.
 
+    Shares that round to 0% are left out, unless that leaves none.
+
     Arguments as in `contributions`; `places` by `most_important`.
     """
     made = []
@@ -101,7 +103,7 @@ def history_reasons(
         order = np.argsort(-found, axis=0, kind="stable")[:count]
         made.append(
             [
-                [Reason(int(rows[o]), float(found[o, c])) for o in order[:, c] if found[o, c] > 0]
+                [Reason(int(rows[o]), float(found[o, c])) for o in _told(found[:, c], order[:, c])]
                 for c in range(n_listed)
             ]
         )
@@ -109,7 +111,7 @@ def history_reasons(
 
 
 def source_shares(parts: Mapping[str, Float32], row: int, items: Int64) -> list[dict[str, float]]:
-    """For each of `items`, the shares of a hybrid's sources by name, largest first; sources without one are left out.
+    """For each of `items`, the shares of a hybrid's sources by name, largest first, 0% left out.
 
     `parts`: per source float32 (batch, n_items), its part of the score; `row`: the user's row in the batch.
     """
@@ -118,15 +120,26 @@ def source_shares(parts: Mapping[str, Float32], row: int, items: Int64) -> list[
     made = []
     for column in range(items.size):
         order = np.argsort(-found[:, column], kind="stable")
-        made.append({names[o]: float(found[o, column]) for o in order if found[o, column] > 0})
+        told = _told(found[:, column], order)
+        made.append({names[o]: float(found[o, column]) for o in told})
     return made
+
+
+def _told(found: Float64, order: Int64) -> list[int]:
+    """Places of `order`, by falling share, that are worth telling: those of 1% or more, else the first if positive."""
+    told = [int(o) for o in order if round(100 * found[o]) >= 1]
+    return told or [int(o) for o in order[:1] if found[o] > 0]
+
+
+def _percent(share: float) -> str:
+    return f"{share:.0%}" if round(100 * share) >= 1 else "<1%"
 
 
 def sentence(reasons: Sequence[tuple[str, float]], sources: Mapping[str, float], otherwise: str) -> str:
     """`because of: A (42%), B (30%); sources: als 55%, text 45%`, or `otherwise` where there is no reason."""
     said = []
     if reasons:
-        said.append("because of: " + ", ".join(f"{label} ({share:.0%})" for label, share in reasons))
+        said.append("because of: " + ", ".join(f"{label} ({_percent(share)})" for label, share in reasons))
     if sources:
-        said.append("sources: " + ", ".join(f"{name} {share:.0%}" for name, share in sources.items()))
+        said.append("sources: " + ", ".join(f"{name} {_percent(share)}" for name, share in sources.items()))
     return "; ".join(said) or otherwise

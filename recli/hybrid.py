@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from recli.config import to_dict
-from recli.fusing import Found, Panel, Slice, panel_ndcg, panel_of, search_weights
+from recli.fusing import Found, K, Panel, Slice, panel_ndcg, panel_of, search_weights
 from recli.interactions import Interactions
 from recli.models.base import FactorModel, Model, Training, algorithms
 from recli.models.cease import CeaseConfig
@@ -24,13 +24,14 @@ from recli.models.fusion import (
     votes,
 )
 from recli.models.text_factors import TextFactors
-from recli.ranking import tie_order
+from recli.ranking import rank, tie_order
 from recli.schema import CSR, Bool, Float32, Int32, Int64, State
 from recli.training import total_steps, train
 
 HIDDEN_SHARE = 0.1  # of the warm items, hidden to learn what to say of cold ones
 CEASE_TEXT = (10.0, 30.0, 100.0)  # tried first, at the default l2
 CEASE_L2 = (100.0, 400.0)  # tried then, at the best text weight
+_LOOKED_AT = 500  # users whose lists are counted: the share's standard error is then about .01 at most
 _CELLS = 1 << 20  # scores of one source held at a time: 4 MiB of float32
 
 Advance = Callable[[int, str], None]
@@ -262,7 +263,10 @@ def weigh(
         )
     fused = np.einsum("s,snm->nm", np.asarray(list(weights.values()), dtype=np.float32), panel.votes)
     alone = dict(zip(names, found.alone, strict=True))
-    return Weighting(weights, alone, panel_ndcg(panel, fused), int((panel.n_relevant > 0).sum()))
+    ndcg = panel_ndcg(panel, fused)
+    if given is None:
+        advance(0, f"ndcg@20 {ndcg:.4f}")  # the figure of these weights, not of the search's last start
+    return Weighting(weights, alone, ndcg, int((panel.n_relevant > 0).sum()))
 
 
 def weigh_warm(
@@ -369,6 +373,26 @@ def tune_cease(
     for value in CEASE_L2 if l2 is None else ():
         measure(value, weight)
     return replace(options, l2=best()[0], text_weight=best()[1]), trials
+
+
+def cold_share(
+    model: Fusion, interactions: Interactions, splits: tuple[str, ...], seed: int
+) -> tuple[float, int]:
+    """The share of cold items in the top 20 of validation users, and of how many users (a sample, 0: none).
+
+    `splits`: what the model was trained on; what users did there is masked.
+    """
+    users = np.flatnonzero(interactions.matrix("validation").getnnz(axis=1)).astype(np.int64)
+    if users.size > _LOOKED_AT:
+        users = np.sort(np.random.default_rng(seed).choice(users, _LOOKED_AT, replace=False))
+    if not users.size:
+        return 0.0, 0
+    history = interactions.matrix(*splits)[users]
+    known = np.where(np.diff(history.indptr) > 0, users, -1)
+    ties = tie_order(interactions.items["item_id"])
+    items = rank(model, history, known, k=K, ties=ties, seen=history).items
+    listed = items[items >= 0]
+    return float(model.cold[listed].mean()) if listed.size else 0.0, int(users.size)
 
 
 def assemble(config: FusionConfig, matrix: CSR, models: Mapping[str, Model]) -> Fusion:

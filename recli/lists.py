@@ -30,20 +30,18 @@ class Names:
         return title or self.item_ids[item]
 
 
-def names_of(stored: StoredModel, who: Sequence[str]) -> Names:
-    """Item ids, and titles where the catalogue has a column `title` or `name`."""
-    import polars as pl
+TITLES = ("title", "name", "headline", "label", "product_name", "product_title")
 
-    catalogue, titles = stored.catalogue, None
-    if catalogue is not None and (column := title_column(catalogue.columns)) is not None:
-        titles = catalogue[column].cast(pl.String, strict=False).to_list()
+
+def names_of(stored: StoredModel, who: Sequence[str], titles: list[str | None] | None) -> Names:
+    """What is printed for the items of the model's run."""
     return Names(who, stored.interactions.items[schema.ITEM_ID].to_list(), titles, item_counts(stored))
 
 
 def title_column(columns: Sequence[str]) -> str | None:
-    """The column that holds what people call an item."""
+    """The column that holds what people call an item: the first of `TITLES`, in any case of letters."""
     lower = {column.lower(): column for column in reversed(columns)}
-    return lower.get("title") or lower.get("name")
+    return next((lower[name] for name in TITLES if name in lower), None)
 
 
 def frame_of(made: Lists, names: Names, first: str, explained: bool) -> "pl.DataFrame":

@@ -161,6 +161,7 @@ _REASONS = {
     errno.EISDIR: "that is a directory",
     errno.ENOTDIR: "part of the path is not a directory",
     errno.ENAMETOOLONG: "the file name is too long",
+    errno.EBADF: "stdin or stdout is closed, and the command needs it",
 }
 
 

@@ -11,7 +11,7 @@ from recli.audience import Audience
 from recli.errors import RecliError
 from recli.explain import Reason
 from recli.interactions import Interactions
-from recli.models.base import ExplainsSources, FactorModel, Model, TextModel
+from recli.models.base import ExplainsSources, FactorModel, ItemSpace, Model, TextModel
 from recli.ranking import Ranked, score_batches, tie_order, top_k
 from recli.schema import CSR, Bool, Float32, Int64
 
@@ -128,8 +128,8 @@ def _events(data: Interactions, mask: str) -> CSR:
 def similar_items(stored: StoredModel, items: Int64, wanted: Wanted) -> Iterator[Lists]:
     """For each of `items`, row numbers int64 (n,), the items most similar to it.
 
-    By the cosine of item factors where the model has them, else by what the model recommends to somebody who
-    did nothing but this item.
+    By the cosine of the model's vectors of items where it has any, else by what the model recommends to
+    somebody who did nothing but this item.
     """
     from scipy.sparse import csr_matrix
 
@@ -137,11 +137,17 @@ def similar_items(stored: StoredModel, items: Int64, wanted: Wanted) -> Iterator
     ones, ends = np.ones(items.size, dtype=np.float32), np.arange(items.size + 1)
     alone = csr_matrix((ones, items, ends), shape=(items.size, data.n_items))
     scorer = Scorer(stored.model, np.full(items.size, -1), item_counts(stored), wanted.fallback)
-    if isinstance(stored.model, FactorModel):
-        scorer = Scorer(
-            _Cosines(rerank.unit_rows(stored.model.item_factors)), items, scorer.popularity, wanted.fallback
-        )
+    vectors = item_vectors(stored.model)
+    if vectors is not None:
+        scorer = Scorer(_Cosines(rerank.unit_rows(vectors)), items, scorer.popularity, wanted.fallback)
     yield from _lists(stored, scorer, alone, alone, wanted)
+
+
+def item_vectors(model: Model) -> Float32 | None:
+    """Vectors whose cosines say how similar items are to the model, float32 (n_items, d), if it has any."""
+    if isinstance(model, FactorModel):
+        return model.item_factors
+    return model.item_vectors() if isinstance(model, ItemSpace) else None
 
 
 @dataclass(frozen=True)
@@ -182,14 +188,13 @@ def _lists(
 
 
 class Mixer:
-    """Diversifies lists by the similarity of their items: cosine of item factors, else of the items' users."""
+    """Diversifies lists by the similarity of their items: by the model's vectors of them, else by common users."""
 
     def __init__(self, stored: StoredModel, balance: float) -> None:
         self._balance = balance
-        self._factors: Float32 | None = None
-        if isinstance(stored.model, FactorModel):
-            self._factors = rerank.unit_rows(stored.model.item_factors)
-        else:
+        vectors = item_vectors(stored.model)
+        self._vectors = None if vectors is None else rerank.unit_rows(vectors)
+        if vectors is None:
             self._by_item = rerank.unit_item_rows(stored.interactions.matrix(*stored.trained_on))
 
     def __call__(self, pool: Ranked, k: int) -> Ranked:
@@ -202,8 +207,8 @@ class Mixer:
         return Ranked(np.concatenate([p.items for p in parts]), np.concatenate([p.scores for p in parts]))
 
     def _part(self, pool: Ranked, k: int) -> Ranked:
-        if self._factors is not None:
-            similarity = rerank.factor_similarity(self._factors, pool.items)
+        if self._vectors is not None:
+            similarity = rerank.factor_similarity(self._vectors, pool.items)
         else:
             similarity = rerank.common_users_similarity(self._by_item, pool.items)
         chosen = rerank.mmr(pool.scores, similarity, k, self._balance)

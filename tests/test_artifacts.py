@@ -266,3 +266,21 @@ def test_a_full_disk_is_one_line_and_the_previous_part_stays(tmp_path: Path, kin
     assert "Traceback" not in done.stderr
     assert read_numbers(tmp_path / "part") == [1]
     assert hidden(tmp_path) == []
+
+
+def test_a_link_stays_a_link_and_a_pipe_is_written_to_not_replaced(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(tmp_path / "real.txt")
+    with artifacts.writing_file(tmp_path / "link") as made:
+        made.write_text("whole")
+    assert (tmp_path / "link").is_symlink()
+    assert (tmp_path / "real.txt").read_text() == "whole"
+
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    with artifacts.writing_file(pipe) as made:
+        made.write_text("through")
+    assert os.read(reader, 100) == b"through"
+    os.close(reader)
+    assert pipe.is_fifo()  # as root, /dev/null would be gone otherwise
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["link", "pipe", "real.txt"]

@@ -120,3 +120,42 @@ def test_colours_only_on_a_terminal(board_run: Path) -> None:
     done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
     assert "\x1b[" not in done.stderr
     assert done.stdout == f"{board_run}\n"
+
+
+@pytest.mark.parametrize(
+    ("line", "code", "said"),
+    [
+        ("recommend {run} --users - -q <&-", 1, "error: stdin or stdout is closed"),
+        ("prepare - --out {run} -q <&-", 1, "error: stdin or stdout is closed"),
+        ("embed - -q <&-", 1, "error: stdin or stdout is closed"),
+        ("train-cf {run} --algorithm popularity -q >&-", 1, "error: stdin or stdout is closed"),
+        ("train-cf {run} --algorithm popularity -q >/dev/full", 1, "error: the disk is full"),
+        ("train-cf {run} --algorithm popularity >/dev/null 2>&-", 0, ""),
+        ("--help >/dev/full", 1, "error: the disk is full"),
+        ("--version >&-", 1, "error: stdin or stdout is closed"),
+    ],
+)
+def test_closed_and_full_streams_are_one_line(board_run: Path, line: str, code: int, said: str) -> None:
+    subprocess.run(
+        [sys.executable, "-m", "recli", "train-cf", str(board_run), "--algorithm", "popularity"], check=True
+    )
+    command = f"{sys.executable} -m recli {line.format(run=board_run)}"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True)
+    assert (done.returncode, len(done.stderr.splitlines())) == (code, bool(said)), done.stderr
+    assert done.stderr.startswith(said)
+
+
+def test_paths_that_the_locale_cannot_spell_go_from_step_to_step(board_run: Path, tmp_path: Path) -> None:
+    run = tmp_path / "größe 🦊"
+    run.symlink_to(board_run)
+    me = f"{sys.executable} -m recli"
+    line = f"{me} train-cf '{run}' --algorithm popularity | {me} train-cf - --algorithm item-knn"
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
+    done = subprocess.run(["bash", "-c", line], capture_output=True, env=environment)
+    assert (done.returncode, done.stdout.decode()) == (0, f"{run}\n"), done.stderr
+
+
+def test_help_into_a_closed_pipe_is_no_error() -> None:
+    script = f"(sleep 0.5; exec {sys.executable} -m recli recommend --help) | true; echo ${{PIPESTATUS[0]}}"
+    done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=True)
+    assert (done.stdout, done.stderr) == ("0\n", "")

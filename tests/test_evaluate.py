@@ -346,11 +346,11 @@ def test_somebodys_lists_beside_the_models(run: Path, tmp_path: Path, recli: Rec
     assert found["models"]["theirs"]["recall@10"]["users"] == 36
     assert "auc" not in found["models"]["theirs"] and "auc" in found["models"]["popularity"]
     for words in (
-        "1 users that the run does not know",
-        "1 items that the catalogue does not have",
-        "1 items listed twice",
-        "1 listed items that the user already had",
-        "1 judged users without a list",
+        "1 user that the run does not know",
+        "1 item that the catalogue does not have",
+        "1 item listed twice",
+        "1 listed item that the user already had",
+        "1 judged user without a list",
     ):
         assert f"warning: theirs: {words}" in err
     part = artifacts.open_part(run / "metrics", "metrics")
@@ -471,3 +471,72 @@ def test_help_names_every_metric(recli: Recli) -> None:
     words = " ".join(out.replace("│", " ").split())
     assert "ndcg" in words and "Example: recli evaluate sample_data/run" in words
     assert all(name in words for name in metrics.names())
+
+
+def test_default_metrics_fit_a_small_catalogue(tmp_path: Path, recli: Recli) -> None:
+    run = write_board(tmp_path / "run", checkerboard(n_blocks=1, items_per_block=12))
+    train(run, "popularity", "popularity")
+    _, out, err = recli("evaluate", run, "--json", "--samples", 0)
+    labels = json.loads(out)["settings"]["metrics"]
+    assert "ndcg@10" in labels and not [one for one in labels if one.endswith("@20")]
+    assert err.count("the catalogue has only 12 items: left out: ndcg@20, recall@20, map@20, mrr@20") == 1
+    recli("evaluate", run, "--metrics", "ndcg@20", code=2)
+    _, _, err = recli("evaluate", run, "--fail-under", "ndcg@20=0", code=2)
+    assert "ndcg@20: the catalogue has only 12 items" in err
+    tiny = write_board(tmp_path / "tiny", checkerboard(n_blocks=1, items_per_block=9))
+    train(tiny, "popularity", "popularity")
+    _, out, err = recli("evaluate", tiny, "--json", "--samples", 0)
+    assert json.loads(out)["settings"]["metrics"][:3] == ["ndcg@9", "recall@9", "precision@9"]
+    assert "cut at 9 instead" in err
+
+
+@pytest.mark.parametrize(
+    ("pair", "words"), [(("x", "i001"), "none of its users"), (("u000", "y"), "none of its items")]
+)
+def test_lists_that_do_not_fit_the_run_at_all(
+    run: Path, tmp_path: Path, recli: Recli, pair: tuple[str, str], words: str
+) -> None:
+    path = lists(tmp_path / "x.csv", [pair])
+    _, _, err = recli("evaluate", run, "--recommendations", path, code=3)
+    example = ("'x'", "'u000'") if pair[0] == "x" else ("'y'", "'i000'")
+    assert words in err and all(one in err for one in example)
+
+
+def test_one_is_not_several(run: Path, tmp_path: Path, recli: Recli) -> None:
+    path = lists(tmp_path / "x.csv", [("u000", "i001"), ("ghost", "i002"), ("u001", "zzz")])
+    _, _, err = recli("evaluate", run, "--recommendations", path)
+    assert "1 user that the run does not know" in err
+    assert "1 item that the catalogue does not have: it keeps its place" in err
+    assert "34 judged users without a list: they count 0" in err
+
+
+def test_settings_are_lists_and_strangers_are_a_rule(run: Path, recli: Recli) -> None:
+    _, out, _ = recli("evaluate", run, "--json", "--metrics", "ndcg,recall@2", "--models", "popularity")
+    found = json.loads(out)
+    assert found["settings"]["metrics"] == ["ndcg@20", "recall@2"]
+    assert found["settings"]["models"] == ["popularity"]
+    assert artifacts.open_part(run / "metrics", "metrics").config["metrics"] == ["ndcg@20", "recall@2"]
+    assert not [
+        rule for rule in found["policy"] if "--fallback" in rule
+    ]  # the board's cold users have a history
+    made = artifacts.read_interactions(run)
+    made.splits["history"] = made.splits["history"].clear()
+    artifacts.write_interactions(run, made, {"split": "given"}, {})
+    train(run, "popularity", "popularity")
+    _, out, _ = recli("evaluate", run, "--json")
+    assert [r for r in json.loads(out)["policy"] if r.startswith("3 of the 36 users have no history")]
+
+
+def test_rules_break_at_spaces_on_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    from rich.console import Console as RichConsole
+
+    from recli.console import Console
+
+    console = Console()
+    for terminal, lines in ((True, ["Denominators: the user's", "test items; map min(k)."]), (False, None)):
+        console._rich = RichConsole(
+            stderr=True, force_terminal=terminal, width=24, soft_wrap=True, color_system=None
+        )
+        console.paragraph("Denominators: the user's test items; map min(k).")
+        whole = ["Denominators: the user's test items; map min(k)."]
+        assert capsys.readouterr().err.splitlines() == (lines or whole)

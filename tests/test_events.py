@@ -13,7 +13,7 @@ import pytest
 import zstandard
 
 from recli.errors import InvalidDataError, RecliError, UsageError
-from recli.events import EventLog, ReadOptions, read_events, read_pairs
+from recli.events import LISTS, EventLog, ReadOptions, read_events, read_pairs
 from recli.events import sources as source_module
 
 ROWS = [
@@ -176,7 +176,7 @@ def test_parquet_is_read_in_batches_in_order(read: Read, monkeypatch: pytest.Mon
     pl.DataFrame({"user": range(50), "item": [None if i == 30 else i for i in range(50)]}).write_parquet(file)
     log = read(file.getvalue())
     assert rows_of(log) == [(str(i), str(i)) for i in range(50) if i != 30]
-    assert log.rejects.collect().rows() == [
+    assert log.rejects.collect().drop("value").rows() == [
         ("log.csv", 31, "item", "missing item", '{"user": 30, "item": null}')
     ]
 
@@ -384,10 +384,36 @@ def test_pairs_have_scores_or_ranks(tmp_path: Path) -> None:
     (tmp_path / "scores.csv").write_text("user_id,item_id,score\nb,1,0.5\na,2,-1e-3\na,3,x\n")
     pairs, rejects = read_pairs([str(tmp_path / "scores.csv")], ReadOptions())
     assert pairs.rows() == [("b", "1", 0.5), ("a", "2", -0.001)]
-    assert rejects.rows() == [("scores.csv", 4, "score", "unparsable number", "a,3,x")]
+    assert rejects.rows() == [("scores.csv", 4, "score", "unparsable number", "a,3,x", "x")]
     (tmp_path / "ranks.jsonl").write_text('{"user": "a", "item": "b", "rank": 1}\n')
     assert read_pairs([str(tmp_path / "ranks.jsonl")], ReadOptions())[0].rows() == [("a", "b", 1.0)]
     assert read_pairs([str(tmp_path / "scores.csv")], ReadOptions(), extra=())[0].columns == [
         "user_id",
         "item_id",
     ]
+
+
+def test_lists_name_the_columns_that_are_recognised(tmp_path: Path) -> None:
+    (tmp_path / "x.csv").write_text("user_id,thing\na,b\n")
+    with pytest.raises(InvalidDataError, match="no column for the item") as error:
+        read_pairs([str(tmp_path / "x.csv")], ReadOptions(advice=LISTS))
+    assert error.value.fix is not None and "itemid" in error.value.fix and "--" not in error.value.fix
+    (tmp_path / "x.csv").write_text("a,b\nc,d\n")
+    with pytest.raises(InvalidDataError, match="no known column name") as error:
+        read_pairs([str(tmp_path / "x.csv")], ReadOptions(advice=LISTS))
+    assert (
+        error.value.fix is not None and "user_id,item_id" in error.value.fix and "--" not in error.value.fix
+    )
+
+
+def test_columns_without_a_role_are_listed(read: Read) -> None:
+    assert read("user,item,colour,play_count,rating\na,b,red,3,4\n", "x.csv", weight_column="").unused == (
+        "colour",
+        "play_count",
+    )
+
+
+def test_decimal_commas(read: Read) -> None:
+    found = read("user;item;rating\na;b;2,8\na;c;3\na;d;1.250\n", "x.csv", decimal_comma=True)
+    assert found.events.collect()["rating"].to_list() == [2.8, 3.0]
+    assert found.rejects.collect().select("line", "value").rows() == [(4, "1.250")]

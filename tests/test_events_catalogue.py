@@ -10,7 +10,7 @@ import polars as pl
 import pytest
 
 from recli.errors import InvalidDataError, UsageError
-from recli.events import Catalogue, ReadOptions, read_catalogue
+from recli.events import ITEMS, Catalogue, ReadOptions, read_catalogue
 
 Read = Callable[..., Catalogue]
 
@@ -53,7 +53,7 @@ def test_the_first_of_several_rows_counts_and_bad_rows_are_reported(read: Read) 
     assert found.frame["item_id"].to_list() == ["a", "b"]
     assert found.frame["text"].to_list() == ["First", "Other"]
     assert found.duplicates == 1
-    assert found.rejects.rows() == [
+    assert found.rejects.drop("value").rows() == [
         ("items.csv", 5, "item_id", "missing item", ",Nameless"),
         ("items.csv", 6, None, "too few fields", "c"),
         ("items.csv", 7, None, "too many fields", "d,x,y"),
@@ -195,3 +195,28 @@ def test_several_files_are_one_catalogue(tmp_path: Path) -> None:
 def test_a_catalogue_without_items_is_an_error(read: Read, content: str) -> None:
     with pytest.raises(InvalidDataError, match="no items in"):
         read(content)
+
+
+def test_errors_name_the_options_of_a_catalogue(read: Read) -> None:
+    with pytest.raises(InvalidDataError, match="no known column name") as error:
+        read("a;b\nc;d\n", advice=ITEMS)
+    for option in ("--items-no-header", "--items-columns", "--item-id-column", "--items-separator"):
+        assert error.value.fix is not None and option in error.value.fix
+    with pytest.raises(InvalidDataError, match="no column for the item") as error:
+        read("title,year\nHeat,1995\n", advice=ITEMS)
+    assert error.value.fix == "name it: --item-id-column NAME"
+
+
+def test_a_key_that_only_a_late_line_has_is_a_column(read: Read) -> None:
+    lines = [f'{{"item_id": "i{k}", "title": "T"}}' for k in range(1_500)]
+    lines.append('{"item_id": "last", "title": "T", "late": "here"}')
+    found = read("\n".join(lines), name="items.jsonl").frame
+    assert found["late"].drop_nulls().to_list() == ["here"]
+
+
+def test_decimal_commas_of_a_catalogue(read: Read) -> None:
+    text = "item_id;price;size;mixed\na;2,8;7;1,5\nb;3;9;1.250\n"
+    found = read(text, decimal_comma=True).frame
+    assert found["price"].to_list() == [2.8, 3.0] and found["size"].to_list() == [7, 9]
+    assert found["mixed"].to_list() == ["1,5", "1.250"]  # what the point means is not known
+    assert read(text).frame["price"].to_list() == ["2,8", "3"]

@@ -48,7 +48,7 @@ def read(
         (b"u,i,1e999,5", "rating", "number is not finite", "u,i,1e999,5"),
         (b"u,i,1,", "ts", "missing time", "u,i,1,"),
         (b"u,i,1,yesterday", "ts", "unparsable time", "u,i,1,yesterday"),
-        (b"u,i,1,2020-01-01", "ts", "unparsable time", "u,i,1,2020-01-01"),  # among seconds
+        (b"u,i,1,2020-01-01", "ts", "time in another format", "u,i,1,2020-01-01"),  # among seconds
         (b"u,i,1,nan", "ts", "unparsable time", "u,i,1,nan"),
         (b"u,i,1,1500000000000", "ts", "time out of range", "u,i,1,1500000000000"),  # ms among s
         (b"u,i,1,99999999999999999999", "ts", "time out of range", "u,i,1,99999999999999999999"),
@@ -73,7 +73,7 @@ def test_a_bad_row_is_reported_and_its_neighbours_are_kept(
     rows, log, rejects = read(HEADER + b"\n" + good[0] + bad + b"\n" + good[1])
     assert rows == [("a", "b", 1.0, 5_000_000), ("c", "d", 2.0, 6_000_000)]
     # header 1, blank 2, good 3, bad 4, good 5
-    assert rejects.rows() == [("log.csv", 4, column, reason, raw)]
+    assert rejects.drop("value").rows() == [("log.csv", 4, column, reason, raw)]
     assert (log.rows, log.rejected) == (3, {reason: 1})
 
 
@@ -104,7 +104,7 @@ def test_a_bad_json_line_is_reported(bad: bytes, column: str | None, reason: str
     rows, _, rejects = read(good + b"\n" + bad + b"\r\n" + good, "log.jsonl")
     assert rows == [("7", "i", 4.5, 5_000_000)] * 2
     raw = bad.decode(errors="backslashreplace")[:2000]
-    assert rejects.rows() == [("log.jsonl", 3, column, reason, raw)]
+    assert rejects.drop("value").rows() == [("log.jsonl", 3, column, reason, raw)]
 
 
 def test_a_bad_parquet_row_is_reported_with_its_number_and_all_its_columns() -> None:
@@ -136,7 +136,7 @@ def test_a_quoted_field_may_go_on_over_lines_but_an_open_quote_costs_one_row() -
     open_quote = b'u,"i,1,5\n' + b"a,b,1,5\n" * 300
     rows, _, rejects = read(HEADER + open_quote)
     assert len(rows) == 300
-    assert rejects.rows() == [("log.csv", 2, None, "unterminated quote", 'u,"i,1,5')]
+    assert rejects.drop("value").rows() == [("log.csv", 2, None, "unterminated quote", 'u,"i,1,5')]
     # two stray quotes make one long field between them: a key with a line break in it is none
     stray = b'u,"i,1,5\n' + b"a,b,1,5\n" * 30 + b'c",d,1,5\n' + b"a,b,1,5\n"
     rows, _, rejects = read(HEADER + stray)
@@ -257,3 +257,18 @@ def test_any_json_values_are_kept_or_rejected(rows: list[dict[str, Any]]) -> Non
     text = '{"user": "u", "item": "i", "ts": 1}\n' + "".join(json.dumps(row) + "\n" for row in rows)
     _, log, _ = read(text.encode(), "log.jsonl")
     assert log.rows == len(rows) + 1
+
+
+@pytest.mark.parametrize(
+    ("bad", "value"),
+    [
+        (b"u,i,four,5", "four"),
+        (b"u,i,1,10.07.2024 01:42", "10.07.2024 01:42"),
+        (b"u,i,,5", None),  # nothing there
+        (b",i,1,5", None),  # an id is no value
+        (b"u,i,1", None),
+    ],
+)
+def test_a_bad_number_or_time_is_kept_apart(bad: bytes, value: str | None) -> None:
+    _, _, rejects = read(HEADER + b"\na,b,1,5\n" + bad + b"\nc,d,2,6\n")
+    assert rejects["value"].to_list() == [value]

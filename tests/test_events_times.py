@@ -152,3 +152,26 @@ def test_iso_times_agree_with_datetime(moment: datetime, offset: int) -> None:
 def test_nothing_that_looks_like_a_time_has_no_unit() -> None:
     assert find_unit(pl.Series(["x", None, ""])) is None
     assert find_unit(pl.Series([None, None], dtype=pl.Int64)) is None
+
+
+@pytest.mark.parametrize(
+    ("form", "text", "seconds"),
+    [
+        ("%d.%m.%Y %H:%M", "02.01.1970 00:01", 86_460),
+        ("%d.%m.%Y", "02.01.1970", 86_400),
+        ("%m/%d/%Y %H:%M:%S %z", "01/02/1970 02:00:00 +0200", 86_400),
+    ],
+)
+def test_a_format_of_ones_own(tmp_path: Path, form: str, text: str, seconds: int) -> None:
+    log = f"user,item,time\na,b,{text}\na,b,1970-01-02\na,b,5\n"  # the last two do not match
+    assert times(log, tmp_path, time_format=form) == [seconds * 1_000_000]
+    with pytest.raises(UsageError, match="holds no year"):
+        ReadOptions(time_format="%H:%M")
+    with pytest.raises(UsageError, match="give one"):
+        ReadOptions(time_format="%Y", time_unit="s")
+
+
+def test_numbers_among_dates_are_of_another_format(tmp_path: Path) -> None:
+    (tmp_path / "log.csv").write_text("user,item,time\na,b,2017-01-01\na,b,2017-01-01\na,b,5\na,b,x\n")
+    log = read_events([str(tmp_path / "log.csv")], ReadOptions(), tmp_path / "spool")
+    assert log.rejected == {"time in another format": 1, "unparsable time": 1}

@@ -133,6 +133,24 @@ def test_shares_of_sources() -> None:
     assert found[1] == {"text": 1.0}
 
 
+def test_shares_that_round_to_nothing_are_left_out_unless_all_do() -> None:
+    parts = {
+        "als": np.asarray([[995.0, 996.0]], dtype=np.float32),
+        "text": np.asarray([[6.0, 4.0]], dtype=np.float32),  # 6 of 1001 is .6%, 4 of 1000 is .4%
+    }
+    found = source_shares(parts, 0, np.asarray([0, 1]))
+    assert [list(one) for one in found] == [["als", "text"], ["als"]]
+    weights = np.asarray([[995.0], [3.0], [2.0]])  # .3% and .2%
+    everything = csr_matrix(np.ones((1, 3), dtype=np.float32))
+    one = np.asarray([[0]], dtype=np.int32)
+    ((why,),) = history_reasons(Linear(weights), everything, one, [np.arange(3)], 3)
+    assert [r.item for r in why] == [0]
+    many = csr_matrix(np.ones((1, 300), dtype=np.float32))
+    ((why,),) = history_reasons(Linear(np.ones((300, 1))), many, one, [np.arange(300)], 3)
+    assert [r.share for r in why] == pytest.approx([1 / 300])
+    assert sentence([("A", why[0].share)], {}, "popular") == "because of: A (<1%)"
+
+
 def test_sentences() -> None:
     why, sources = [("A", 0.424), ("B", 0.3)], {"als": 0.55, "text": 0.45}
     assert sentence(why, {}, "popular") == "because of: A (42%), B (30%)"

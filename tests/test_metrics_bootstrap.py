@@ -2,7 +2,9 @@
 
 import numpy as np
 import pytest
+from rich.console import Console as RichConsole
 
+from recli.console import Console
 from recli.errors import UsageError
 from recli.metrics.base import parse_metric
 from recli.metrics.bootstrap import interval, p_values, resample
@@ -137,11 +139,29 @@ def test_tables_name_every_model_and_the_baseline() -> None:
     assert [row[0] for row in made[0].rows] == ["base", "same", "better", "noise"]
 
 
-def test_many_systems_are_shown_eight_at_a_time() -> None:
-    systems = [System(f"s{i}", "model", [figure(np.random.default_rng(i).random(9))]) for i in range(10)]
-    made = scorecard(systems, (parse_metric("ndcg@10"),), resample([s.figures for s in systems], 9, 0), 0.95)
-    slices = [t.columns for t in tables(made, 0.95) if t.title == "ndcg@10 by slice"]
-    assert [len(columns) for columns in slices] == [2 + 8, 2 + 2] and slices[1][2:] == ["s8", "s9"]
+@pytest.mark.parametrize("width", [80, 100, 120, 200])
+def test_no_cell_wraps(width: int, capsys: pytest.CaptureFixture[str]) -> None:
+    names = [f"model-name-{i}" for i in range(10)]
+    labels = [f"{name}@{k}" for name in ("ndcg", "recall", "precision", "hit-rate", "map") for k in (10, 20)]
+    systems = [
+        System(n, "model", [figure(np.random.default_rng(i).random(9), label) for label in labels])
+        for i, n in enumerate(names)
+    ]
+    made = scorecard(
+        systems, tuple(map(parse_metric, labels)), resample([s.figures for s in systems], 9, 0), 0.95
+    )
+    shown = tables(made, 0.95, width)
+    slices = [t.columns for t in shown if t.title == "ndcg@10 by slice"]
+    assert [name for columns in slices for name in columns[2:]] == names
+    assert (len(slices) > 1) == (width < 200)
+    for table in shown:
+        console = Console()
+        console._rich = RichConsole(stderr=True, highlight=False, soft_wrap=True, width=width)
+        console.table(table.title, table.columns, table.rows)
+        printed = [line for line in capsys.readouterr().err.split("\n") if line.strip()]
+        heads = max(column.count("\n") + 1 for column in table.columns)
+        assert len(printed) == 1 + heads + 1 + len(table.rows)  # title, heads, rule, a line for each row
+        assert max(map(len, printed)) <= width
 
 
 def test_a_system_without_any_figure_is_no_obstacle() -> None:

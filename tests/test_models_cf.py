@@ -17,7 +17,7 @@ from recli.interactions import Interactions
 from recli.models import gpu, neighbours
 from recli.models.als import AlsConfig
 from recli.models.als import fit as fit_als
-from recli.models.base import BestState, Training, algorithms, train_epochs
+from recli.models.base import BestState, Model, Training, algorithms, train_epochs
 from recli.models.bias import BiasConfig
 from recli.models.bias import fit as fit_bias
 from recli.models.bpr import BprConfig
@@ -421,7 +421,9 @@ def test_patience_stops_after_so_many_epochs_without_a_better_score_and_returns_
     assert watched(scores, patience=2, total=6)[:2] == (1, 4)  # 2 and 3 are not better than 1 (equal is not)
     assert watched(scores, patience=4, total=6)[:2] == (5, 6)
     assert watched(scores, patience=0, total=3)[:2] == (2, 3)
-    assert "best at iteration 2" in watched(scores, patience=2, total=6)[2][-1]
+    best = f"best validation ndcg@20 {scores[1]:.4f} at iteration 2"  # the best score, not the last
+    assert best in watched(scores, patience=2, total=6)[2][-1]
+    assert best in watched(scores, patience=9, total=3)[2][-1]  # where it did not stop, too
 
 
 def test_the_best_state_does_not_change_as_training_goes_on() -> None:
@@ -430,6 +432,19 @@ def test_the_best_state_does_not_change_as_training_goes_on() -> None:
     stopped = fit_als(config, Training(given, threads=1, patience=9, validate=lambda model: next(scores)))
     two = fit_als(replace(config, iterations=2), Training(given, threads=1))
     assert np.array_equal(stopped.item_factors, two.item_factors)
+
+
+def test_als_is_judged_as_the_model_that_is_kept() -> None:
+    """Users solved exactly, not as the solver left them: else the figure judged is not that of the result."""
+    given, everybody, judged = matrix(80, 40), np.arange(80), []
+
+    def validate(model: Model) -> float:
+        judged.append(model.score(given, everybody))
+        return float(len(judged))
+
+    config = AlsConfig(factors=4, iterations=3, regularization=1.0)
+    kept = fit_als(config, Training(given, threads=1, patience=9, validate=validate))
+    assert np.array_equal(judged[-1], kept.score(given, everybody))
 
 
 def test_best_state_reports_every_epoch() -> None:

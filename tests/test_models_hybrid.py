@@ -12,7 +12,7 @@ from recli.config import from_dict, to_dict
 from recli.errors import RecliError
 from recli.hybrid import cold_items, join_features
 from recli.interactions import Interactions
-from recli.models.base import ExplainsSources, Model, TextModel, Training, algorithms
+from recli.models.base import ExplainsSources, ItemSpace, Model, TextModel, Training, algorithms
 from recli.models.content_knn import ContentKnnConfig, nearest
 from recli.models.fusion import (
     PRIOR,
@@ -456,3 +456,20 @@ def test_without_a_profile_map_a_text_is_refused(board: Interactions) -> None:
     assert model.text_space == {}
     with pytest.raises(RecliError, match="train-hybrid"):
         model.score_text(np.ones((1, 8), dtype=np.float32))
+
+
+def test_item_vectors_join_behaviour_and_texts_in_equal_parts(board: Interactions) -> None:
+    model = fusion_of(board)
+    vectors = model.item_vectors()
+    assert isinstance(model, ItemSpace)
+    assert vectors is not None
+    assert vectors.shape == (30, 16)  # 8 factors from behaviour, 8 predicted from texts
+    halves = np.linalg.norm(vectors[:, :8], axis=1), np.linalg.norm(vectors[:, 8:], axis=1)
+    assert np.allclose(halves[1], 1)
+    assert np.allclose(halves[0], np.where(model.cold, 0, 1))  # of a cold item only its text speaks
+    unit = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    cosines = unit @ unit.T - 2 * np.eye(30)
+    assert (
+        cosines.argmax(axis=1) // 10 == np.arange(30) // 10
+    ).all()  # the nearest item is of the same block
+    assert small(a=1.0).item_vectors() is None

@@ -690,3 +690,42 @@ def test_random_dirty_logs_are_accounted_for(tmp_path: Path, run: Path, recli: R
     rejects = artifacts.open_part(run / "interactions", "interactions").table("rejects")
     assert rejects.height == sum(rows["rejected"].values())
     assert rows["kept"] == sum(sizes(artifacts.read_interactions(run)).values())
+
+
+def test_times_and_numbers_as_a_spreadsheet_writes_them(tmp_path: Path, run: Path, recli: Recli) -> None:
+    rows = [f"u{u};i{i};2,8;1{i}.07.2024 01:42" for u in range(5) for i in range(5)]
+    path = write(tmp_path / "log.csv", rows, "user_id;item_id;rating;Datum")
+    named = ("prepare", path, "--out", run, "--time-column", "Datum")
+    _, _, err = recli(*named, "--decimal-comma", code=3)
+    assert "log.csv:2 unparsable time in Datum: '10.07.2024 01:42'" in " ".join(err.split())
+    _, _, err = recli(*named, "--time-format", "%d.%m.%Y %H:%M", code=3)
+    assert "unparsable number in rating: '2,8'" in " ".join(err.split())
+    recli(*named, "--decimal-comma", "--time-format", "%d.%m.%Y %H:%M")
+    events = all_rows(artifacts.read_interactions(run))
+    assert events["rating"].unique().to_list() == [pytest.approx(2.8)]
+    assert events["timestamp"].min() == 1_720_575_720_000_000  # 2024-07-10 01:42 UTC
+
+
+def test_mixed_times_and_unused_columns_are_said(tmp_path: Path, run: Path, recli: Recli) -> None:
+    rows = [f"u{u},i{i},{'2024-01-01' if i else 5},7" for u in range(5) for i in range(5)]
+    path = write(tmp_path / "log.csv", rows, "user_id,item_id,time,play_count")
+    _, _, err = recli("prepare", path, "--out", run, code=3)
+    assert "of mixed formats" in err and "--time-unit" in err
+    _, _, err = recli("prepare", path, "--out", run, "--max-rejects", 5)
+    assert "columns not used: play_count (see --weight-column)" in err
+    _, _, err = recli("prepare", path, "--out", run, "--max-rejects", 5, "--weight-column", "play_count")
+    assert "not used" not in err
+
+
+def test_what_is_said_of_the_catalogue(tmp_path: Path, run: Path, recli: Recli) -> None:
+    items = [f"i{i},T" for i in range(9)]
+    path = write(tmp_path / "log.csv", SQUARE)
+    catalogue = write(tmp_path / "items.csv", [*items, "i0,U", "i1,U"], "item_id,title")
+    _, _, err = recli("prepare", path, "--items", catalogue, "--out", run)
+    assert "1 item of the log (10 events) not in it; 2 repeated ids: the first row counts" in err
+    catalogue = write(tmp_path / "items.csv", [*items, "i9,T"], "item_id,title")
+    _, _, err = recli("prepare", path, "--items", catalogue, "--out", run)
+    assert "not in it" not in err and "repeated" not in err
+    (tmp_path / "artikel.csv").write_text("a;b\nc;d\n")
+    _, _, err = recli("prepare", path, "--items", tmp_path / "artikel.csv", "--out", run, code=3)
+    assert "--items-no-header --items-columns" in err

@@ -235,6 +235,66 @@ def test_without_a_catalogue_there_are_no_titles(board: Interactions, tmp_path: 
     assert "title" not in rows_of(recli("recommend", tmp_path / "run", "--users", "u000")[1])[0]
 
 
+@pytest.mark.parametrize("name", ["Title", "name", "headline", "label", "product_name", "product_title"])
+def test_which_column_has_the_titles(name: str, board: Interactions, tmp_path: Path, recli: Call) -> None:
+    texts = [f"T{i}" for i in range(board.n_items)]
+    catalogue = pl.DataFrame({"code": range(board.n_items), name: texts})
+    artifacts.write_interactions(tmp_path / "run", board, {}, {}, catalogue)
+    train(tmp_path / "run", "popularity")
+    row = rows_of(recli("recommend", tmp_path / "run", "-k", 1, "--users", "u001")[1])[0]
+    assert row["title"] == f"T{int(row['item_id'][1:])}"
+
+
+def test_title_column(summing: Path, recli: Call) -> None:
+    asked = '{"user_id": "n", "history": ["i004"]}'
+    options = ("recommend", summing, "--users", asked, "-k", 1, "--explain", "--title-column")
+    row = rows_of(recli(*options, "year")[1])[0]
+    assert row["title"] == str(1990 + int(row["item_id"][1:]))
+    assert row["because"].startswith("because of: 1994 (100%)") and row["reasons"][0]["title"] == "1994"
+    _, _, err = recli(*options, "yaer", code=2)
+    assert "--title-column: there is no column 'yaer'; columns:" in err and "title, block, year" in err
+    assert "did you mean year?" in err
+
+
+def test_title_column_without_a_catalogue_or_with_lists(
+    board: Interactions, tmp_path: Path, recli: Call
+) -> None:
+    artifacts.write_interactions(tmp_path / "run", board, {}, {})
+    train(tmp_path / "run", "popularity")
+    _, _, err = recli("recommend", tmp_path / "run", "--title-column", "title", code=2)
+    assert "no column 'title'; the run has no catalogue" in err
+    lists = pl.DataFrame({"title": [["a", "b"]] * board.n_items})
+    artifacts.write_interactions(tmp_path / "run", board, {}, {}, lists)
+    train(tmp_path / "run", "popularity")
+    assert "title" not in rows_of(recli("recommend", tmp_path / "run", "-k", 1)[1])[0]
+    _, _, err = recli("recommend", tmp_path / "run", "--title-column", "title", code=2)
+    assert "--title-column: title is of type List(String), which is no name" in err
+
+
+def test_a_gpu_that_was_asked_for_must_be_there(
+    als: Path, recli: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import torch
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    for device in ("cuda", "cuda:0"):
+        _, out, err = recli("recommend", als, "--users", "u001", "--device", device, code=5)
+        assert out == "" and f"--device {device}" in err
+
+
+def test_profiles_beside_a_history_are_said_to_be_unused(summing: Path, recli: Call, tmp_path: Path) -> None:
+    file = tmp_path / "who.jsonl"
+    lines = [
+        '{"user_id": "a", "history": ["i004"], "profile": "space rocket"}',
+        '{"user_id": "b", "history": ["i014"], "profile": "kiss"}',
+        '{"user_id": "c", "profile": "soup"}',
+    ]
+    file.write_text("\n".join(lines))
+    _, out, err = recli("recommend", summing, "--users", file, "-k", 1)
+    assert "warning: 2 profiles were not used: a history says more" in err and err.count("not used") == 1
+    assert [int(r["item_id"][1:]) // 10 for r in rows_of(out)] == [0, 1, 2]
+
+
 def test_save_writes_a_part_of_the_run(als: Path, recli: Call) -> None:
     _, out, _ = recli("recommend", als, "-k", 2, "--save")
     assert out == f"{als}\n"
@@ -263,7 +323,7 @@ def test_masks(popular: Path, recli: Call, board: Interactions) -> None:
         left = everything - (seen_by(board, user, *splits) if splits else set())
         assert set(lists_of(out)[user]) == left
         assert "masked" in err
-    assert "lists are shorter than 1000" in err
+    assert "1 list is shorter than 1000" in err
 
 
 def test_what_cold_users_did_is_masked_too(als: Path, recli: Call, board: Interactions) -> None:
@@ -284,7 +344,7 @@ def test_allow_deny_and_where(popular: Path, recli: Call, tmp_path: Path) -> Non
 
     items, err = left("--allow", tmp_path / "allowed.txt")
     assert items == {"i001", "i002", "i003"}
-    assert "--allow: 1 ids are not in the catalogue: zzz" in err
+    assert "--allow: 1 id is not in the catalogue: zzz" in err
     assert left("--allow", "i001,i002", "--allow", "i005")[0] == {"i001", "i002", "i005"}
     assert left("--allow", tmp_path / "allowed.txt", "--deny", "i002")[0] == {"i001", "i003"}
     assert left("--where", "year >= 1990 AND year < 1993")[0] == {"i000", "i001", "i002"}
@@ -311,7 +371,7 @@ def test_popularity_stands_in_where_nothing_is_known(als: Path, recli: Call, tmp
     rows = rows_of(out)
     assert [r["source"] for r in rows] == ["als"] * 3 + ["popularity"] * 6
     assert "2 lists are the most popular items" in err
-    assert "1 unknown items in histories left out: zzz" in err
+    assert "1 unknown item in histories left out: zzz" in err
     data = artifacts.read_interactions(als)
     counts = data.matrix("train").getnnz(axis=0)
     best = np.lexsort((tie_order(data.items["item_id"]), -counts))[:3]
@@ -357,6 +417,11 @@ def test_users_from_a_file_from_stdin_and_by_name(
     assert list(lists_of(by_file)) == ["u005", "u004"]
     assert "1 users were named more than once" in err
     assert recli("recommend", als, "--users", "u005", "--users", "u004")[1] == by_file
+    reader, pipe = os.pipe()  # as of --users <(command)
+    os.write(pipe, b"u005\nu004\n")
+    os.close(pipe)
+    assert recli("recommend", als, "--users", f"/dev/fd/{reader}")[1] == by_file
+    os.close(reader)
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"u005\nu004\n")))
     assert recli("recommend", als, "--users", "-")[1] == by_file
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(f"{als}\n".encode())))
@@ -369,7 +434,7 @@ def test_unknown_users(als: Path, recli: Call) -> None:
     _, out, err = recli("recommend", als, "--users", "U001", code=1)
     assert "there is no user 'U001'" in err and "did you mean u001?" in err and out == ""
     _, out, err = recli("recommend", als, "--users", "nobody,u001", "--skip-unknown")
-    assert list(lists_of(out)) == ["u001"] and "1 unknown users left out: nobody" in err
+    assert list(lists_of(out)) == ["u001"] and "1 unknown user left out: nobody" in err
     recli("recommend", als, "--users", "nobody", "--skip-unknown", code=1)
 
 
@@ -511,6 +576,9 @@ def test_which_model(board_run: Path, recli: Call) -> None:
     )
     _, _, err = recli("recommend", board_run, "--model", "bert", code=1)
     assert "models: hybrid, item-knn, popularity" in err
+    assert f"name one with --model, or train another: recli train-cf {board_run}\n" in err
+    _, _, err = recli("recommend", board_run, "--model", "item-nn", code=1)
+    assert "did you mean item-knn? name one with --model" in err
 
 
 def test_a_model_copied_elsewhere(als: Path, recli: Call, tmp_path: Path) -> None:

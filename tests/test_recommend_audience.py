@@ -48,6 +48,7 @@ def test_a_profile_counts_where_no_item_of_the_history_is_known() -> None:
         '{"user_id": "s", "profile": "  "}',
     )
     assert found.profiles == {0: "likes a", 2: "likes c"}
+    assert found.unused_profiles == 1, "q's, whose history says more"
     assert list(found.histories) == [1]
     assert found.unknown_items == ["zzz"]
 

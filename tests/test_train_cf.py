@@ -1,6 +1,7 @@
 """`recli train-cf` from the command line, on a small run."""
 
 import json
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -128,10 +129,12 @@ def test_lmf_depends_on_the_number_of_threads_and_is_reproducible_for_each(
 
 def test_patience_keeps_the_best_iteration(board_run: Path, recli: Recli) -> None:
     common = ("--factors", 4, "--regularization", 1)
-    recli("train-cf", board_run, *common, "--iterations", 30, "--patience", 2)
+    _, _, err = recli("train-cf", board_run, *common, "--iterations", 30, "--patience", 2)
     stopped = artifacts.read_model(board_run / "models" / "als")
     best = stopped.part.summary["iterations"]
     assert 1 <= best < 30 and stopped.part.config["options"]["iterations"] == best
+    while_training, at_the_end = re.findall(r"validation ndcg@20 (\S+)", err)
+    assert while_training == at_the_end and f"{at_the_end} at iteration {best}" in err
     recli("train-cf", board_run, *common, "--iterations", best, "--name", "again")
     again = artifacts.read_model(board_run / "models" / "again")
     for key, array in stopped.model.state().items():
@@ -218,6 +221,12 @@ def test_each_algorithm_checks_its_own_choices_and_bounds(board_run: Path, recli
 def test_a_name_that_is_no_directory_name_is_refused(name: str, board_run: Path, recli: Recli) -> None:
     _, _, err = recli("train-cf", board_run, f"--name={name}", code=2)
     assert "--name must be made of" in err
+
+
+@pytest.mark.parametrize("name", ["none", "all"])
+def test_a_name_that_evaluate_reads_otherwise_is_refused(name: str, board_run: Path, recli: Recli) -> None:
+    _, _, err = recli("train-cf", board_run, "--name", name, code=2)
+    assert f"--name {name}: the word has a meaning in recli evaluate --models" in err
 
 
 def test_patience_needs_iterations(board_run: Path, recli: Recli) -> None:
@@ -313,3 +322,10 @@ def test_users_without_training_rows_are_judged_by_folding_in(board: Interaction
 
     judge(Spy())
     assert asked[0][0] == -1 and asked[0][1] == 1
+
+
+def test_a_training_that_diverges_is_one_line(board_run: Path, recli: Recli) -> None:
+    short = ("--algorithm", "bpr", "--learning-rate", 100, "--regularization", 1000, "--iterations", 30)
+    _, _, err = recli("train-cf", board_run, *short, code=1)
+    assert "error: the training diverged" in err
+    assert "--learning-rate" in err

@@ -1,6 +1,7 @@
 """`recli train-hybrid` on a small run: what it fuses, finds, writes and refuses."""
 
 import json
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +14,7 @@ from conftest import WORDS, checkerboard, write_board
 from safetensors.numpy import load_file
 
 from recli import artifacts
+from recli.fusing import Found, Panel, search_weights
 from recli.interactions import Interactions
 from recli.models.base import algorithms
 from recli.models.fusion import PRIOR, Fusion
@@ -176,6 +178,59 @@ def test_refit_trains_on_validation_too(run: Path, recli: Recli, board: Interact
     assert np.array_equal(before.model.popularity, board.matrix("train").getnnz(axis=0))
 
 
+def test_a_fusion_does_not_overwrite_its_sources(run: Path, recli: Recli) -> None:
+    train_als(run)
+    before = stored(run, "als").part.sha256
+    _, _, err = recli("train-hybrid", run, "--sources", "als,content-knn", "--name", "als", code=2)
+    assert "--name als would overwrite the model als, which is a source of it" in err
+    assert stored(run, "als").part.sha256 == before
+    _, _, err = recli("train-hybrid", run, "--sources", "user-knn,content-knn", "--name", "als")
+    assert f"warning: the model als in {run}, which is of kind als, will be replaced" in err
+    assert stored(run, "als").algorithm == "fusion"
+    _, _, err = recli("train-hybrid", run, "--sources", "user-knn,content-knn", "--name", "als")
+    assert "warning" not in err
+
+
+def test_the_prior_may_be_named_among_the_sources(run: Path, recli: Recli) -> None:
+    recli("train-hybrid", run, "--sources", f"user-knn,{PRIOR},content-knn")
+    model = stored(run).model
+    assert isinstance(model, Fusion)
+    assert sorted(model.config.weights) == ["content-knn", PRIOR, "user-knn"]
+
+
+def test_the_figure_of_the_weighing_is_that_of_the_table(
+    run: Path, recli: Recli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def search(panel: Panel, advance: Callable[[int, str], None]) -> Found:
+        found = search_weights(panel, advance)
+        advance(1, "ndcg@20 0.0001")  # as from a last start that ends below the first
+        return found
+
+    monkeypatch.setattr("recli.hybrid.search_weights", search)
+    _, _, err = recli("train-hybrid", run)
+    said = dict(re.findall(r"^(weighing[a-z ]*): done in .* s, ndcg@20 (\S+)$", err, re.MULTILINE))
+    (table,) = [line.split()[1:] for line in err.splitlines() if line.split()[:1] == ["fusion"]]
+    assert [said["weighing"], said["weighing for cold items"]] == table
+
+
+def test_it_says_how_often_cold_items_are_listed(run: Path, recli: Recli, board: Interactions) -> None:
+    from recli import ranking
+
+    for boost in (-100, 100):
+        _, _, err = recli("train-hybrid", run, "--sources", "user-knn,content-knn", "--cold-boost", boost)
+        history = board.matrix("train")
+        users = np.unique(board.splits["validation"]["user"].to_numpy()).astype(np.int64)
+        ties = ranking.tie_order(board.items["item_id"])
+        top = ranking.rank(
+            stored(run).model, history[users], users, k=20, ties=ties, seen=history[users]
+        ).items
+        share = float((top[top >= 0] % 10 == 9).mean())
+        said = f"3 of 30 items are cold (no events to train on): {share:.1%} of the top 20 of 33 validation users"
+        assert f"{said} at --cold-boost {boost}; a larger one, in standard deviations" in err
+    _, _, err = recli("train-hybrid", run, "--sources", "user-knn")
+    assert "items are cold" not in err
+
+
 def test_save_sources(run: Path, recli: Recli) -> None:
     recli("train-hybrid", run)
     assert artifacts.part_names(run, "models") == ["hybrid"]
@@ -270,7 +325,14 @@ def test_weighted(run: Path, recli: Recli) -> None:
         (("--sources", ","), "names no source"),
         (("--sources", "als,als"), "named twice"),
         (("--sources", "als,fusion"), "cannot be a source"),
-        (("--sources", f"als,{PRIOR}"), "in every fusion"),
+        (("--sources", PRIOR), "names no source"),
+        (("--fusion", "weighted", "--weights", "als=1,als=2"), "--weights names 'als' twice"),
+        (("--model", "cease", "--fusion", "voting"), "--fusion is about a fusion"),
+        (("--model", "cease", "--voting", "borda"), "--voting is about a fusion"),
+        (("--model", "content-knn", "--sources", "als"), "--sources is about a fusion"),
+        (("--model", "text-factors", "--weights", "als=1"), "--weights is about a fusion"),
+        (("--name", "none"), "--name none: the word has a meaning"),
+        (("--name", "als", "--save-sources"), "--name als would overwrite"),
         (("--name", "../up"), "--name must be"),
         (("--neighbours", "0"), "neighbours"),
         (("--rrf-k", "0"), "rrf-k"),

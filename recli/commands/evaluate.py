@@ -102,6 +102,7 @@ def evaluate(config: EvaluateConfig, console: Console) -> None:
 
     gates = parse_gates(config.fail_under)
     asked = _asked(config, gates)
+    named = {a.label for a in (*parse_metrics(config.metrics), *(g.asked for g in gates))}
     files = labelled(config.recommendations)
     _check_outputs(config, files)
     run = run_path(config.run)
@@ -112,7 +113,8 @@ def evaluate(config: EvaluateConfig, console: Console) -> None:
     inputs |= {f"{schema.MODELS}/{name}": part.sha256 for name, part in parts.items()}
 
     exam, facts = exam_of(interactions, config.split, config.candidates == "warm")
-    _check_exam(exam, asked, config)
+    _check_exam(exam, config)
+    asked = _that_fit(asked, named, exam.n_items, console)
     similarity = ""
     if any(a.metric.name == "diversity" for a in asked):
         vectors, similarity, read = diversity_vectors(run, config.embeddings, interactions)
@@ -130,7 +132,7 @@ def evaluate(config: EvaluateConfig, console: Console) -> None:
     card = scorecard(systems, asked, drawn, config.confidence, config.compare)
     rules = policy(config, exam, facts, asked, similarity)
     outcome = check_gates(gates, card)
-    summary = _summary(config, card, rules, outcome, _data(interactions, exam))
+    summary = _summary(config, card, rules, outcome, _data(interactions, exam), list(parts))
     user_ids = interactions.users[schema.USER_ID].gather(exam.users)
     _write(run / config.name, card, summary, inputs, user_ids)
     _illustrate(config, run, summary)
@@ -174,15 +176,36 @@ def _check_names(config: EvaluateConfig, gates: "Sequence[Gate]", names: Sequenc
             )
 
 
-def _check_exam(exam: "Exam", asked: "Sequence[Asked]", config: EvaluateConfig) -> None:
+def _check_exam(exam: "Exam", config: EvaluateConfig) -> None:
     if not exam.n_users:
         raise RecliError(
             f"no user has an item to predict in the {config.split} split",
             "prepare the run with a split that holds some out: recli prepare --split ...",
         )
-    for one in asked:
-        if one.k is not None and one.k > exam.n_items:
-            raise UsageError(f"{one.label}: the catalogue has only {exam.n_items} items", "use a smaller cut")
+
+
+def _that_fit(
+    asked: "tuple[Asked, ...]", named: set[str], n_items: int, console: Console
+) -> "tuple[Asked, ...]":
+    """The metrics whose cut the catalogue is large enough for.
+
+    Of the default ones those are left out that are cut further down; where none is left, they are cut at the
+    number of items. Raises `UsageError` for one that the user named.
+    """
+    beyond = [a for a in asked if a.k is not None and a.k > n_items]
+    for one in beyond:
+        if one.label in named:
+            raise UsageError(f"{one.label}: the catalogue has only {n_items} items", "use a smaller cut")
+    if not beyond:
+        return asked
+    fit = [a for a in asked if a not in beyond]
+    labels = ", ".join(a.label for a in beyond)
+    if any(a.k is not None for a in fit):
+        console.say(f"the catalogue has only {n_items} items: left out: {labels}")
+        return tuple(fit)
+    console.say(f"the catalogue has only {n_items} items: cut at {n_items} instead: {labels}")
+    cut = (a if a in fit else replace(a, k=n_items) for a in asked)
+    return tuple({a.label: a for a in cut}.values())
 
 
 def _check_measured(asked: "Sequence[Asked]", systems: "Sequence[System]") -> None:
@@ -212,8 +235,12 @@ def _summary(
     rules: list[str],
     gates: "list[Row]",
     data: dict[str, int],
+    judged: list[str],
 ) -> dict[str, Any]:
-    """Everything as plain JSON values: what `--json` prints and the report shows."""
+    """Everything as plain JSON values: what `--json` prints and the report shows.
+
+    `judged`: the run's models, without the lists.
+    """
     from recli.metrics.scorecard import label_of
 
     models: dict[str, dict[str, Any]] = {s.name: {} for s in card.systems}
@@ -221,7 +248,7 @@ def _summary(
         if row["slice_kind"] == "all":
             models[row["model"]][label_of(row)] = {k: row[k] for k in ("value", "low", "high", "users")}
     return {
-        "settings": to_dict(config),
+        "settings": to_dict(config) | {"metrics": [a.label for a in card.asked], "models": judged},
         "data": data,
         "policy": rules,
         "primary": card.primary,
@@ -270,10 +297,10 @@ def _illustrate(config: EvaluateConfig, run: Path, summary: dict[str, Any]) -> N
 def _say(config: EvaluateConfig, console: Console, card: "Scorecard", rules: list[str]) -> None:
     from recli.metrics.scorecard import tables
 
-    for table in tables(card, config.confidence):
+    for table in tables(card, config.confidence, console.width):
         console.table(table.title, table.columns, table.rows)
     for rule in rules:
-        console.say(rule)
+        console.paragraph(rule)
 
 
 def _raise_for(gates: "list[Row]") -> None:

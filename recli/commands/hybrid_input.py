@@ -31,7 +31,8 @@ def named_sources(config: "TrainHybridConfig") -> tuple[str, ...]:
     """Names of the sources in order. Raises `UsageError` for none, one named twice, or one that cannot be."""
     if config.model != "fusion":
         return (config.model,)
-    asked = [name.strip() for name in config.sources.split(",") if name.strip()]
+    # the prior is in every fusion already
+    asked = [name for name in map(str.strip, config.sources.split(",")) if name not in ("", PRIOR)]
     if config.cf:
         asked = [*config.cf, *(name for name in asked if name in content_algorithms())]
     if not asked:

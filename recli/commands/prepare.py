@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 __all__ = ["PrepareConfig", "prepare"]
 
+_NAMED = 10  # columns that are not used
+
 
 def prepare(config: PrepareConfig, console: Console) -> None:
     """Clean, index and split an event log and a catalogue of items: RUN/interactions.
@@ -60,7 +62,7 @@ def prepare(config: PrepareConfig, console: Console) -> None:
         )
     summary = _summary(made, account.summary(kept), items, robots, log, catalogue)
     artifacts.write_interactions(run, made, settings.stored, summary, items.catalogue, rejects)
-    _report(config, summary, robots, console)
+    _report(config, summary, robots, log.unused, console)
     console.result(run, summary)
 
 
@@ -204,7 +206,13 @@ def _summary(
     return found
 
 
-def _report(config: PrepareConfig, summary: dict[str, Any], robots: RobotsFound, console: Console) -> None:
+def _report(
+    config: PrepareConfig,
+    summary: dict[str, Any],
+    robots: RobotsFound,
+    unused: list[str],
+    console: Console,
+) -> None:
     """The account of the rows, the sizes, and what is worth knowing before training."""
     account = summary["rows"]
     lines = [
@@ -224,19 +232,34 @@ def _report(config: PrepareConfig, summary: dict[str, Any], robots: RobotsFound,
         note=f"density {summary['density']:.4%}",
     )  # fmt: skip
     console.say("columns: " + ", ".join(f"{role} = {column}" for role, column in summary["columns"].items()))
+    if unused:
+        more = f", and {len(unused) - _NAMED} more" if len(unused) > _NAMED else ""
+        see = "" if config.weight_column else " (see --weight-column)"
+        console.say(f"columns not used: {', '.join(unused[:_NAMED])}{more}{see}")
     if robots.users:
         fate = "left out" if config.robots == "drop" else "kept; --robots drop leaves them out"
         largest = ", ".join(f"{user} ({n:,})" for user, n in robots.largest)
         console.say(
-            f"robots? {robots.users:,} users with {robots.events:,} events, each more than {robots.above:,.0f} "
-            f"({fate}): {largest}"
+            f"robots? {_count(robots.users, 'user')} with {_count(robots.events, 'event')}, "
+            f"each more than {robots.above:,.0f} ({fate}): {largest}"
         )
     found = summary.get("catalogue")
     if found is None:
         return
-    console.say(
-        f"catalogue: {found['items_without_text']:,} items without text, {found['items_without_events']:,} of the "
-        f"catalogue without events, {found['items_not_in_catalogue']:,} with events "
-        f"({found['events_not_in_catalogue']:,}) not in the catalogue; {found['duplicates']:,} repeated, "
-        f"{sum(found['rejected'].values()):,} rejected; text: {found['text']}"
-    )
+    missing, again = found["items_not_in_catalogue"], found["duplicates"]
+    told = [
+        f"catalogue: {_count(found['items_without_text'], 'item')} without text, "
+        f"{found['items_without_events']:,} without events"
+    ]
+    if missing:
+        events = _count(found["events_not_in_catalogue"], "event")
+        told.append(f"{_count(missing, 'item')} of the log ({events}) not in it")
+    if again:
+        told.append(f"{_count(again, 'repeated id')}: the first row counts")
+    if found["rejected"]:
+        told.append(f"{_count(sum(found['rejected'].values()), 'row')} rejected")
+    console.say("; ".join([*told, f"text: {found['text'] or 'none'}"]))
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number:,} {what}{'' if number == 1 else 's'}"

@@ -46,6 +46,13 @@ class PrepareConfig:
     time_unit: str = option(
         "auto", "Unit of the times.", choices=("auto", "s", "ms", "us", "ns", "iso"), panel=_INPUT
     )
+    time_format: str | None = option(
+        None, "Format of the times, as strptime has it: '%d.%m.%Y %H:%M'; UTC where it has no zone.",
+        metavar="FORMAT", default_text="found", panel=_INPUT,
+    )  # fmt: skip
+    decimal_comma: bool = option(
+        False, "Numbers are written 2,8: ratings, weights, and the catalogue's.", panel=_INPUT
+    )
     encoding: str = option("utf-8", "Encoding of the log, e.g. latin-1.", panel=_INPUT)
     items: tuple[str, ...] = option(
         (), "Catalogue of items, in any of the formats; repeatable.", panel=_CATALOGUE

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from recli.events import ReadOptions
 
-_EXAMPLES = 5
+_EXAMPLES, _SHOWN = 5, 40  # bad rows, and characters of a bad value
 _PLURAL = {"rating": "ratings", "event": "event types", "time": "times"}
 
 
@@ -26,6 +26,7 @@ class Input:
     rejected: dict[str, int]
     columns: dict[str, str]  # role -> the column that was used for it
     rejects: "pl.LazyFrame"
+    unused: list[str]  # columns of the log
 
 
 @dataclass(frozen=True)
@@ -69,8 +70,8 @@ def read_input(config: PrepareConfig, settings: Settings, spool: Path, console: 
             )
     _check_columns(config, settings, columns)
     rejects = pl.concat([log.rejects for log in logs.values()])
-    if settings.key is not None:  # the raw text holds the user's id
-        rejects = rejects.with_columns(pl.lit(None, dtype=pl.String).alias("raw"))
+    if settings.key is not None:  # the raw text holds the user's id, a value in the wrong column might
+        rejects = rejects.with_columns(pl.lit(None, dtype=pl.String).alias(c) for c in ("value", "raw"))
     rejected: dict[str, int] = {}
     for log in logs.values():
         for reason, count in log.rejected.items():
@@ -82,21 +83,24 @@ def read_input(config: PrepareConfig, settings: Settings, spool: Path, console: 
         for part, log in logs.items()
     ]
     rows = sum(log.rows for log in logs.values())
-    return Input(pl.concat(frames), rows, rejected, columns, rejects)
+    unused = list(dict.fromkeys(name for log in logs.values() for name in log.unused))
+    return Input(pl.concat(frames), rows, rejected, columns, rejects, unused)
 
 
 def read_items(config: PrepareConfig, console: Console) -> InputItems | None:
     """Read the catalogue, if one is named."""
     if not config.items:
         return None
-    from recli.events import ReadOptions, read_catalogue
+    from recli.events import ITEMS, ReadOptions, read_catalogue
 
     options = ReadOptions(
         separator=config.items_separator,
         header=False if config.items_no_header else None,
         columns=columns_of(config.items_columns),
         item_column=config.item_id_column,
+        decimal_comma=config.decimal_comma,
         encoding=config.items_encoding,
+        advice=ITEMS,
     )
     with console.progress("reading items", total=None, unit="rows") as advance:
         read = read_catalogue(config.items, options, config.text, advance)
@@ -120,6 +124,8 @@ def _read_options(config: PrepareConfig) -> "ReadOptions":
         weight_column=config.weight_column or "",  # "": not used, so that its cells need not be numbers
         time_column=config.time_column,
         time_unit=config.time_unit,
+        time_format=config.time_format,
+        decimal_comma=config.decimal_comma,
         encoding=config.encoding,
     )
 
@@ -151,6 +157,7 @@ def check_rejects(config: PrepareConfig, settings: Settings, *read: Input | Inpu
     import polars as pl
 
     from recli import artifacts
+    from recli.events import OTHER_TIME
 
     every = pl.concat([one.rejects for one in read])
     if config.rejects is not None:
@@ -160,16 +167,22 @@ def check_rejects(config: PrepareConfig, settings: Settings, *read: Input | Inpu
         if settings.too_many(total, one.rows):
             reasons = ", ".join(f"{count:,} {reason}" for reason, count in sorted(one.rejected.items()))
             first = one.rejects.head(_EXAMPLES).collect()
+            mixed = "the times are of mixed formats: say with --time-unit which ones count; "
             raise InvalidDataError(
                 f"{total:,} of {one.rows:,} rows cannot be used, more than --max-rejects {config.max_rejects}: "
                 f"{reasons}; first: {'; '.join(_example(row) for row in first.iter_rows(named=True))}",
-                f"see them in {config.rejects}, or accept them with a larger --max-rejects"
-                if config.rejects
-                else "see them all with --rejects FILE.csv, or accept them with a larger --max-rejects",
+                (mixed if OTHER_TIME in one.rejected else "")
+                + (
+                    f"see them in {config.rejects}"
+                    if config.rejects
+                    else "see them all with --rejects FILE.csv"
+                )
+                + ", or accept them with a larger --max-rejects",
             )
     return every.collect()
 
 
 def _example(reject: dict[str, Any]) -> str:
     column = f" in {reject['column']}" if reject["column"] else ""
-    return f"{reject['file']}:{reject['line']} {reject['reason']}{column}"
+    value = f": {reject['value'][:_SHOWN]!r}" if reject["value"] else ""
+    return f"{reject['file']}:{reject['line']} {reject['reason']}{column}{value}"

@@ -2,7 +2,7 @@
 
 import sys
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +16,7 @@ from recli.console import Console, no_progress, run_path
 
 if TYPE_CHECKING:
     from recli.artifacts import StoredModel
+    from recli.lists import Names
     from recli.recommending import Lists, Wanted
     from recli.writers import Writer
 
@@ -31,12 +32,18 @@ def recommend(config: RecommendConfig, console: Console) -> None:
     Example: recli recommend sample_data/run --users u0003,u0007 -k 5 --explain
     """
     check(config, console)
+    if config.device.startswith("cuda"):  # asked for: it must be there, even where no profile needs it
+        from recli.encoders.device import pick_device
+
+        pick_device(config.device)
     from recli.commands import recommend_input as given
+    from recli.lists import names_of
     from recli.recommending import Wanted, recommend, similar_items
 
     path = run_path(config.run)
     stored = given.open_model(path, config, console)
     console.say(f"model: {stored.name} ({stored.algorithm})")
+    titles = given.titles(stored, config)
     wanted = Wanted(
         k=config.k,
         mask=config.mask,
@@ -57,33 +64,32 @@ def recommend(config: RecommendConfig, console: Console) -> None:
         who = audience.user_ids
         made = recommend(stored, audience, wanted, given.profile_vectors(stored, audience, config, console))
     if config.save:
-        _save(path, stored, made, who, wanted, config, console)
+        _save(path, stored, made, names_of(stored, who, titles), wanted, config, console)
     else:
         with _output(config, output_format(config, console)) as output:
-            _write(stored, made, who, wanted, config, console, output)
+            _write(stored, made, names_of(stored, who, titles), wanted, config, console, output)
 
 
 def _write(
     stored: "StoredModel",
     made: "Iterable[Lists]",
-    who: Sequence[str],
+    names: "Names",
     wanted: "Wanted",
     config: RecommendConfig,
     console: Console,
     output: "Writer",
 ) -> dict[str, int]:
     """Write all lists, say what there is to say about them, and return the figures."""
-    from recli.lists import frame_of, names_of
+    from recli.lists import frame_of
     from recli.recommending import POPULARITY
 
-    names = names_of(stored, who)
     first = "similar_to" if config.similar_to else schema.USER_ID
     whose = "items" if config.similar_to else "users"
     figures: Counter[str] = Counter()
     by: Counter[str] = Counter()
     # a progress bar on stderr and tables on stdout would meet on the terminal
     on_screen = to_stdout(config) and sys.stdout.isatty()
-    bar = nullcontext(no_progress) if on_screen else console.progress("recommending", len(who), "lists")
+    bar = nullcontext(no_progress) if on_screen else console.progress("recommending", len(names.who), "lists")
     with bar as advance:
         for lists in made:
             output.add(frame_of(lists, names, first, bool(wanted.reasons)))
@@ -94,20 +100,20 @@ def _write(
             advance(len(lists.sources) + lists.empty, "")
         output.finish()
     if stored.name != POPULARITY and by[POPULARITY]:
-        console.say(
-            f"{by[POPULARITY]:,} lists are the most popular items: the model knows nothing of these {whose}"
-        )
+        lists_are = "1 list is" if by[POPULARITY] == 1 else f"{by[POPULARITY]:,} lists are"
+        these = f"this {whose[:-1]}" if by[POPULARITY] == 1 else f"these {whose}"
+        console.say(f"{lists_are} the most popular items: the model knows nothing of {these}")
     if figures["short"]:
-        console.say(
-            f"{figures['short']:,} lists are shorter than {wanted.k}: no more items were left for them"
-        )
+        lists_are = "1 list is" if figures["short"] == 1 else f"{figures['short']:,} lists are"
+        them = "it" if figures["short"] == 1 else "them"
+        console.say(f"{lists_are} shorter than {wanted.k}: no more items were left for {them}")
     if figures["empty"]:
         why = (
             "nothing is known of them, or no item was left"
             if wanted.fallback == "none"
             else "no item was left"
         )
-        console.say(f"{figures['empty']:,} of {len(who):,} got no list: {why}")
+        console.say(f"{figures['empty']:,} of {len(names.who):,} got no list: {why}")
     return {**figures, "popularity": by[POPULARITY]}
 
 
@@ -115,7 +121,7 @@ def _save(
     run: Path,
     stored: "StoredModel",
     made: "Iterable[Lists]",
-    who: Sequence[str],
+    names: "Names",
     wanted: "Wanted",
     config: RecommendConfig,
     console: Console,
@@ -134,7 +140,7 @@ def _save(
         artifacts.writing(run / schema.RECOMMENDATIONS, schema.RECOMMENDATIONS, named, inputs) as draft,
     ):
         spool = Spool(folder)
-        figures = _write(stored, made, who, wanted, config, console, spool)
+        figures = _write(stored, made, names, wanted, config, console, spool)
         draft.table("recommendations", spool.scan())
         draft.summary.update(figures)
     console.result(run, {"part": schema.RECOMMENDATIONS, "model": stored.name, **figures})

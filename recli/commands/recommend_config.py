@@ -95,6 +95,13 @@ class RecommendConfig:
         False, "Say why: what of the history, and which sources, contributed how much.", panel=HOW
     )
     reasons: int = option(3, "Items of the history that --explain names.", min=1, max=100, panel=HOW)
+    title_column: str | None = option(
+        None,
+        "Column of the catalogue that names items to people, in `title` and in the reasons of --explain.",
+        metavar="NAME",
+        default_text="title, name, headline, label, product_name or product_title, if there is one",
+        panel=OUT,
+    )
     encoder: str | None = option(
         None,
         "Folder of the text encoder for profiles, where the embeddings were made from a folder.",

@@ -32,9 +32,14 @@ def open_model(path: Path, config: RecommendConfig, console: Console) -> "Stored
     if not names:
         raise RecliError(f"there is no model in {path}", f"train one: recli train-cf {path}")
     if config.model is not None and config.model not in names:
+        from recli.filters import did_you_mean
+
+        close = did_you_mean(config.model, names)
         raise RecliError(
             f"there is no model {config.model!r} in {path}; models: {', '.join(names)}",
-            f"train it: recli train-cf {path} --name {config.model}",
+            " ".join(
+                filter(None, (close, f"name one with --model, or train another: recli train-cf {path}"))
+            ),
         )
     name = config.model or (PREFERRED if PREFERRED in names else names[0])
     if config.model is None and len(names) > 1:
@@ -65,7 +70,7 @@ def _lines(given: Sequence[str], known: dict[str, int]) -> Iterator[tuple[str, s
 
 def _is_file(text: str) -> bool:
     try:
-        return Path(text).is_file()
+        return Path(text).exists() and not Path(text).is_dir()  # a pipe, as of <(command), is one
     except (OSError, ValueError):  # too long for a name, or with a NUL: it is a list of ids
         return False
 
@@ -89,16 +94,46 @@ def read_audience(stored: "StoredModel", config: RecommendConfig, console: Conso
     lines = _lines(config.users if file is None else (file,), users)
     found = parse(lines, users, items, skip_unknown=config.skip_unknown, needs=needs)
     if found.skipped:
-        console.warn(f"{len(found.skipped):,} unknown users left out: {_some(found.skipped)}")
+        users_out = "1 unknown user" if len(found.skipped) == 1 else f"{len(found.skipped):,} unknown users"
+        console.warn(f"{users_out} left out: {_some(found.skipped)}")
+    if found.unused_profiles:
+        console.warn(f"{found.unused_profiles:,} profiles were not used: a history says more")
     if found.repeated:
         console.warn(f"{found.repeated:,} users were named more than once: they get one list")
     if found.unknown_items:
         console.warn(
-            f"{len(found.unknown_items):,} unknown items in histories left out: {_some(found.unknown_items)}"
+            f"{len(found.unknown_items):,} unknown item{'' if len(found.unknown_items) == 1 else 's'} "
+            f"in histories left out: {_some(found.unknown_items)}"
         )
     if not found.user_ids:
         raise RecliError("no user is left to recommend to", "name at least one with --users")
     return found
+
+
+def titles(stored: "StoredModel", config: RecommendConfig) -> list[str | None] | None:
+    """What people call the items, from the catalogue's column that was named or looks like it; None: no such column.
+
+    Raises `UsageError` for a named column that is not there, or holds lists.
+    """
+    import polars as pl
+
+    from recli import filters, lists
+
+    catalogue, asked = stored.catalogue, config.title_column
+    columns = [] if catalogue is None else catalogue.columns
+    if asked is not None and asked not in columns:
+        has = f"columns: {', '.join(columns)}" if columns else "the run has no catalogue"
+        raise UsageError(
+            f"--title-column: there is no column {asked!r}; {has}", filters.did_you_mean(asked, columns)
+        )
+    column = asked or lists.title_column(columns)
+    if catalogue is None or column is None:
+        return None
+    if catalogue[column].dtype.is_nested():
+        if asked is None:
+            return None
+        raise UsageError(f"--title-column: {asked} is of type {catalogue[column].dtype}, which is no name")
+    return catalogue[column].cast(pl.String, strict=False).to_list()
 
 
 def _some(ids: Sequence[str], most: int = 5) -> str:
@@ -129,7 +164,8 @@ def allowed_items(stored: "StoredModel", config: RecommendConfig, console: Conso
         texts = [text for _, text in _lines(given, index) if text]
         rows, unknown = filters.rows_of(texts, index)
         if unknown:
-            console.warn(f"{name}: {len(unknown):,} ids are not in the catalogue: {_some(unknown)}")
+            ids_are = "id is" if len(unknown) == 1 else "ids are"
+            console.warn(f"{name}: {len(unknown):,} {ids_are} not in the catalogue: {_some(unknown)}")
         named = filters.mask_of(rows, items.height)
         allowed &= named if keep else ~named
     if config.where:

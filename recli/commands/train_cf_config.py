@@ -9,6 +9,8 @@ from recli.config import argument, choices_of, option, option_name, spec_of
 from recli.errors import UsageError
 from recli.models.base import Algorithm, algorithms
 
+RESERVED = ("all", "none")
+
 
 def _cf_names() -> tuple[str, ...]:
     return algorithms.names(lambda a: a.family == "cf")
@@ -113,4 +115,8 @@ def checked_name(name: str) -> str:
     """A model's name, which becomes a directory's. Raises `UsageError`."""
     if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}", name):
         raise UsageError(f"--name must be made of letters, digits, '.', '_' and '-', not {name!r}")
+    if name in RESERVED:
+        raise UsageError(
+            f"--name {name}: the word has a meaning in recli evaluate --models", "choose another name"
+        )
     return name

@@ -1,18 +1,19 @@
 """`recli train-hybrid`: collaborative filtering and the items' texts in one model."""
 
-from dataclasses import asdict, dataclass, field, replace
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from recli import schema
 from recli.commands.hybrid_input import Texts, named_sources, needs_texts, read_ingredients, read_texts
 from recli.commands.train_cf_config import checked_name
-from recli.config import argument, option, parse_pairs, to_dict
+from recli.config import argument, option, option_name, parse_pairs, spec_of, to_dict
 from recli.console import Console, run_path
 from recli.errors import RecliError, UsageError
 from recli.models.cease import CeaseConfig
 from recli.models.content_knn import ContentKnnConfig
-from recli.models.fusion import PRIOR, FusionConfig
+from recli.models.fusion import PRIOR, Fusion, FusionConfig
 from recli.models.text_factors import TextFactorsConfig
 
 if TYPE_CHECKING:
@@ -145,6 +146,7 @@ def train_hybrid(config: TrainHybridConfig, console: Console) -> None:
     from recli.hybrid import Kitchen
 
     name = checked_name(config.name or ("hybrid" if config.model == "fusion" else config.model))
+    _check_fusion_options(config)
     sources = named_sources(config)
     given = _given_weights(config, sources)
     run = run_path(config.run)
@@ -158,6 +160,7 @@ def train_hybrid(config: TrainHybridConfig, console: Console) -> None:
     texts = read_texts(run, config, interactions, console) if needs_texts(config, sources) else None
     kitchen = Kitchen(interactions, texts.features if texts else None, config.seed, console.progress)
     inputs, ingredients = read_ingredients(run, config, interactions, sources, console)
+    _check_overwriting(run, name, config, inputs, ingredients, console)
     made = _Made(config, console, kitchen, sources, ingredients)
     if config.model == "fusion":
         options, model, summary = made.fusion(given, texts)
@@ -181,6 +184,41 @@ def train_hybrid(config: TrainHybridConfig, console: Console) -> None:
     console.result(
         run, {"model": name, "algorithm": config.model, "trained_on": list(made.splits), **summary}
     )
+
+
+def _check_fusion_options(config: TrainHybridConfig) -> None:
+    """Raises `UsageError` for options of the fusion where there is none."""
+    if config.model == "fusion":
+        return
+    for one in fields(config):
+        of_fusion = spec_of(one).panel == _FUSION or one.name in ("sources", "cf")
+        if of_fusion and getattr(config, one.name) != one.default:
+            raise UsageError(
+                f"{option_name(one)} is about a fusion: it does not go with --model {config.model}"
+            )
+
+
+def _check_overwriting(
+    run: Path,
+    name: str,
+    config: TrainHybridConfig,
+    inputs: dict[str, str],
+    ingredients: "list[Ingredient]",
+    console: Console,
+) -> None:
+    """Raises `UsageError` where the product would replace one of its own sources; warns of other replacements."""
+    from recli import artifacts
+
+    saved = [i.name for i in ingredients if config.save_sources and i.name != config.model]
+    if f"{schema.MODELS}/{name}" in inputs or name in saved:
+        raise UsageError(
+            f"--name {name} would overwrite the model {name}, which is a source of it", "choose another name"
+        )
+    if name in artifacts.part_names(run, schema.MODELS):
+        with suppress(RecliError):  # one that is damaged may be replaced without a word
+            found = artifacts.open_part(run / schema.MODELS / name, schema.MODELS).config["algorithm"]
+            if found != config.model:
+                console.warn(f"the model {name} in {run}, which is of kind {found}, will be replaced")
 
 
 def _given_weights(config: TrainHybridConfig, sources: tuple[str, ...]) -> dict[str, float] | None:
@@ -261,6 +299,8 @@ class _Made:
             summary["validation"] = {"ndcg@20": round(warm.ndcg, 6), "users": warm.users}
         if cold.ndcg is not None:
             summary["pseudo_cold"] = {"ndcg@20": round(cold.ndcg, 6), "users": cold.users}
+        if content:
+            self._say_cold(model)
         if texts is not None:
             summary["encoder"] = texts.encoder()
             model = hybrid.with_profiles(model, texts.vectors, texts.space, matrix)
@@ -312,6 +352,21 @@ class _Made:
                 trained_on=self.splits,
             )
             self.console.say(f"wrote {path}")
+
+    def _say_cold(self, model: "Fusion") -> None:
+        """How many items are cold, and how often the fusion lists them: nothing else says what the boost does."""
+        from recli import hybrid
+
+        n_cold, n_items = int(model.cold.sum()), model.cold.size
+        if not n_cold:
+            return
+        share, users = hybrid.cold_share(model, self.kitchen.interactions, self.splits, self.config.seed)
+        boost = self.config.cold_boost
+        listed = f": {share:.1%} of the top 20 of {users:,} validation users" if users else ""
+        self.console.say(
+            f"{n_cold:,} of {n_items:,} items are cold (no events to train on){listed} at --cold-boost "
+            f"{boost:g}; a larger one, in standard deviations, lists more of them"
+        )
 
     def _show(self, warm: "Weighting", cold: "Weighting") -> None:
         rows = [

@@ -2,12 +2,18 @@
 
 from recli.events.catalogue import Catalogue, read_catalogue
 from recli.events.log import EventLog, read_events
-from recli.events.options import FORMATS, TIME_UNITS, ReadOptions
+from recli.events.options import FORMATS, ITEMS, LISTS, LOG, TIME_UNITS, Advice, ReadOptions
 from recli.events.pairs import read_pairs
+from recli.events.values import OTHER_TIME
 
 __all__ = [
     "FORMATS",
+    "ITEMS",
+    "LISTS",
+    "LOG",
+    "OTHER_TIME",
     "TIME_UNITS",
+    "Advice",
     "Catalogue",
     "EventLog",
     "ReadOptions",

@@ -14,7 +14,7 @@ from recli.events.sources import Source, expand
 from recli.events.spool import reject_frame, reject_schema
 from recli.events.table import Batch, Reject, free_name
 from recli.events.template import TEXT_NAMES, default_template, render
-from recli.events.values import normalise
+from recli.events.values import comma_to_point, normalise
 
 if TYPE_CHECKING:
     import polars as pl
@@ -84,7 +84,7 @@ def read_catalogue(
     template = default_template([c for c in columns if c not in keys]) if text is None else text
     kept = kept.with_columns(render(template, kept, columns).alias(_TEXT))
     return Catalogue(
-        frame=_output(kept, [name for name in columns if name not in keys]),
+        frame=_output(kept, [name for name in columns if name not in keys], options.decimal_comma),
         rejects=pl.concat(rejects),
         rows=every.height + sum(rejected.values()),
         rejected=dict(sorted(rejected.items())),
@@ -94,7 +94,7 @@ def read_catalogue(
     )
 
 
-def _output(kept: "pl.DataFrame", columns: Sequence[str]) -> "pl.DataFrame":
+def _output(kept: "pl.DataFrame", columns: Sequence[str], decimal_comma: bool) -> "pl.DataFrame":
     """item_id, text, and the other columns; one that is itself called so becomes `..._original`."""
     import polars as pl
 
@@ -102,10 +102,10 @@ def _output(kept: "pl.DataFrame", columns: Sequence[str]) -> "pl.DataFrame":
         return f"{name}_original" if name in ("item_id", "text") else name
 
     first = (pl.col(_ID).alias("item_id"), pl.col(_TEXT).cast(pl.String).alias("text"))
-    return kept.select(*first, *(_typed(kept[name]).alias(free(name)) for name in columns))
+    return kept.select(*first, *(_typed(kept[name], decimal_comma).alias(free(name)) for name in columns))
 
 
-def _typed(column: "pl.Series") -> "pl.Series":
+def _typed(column: "pl.Series", decimal_comma: bool) -> "pl.Series":
     """Int64 or Float64 where all values are plainly written numbers; empty cells null."""
     import polars as pl
 
@@ -117,13 +117,18 @@ def _typed(column: "pl.Series") -> "pl.Series":
         return column
     if column.str.contains(_INTEGER).all():
         return column.cast(pl.Int64)
-    return column.cast(pl.Float64) if column.str.contains(_NUMBER).all() else column
+    number = column
+    if decimal_comma:
+        number = column.to_frame().select(comma_to_point(pl.col(column.name))).to_series()
+        if number.null_count() > column.null_count():  # a point in one of them
+            return column
+    return number.cast(pl.Float64) if number.str.contains(_NUMBER).all() else column
 
 
 def _read(source: Source, options: ReadOptions) -> _Read | None:
     import polars as pl
 
-    table = open_table(source, options, (CATALOGUE_ITEM,), TEXT_NAMES)
+    table = open_table(source, options, (CATALOGUE_ITEM,), TEXT_NAMES, every_key=True)
     if table is None:
         return None
     number = recognise(table.names, (CATALOGUE_ITEM,), options, str(source))["item"]
@@ -142,7 +147,7 @@ def _read(source: Source, options: ReadOptions) -> _Read | None:
 def _with_ids(batch: Batch, column: str) -> "tuple[pl.DataFrame, list[Reject]]":
     """A batch's rows with `_ID` instead of `line` and `item`, and the rows that have no usable id."""
     good, faults = normalise(batch.frame.select("line", "item"), (CATALOGUE_ITEM,), None)
-    bad = {line: reason for line, _, reason in faults}
+    bad = {line: reason for line, _, reason, _ in faults}
     texts = batch.raw(list(bad)) if bad else []
     rejects = [Reject(n, column, reason, raw) for (n, reason), raw in zip(bad.items(), texts, strict=True)]
     rows = batch.frame.filter(~batch.frame["line"].is_in(list(bad))) if bad else batch.frame

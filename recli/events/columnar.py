@@ -6,6 +6,7 @@ from io import BytesIO
 from typing import TYPE_CHECKING
 
 from recli.errors import InvalidDataError
+from recli.events.options import Advice
 from recli.events.sources import Stream
 from recli.events.table import Batch, Table, is_free
 
@@ -33,24 +34,25 @@ def damaged(stream: Stream, error: Exception) -> InvalidDataError:
     return InvalidDataError(f"{stream.source} cannot be read as Parquet: {why}", "fetch or make it again")
 
 
-def open_parquet(stream: Stream) -> Table | None:
+def open_parquet(stream: Stream, advice: Advice) -> Table | None:
     """Open a Parquet file; None where it has no rows. Lines are row numbers, from 1."""
     frame, schema, height = scan(stream)
     if height == 0:
         return None
     names = list(schema.names())
     return Table(
-        names, lambda wanted: _batches(stream, frame, height, {n: names[k] for n, k in wanted.items()})
+        names,
+        lambda wanted: _batches(stream, frame, height, {n: names[k] for n, k in wanted.items()}, advice),
     )
 
 
 def _batches(
-    stream: Stream, frame: "pl.LazyFrame", height: int, wanted: Mapping[str, str]
+    stream: Stream, frame: "pl.LazyFrame", height: int, wanted: Mapping[str, str], advice: Advice
 ) -> Iterator[Batch]:
     import polars as pl
 
     schema = frame.collect_schema()
-    columns = [_checked(stream, name, column, schema[column]) for name, column in wanted.items()]
+    columns = [_checked(stream, name, column, schema[column], advice) for name, column in wanted.items()]
     for start in range(0, height, ROWS):
         part = frame.slice(start, ROWS)
         try:
@@ -61,7 +63,7 @@ def _batches(
         yield Batch(made.select(lines.alias("line"), pl.all()), _RawRows(part, start))
 
 
-def _checked(stream: Stream, name: str, column: str, dtype: "pl.DataType") -> "pl.Expr":
+def _checked(stream: Stream, name: str, column: str, dtype: "pl.DataType", advice: Advice) -> "pl.Expr":
     """The column under its role's name. Raises `InvalidDataError` where its type cannot be that role's."""
     import polars as pl
 
@@ -78,7 +80,9 @@ def _checked(stream: Stream, name: str, column: str, dtype: "pl.DataType") -> "p
     if not allowed.get(name, text or dtype.is_numeric()):
         raise InvalidDataError(
             f"{stream.source}: the column {column!r} is of type {dtype}, which cannot be the {name}",
-            f"name another one with --{name}-column, or convert it (ids to strings or integers)",
+            f"name another one with {advice.roles[name]}, or convert it (ids to strings or integers)"
+            if name in advice.roles
+            else "convert it (ids to strings or integers)",
         )
     return cell.cast(pl.String).alias(name) if text else cell.alias(name)
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from recli.errors import InvalidDataError, UsageError
 from recli.events.lines import parse_lines
-from recli.events.options import ReadOptions
+from recli.events.options import Advice, ReadOptions
 from recli.events.sources import Source, Stream
 from recli.events.table import Batch, Table
 
@@ -91,8 +91,9 @@ def _is_header(cells: Sequence[str], line: str, source: Source, options: ReadOpt
     if options.columns:
         if looks:
             raise UsageError(
-                f"{source}: --columns is for files without a header, but the first line is one: {line[:200]}",
-                "leave --columns out",
+                f"{source}: {options.advice.columns} is for files without a header, but the first line is one: "
+                f"{line[:200]}",
+                f"leave {options.advice.columns} out",
             )
         return False
     named = any(options.column_of(r) for r in ("user", "item", "rating", "event", "weight", "time"))
@@ -100,8 +101,19 @@ def _is_header(cells: Sequence[str], line: str, source: Source, options: ReadOpt
         return True
     raise InvalidDataError(
         f"{source}: the first line has no known column name: {line[:200]}",
-        "if it is data: --no-header --columns user_id,item_id,...; if it is a header, name its columns: "
-        "--user-column NAME --item-column NAME",
+        _advised(options.advice),
+    )
+
+
+def _advised(advice: Advice) -> str:
+    """What to do about a first line that nothing is known of."""
+    if advice.no_header is None:
+        return "write a header: user_id,item_id, and where they are known score or rank"
+    names = "user_id,item_id,..." if "user" in advice.roles else "item_id,title,..."
+    ids = " ".join(f"{advice.roles[role]} NAME" for role in ("user", "item") if role in advice.roles)
+    return (
+        f"if it is data: {advice.no_header} {advice.columns} {names}; if it is a header, name its columns: {ids}; "
+        f"if it is cut wrongly: {advice.separator} ';'"
     )
 
 

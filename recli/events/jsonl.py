@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from recli.errors import InvalidDataError
+from recli.events.options import Advice
 from recli.events.sources import Source, Stream
 from recli.events.table import Batch, Reject, Table, is_free
 
@@ -17,8 +18,12 @@ _SAMPLE = 1_000  # objects whose keys are the columns
 _decode: Callable[[str], Any] = json.JSONDecoder(parse_int=str).decode
 
 
-def open_jsonl(stream: Stream) -> Table | None:
-    """Open a file of JSON lines; None where it is empty. Its columns: the keys of the first 1,000 objects."""
+def open_jsonl(stream: Stream, advice: Advice, every_key: bool = False) -> Table | None:
+    """Open a file of JSON lines; None where it is empty.
+
+    Its columns: the keys of the first 1,000 objects, or with `every_key` (for which all of the file is held in
+    memory) those of all objects.
+    """
     blocks = stream.blocks()
     first, last = next(blocks)
     if not first.strip():
@@ -28,10 +33,13 @@ def open_jsonl(stream: Stream) -> Table | None:
             f"{stream.source} is a JSON array, not an object per line",
             f"make it lines: jq -c '.[]' {stream.source.name} > {stream.source.name}.jsonl",
         )
-    sample = (line for line in first.split(b"\n", _SAMPLE)[:_SAMPLE] if line.strip())
+    if every_key and not last:
+        first, last = b"".join((first, *(block for block, _ in blocks))), True
+    lines = first.split(b"\n") if every_key else first.split(b"\n", _SAMPLE)[:_SAMPLE]
+    sample = (line for line in lines if line.strip())
     names = list(dict.fromkeys(key for line in sample for key in _keys(line)))
     if not names:
-        raise _no_objects(stream.source)
+        raise _no_objects(stream.source, advice)
 
     def batches(wanted: Mapping[str, int]) -> Iterator[Batch]:
         keys = {name: names[number] for name, number in wanted.items()}
@@ -44,10 +52,10 @@ def open_jsonl(stream: Stream) -> Table | None:
     return Table(names, batches)
 
 
-def _no_objects(source: Source) -> InvalidDataError:
+def _no_objects(source: Source, advice: Advice) -> InvalidDataError:
     return InvalidDataError(
         f"{source}: none of the first lines is a JSON object with keys",
-        "is it CSV? say so: --format csv",
+        f"is it CSV? say so: {advice.format} csv" if advice.format else "is it CSV? call it .csv",
     )
 
 

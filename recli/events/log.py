@@ -15,7 +15,7 @@ from recli.events.roles import EVENT_ROLES, Role, known_names, recognise
 from recli.events.sources import Source, Stream, expand
 from recli.events.spool import Spool, reject_frame, reject_schema
 from recli.events.table import Batch, Reject, Table
-from recli.events.values import normalise, unit_of
+from recli.events.values import Fault, normalise, unit_of
 
 if TYPE_CHECKING:
     import polars as pl
@@ -33,7 +33,8 @@ class EventLog:
 
     `events`: user_id, item_id (String) [, rating Float64] [, event String] [, weight Float64]
     [, timestamp Int64, microseconds], in the order of the input. `rejects`: file, line (from 1), column,
-    reason, raw. `columns`: the column used for each role (user, item, rating, event, weight, time).
+    reason, raw, value (a bad number or time). `columns`: the column used for each role (user, item, rating,
+    event, weight, time). `unused`: the other columns.
     Both frames read files below the spool folder: use them before it is removed.
     """
 
@@ -42,6 +43,7 @@ class EventLog:
     rows: int
     rejected: dict[str, int]
     columns: dict[str, str]
+    unused: tuple[str, ...] = ()
 
 
 def read_events(
@@ -63,6 +65,7 @@ def read_rows(
     rejects = Spool(spool, "rejects", reject_schema())
     rejected: Counter[str] = Counter()
     columns: dict[str, str] = {}
+    unused: dict[str, None] = {}
     rows = 0
     for source in inputs:
         table = open_table(source, options, roles)
@@ -70,11 +73,12 @@ def read_rows(
             continue
         found = recognise(table.names, roles, options, str(source))
         names = {role: table.names[number] for role, number in found.items()}
+        unused |= {name: None for name in table.names if name and name not in names.values()}
         used = [r for r in roles if r.name in found]
         if kept is None:
             kept, columns = Spool(spool, "events", _schema(used)), names
         _check_same(source, columns, names)
-        for good, bad in _read(table, found, used, names, options.time_unit):
+        for good, bad in _read(table, found, used, names, options):
             kept.add(good)
             rejects.add(reject_frame(source.name, bad))
             rejected.update(r.reason for r in bad)
@@ -85,41 +89,49 @@ def read_rows(
         names_text = ", ".join(str(s) for s in inputs[:5])
         what = "is empty" if kept is None else "has a header and no rows"
         raise InvalidDataError(f"{names_text} {what}", "name a file with rows in it")
-    return EventLog(kept.scan(), rejects.scan(), rows, dict(sorted(rejected.items())), columns)
+    return EventLog(kept.scan(), rejects.scan(), rows, dict(sorted(rejected.items())), columns, tuple(unused))
 
 
 def open_table(
-    source: Source, options: ReadOptions, roles: Sequence[Role], more: Sequence[str] = ()
+    source: Source,
+    options: ReadOptions,
+    roles: Sequence[Role],
+    more: Sequence[str] = (),
+    every_key: bool = False,
 ) -> Table | None:
-    """Open one input by its format; None where it is empty. `more`: names that also make a header."""
+    """Open one input by its format; None where it is empty.
+
+    `more`: names that also make a header. `every_key`: columns are also the keys that only some lines of JSON
+    have, wherever they are.
+    """
     stream = Stream(source, options.encoding)
     kind = options.format if options.format != "auto" else stream.format()
     if kind == "parquet":
-        return open_parquet(stream) if stream.head else None
+        return open_parquet(stream, options.advice) if stream.head else None
     if kind == "jsonl":
-        return open_jsonl(stream)
+        return open_jsonl(stream, options.advice, every_key)
     return open_delimited(stream, options, lambda cells: known_names(cells, roles, options, more))
 
 
 def _read(
-    table: Table, found: dict[str, int], roles: Sequence[Role], names: dict[str, str], unit: str | None
+    table: Table, found: dict[str, int], roles: Sequence[Role], names: dict[str, str], options: ReadOptions
 ) -> "Iterator[tuple[pl.DataFrame, list[Reject]]]":
     """The good rows and the bad rows of each batch. The time's unit is decided once per file."""
-    unit = None if unit == "auto" else unit
+    unit = options.time_format or (None if options.time_unit == "auto" else options.time_unit)
     for batch in table.batches(found):
         if unit is None and "time" in found:
             unit = unit_of(batch.frame, "time")
-        good, faults = normalise(batch.frame, roles, unit)
+        good, faults = normalise(batch.frame, roles, unit, options.decimal_comma)
         yield good, batch.rejects + _described(batch, faults, names)
 
 
-def _described(batch: Batch, faults: list[tuple[int, Role, str]], names: dict[str, str]) -> list[Reject]:
+def _described(batch: Batch, faults: list[Fault], names: dict[str, str]) -> list[Reject]:
     if not faults:
         return []
-    texts = batch.raw([line for line, _, _ in faults])
+    texts = batch.raw([line for line, *_ in faults])
     return [
-        Reject(line, names[role.name], reason, text)
-        for (line, role, reason), text in zip(faults, texts, strict=True)
+        Reject(line, names[role.name], reason, text, value)
+        for (line, role, reason, value), text in zip(faults, texts, strict=True)
     ]
 
 

@@ -1,7 +1,9 @@
 """How raw files are to be read: everything that is not given is found out."""
 
 import codecs
-from dataclasses import dataclass
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from recli.errors import UsageError
 
@@ -10,12 +12,34 @@ TIME_UNITS = ("auto", "s", "ms", "us", "ns", "iso")
 
 
 @dataclass(frozen=True)
+class Advice:
+    """What the options are called that errors advise; None and roles that are not there: there is none."""
+
+    roles: Mapping[str, str]
+    format: str | None = None
+    no_header: str | None = None
+    columns: str | None = None
+    separator: str | None = None
+
+
+_ROLES = ("user", "item", "rating", "event", "weight", "time")
+LOG = Advice(
+    {role: f"--{role}-column" for role in _ROLES}, "--format", "--no-header", "--columns", "--separator"
+)
+ITEMS = Advice(
+    {"item": "--item-id-column"}, None, "--items-no-header", "--items-columns", "--items-separator"
+)
+LISTS = Advice({})
+
+
+@dataclass(frozen=True)
 class ReadOptions:
     """What the user says of the files.
 
     A `*_column` of None is recognised by common names; the empty string switches an optional role off.
     `separator` is of any length, `\\t` is a tab. `header` None: found out; `columns` names the columns of
-    files without one.
+    files without one. `time_format`: as `%d.%m.%Y %H:%M`; without a zone the times are UTC. `decimal_comma`:
+    numbers are written 2,8 (and a point makes none).
     """
 
     format: str = "auto"
@@ -29,13 +53,23 @@ class ReadOptions:
     weight_column: str | None = None
     time_column: str | None = None
     time_unit: str = "auto"
+    time_format: str | None = None
+    decimal_comma: bool = False
     encoding: str = "utf-8"
+    advice: Advice = field(default=LOG, repr=False)
 
     def __post_init__(self) -> None:
         if self.format not in FORMATS:
             raise UsageError(f"the format must be one of {', '.join(FORMATS)}, not {self.format!r}")
         if self.time_unit not in TIME_UNITS:
             raise UsageError(f"the time unit must be one of {', '.join(TIME_UNITS)}, not {self.time_unit!r}")
+        if self.time_format is not None:
+            if not re.search(r"%[-_0]?[YyDFcsxvG+]", self.time_format):
+                raise UsageError(
+                    f"--time-format {self.time_format!r} holds no year", "write for example '%d.%m.%Y %H:%M'"
+                )
+            if self.time_unit != "auto":
+                raise UsageError("--time-format and --time-unit both say how times are written", "give one")
         try:
             codecs.lookup(self.encoding)
         except LookupError:
@@ -47,7 +81,7 @@ class ReadOptions:
         if self.header and self.columns:
             raise UsageError("--columns is for files without a header", "leave one of the two out")
         if len({c.strip() for c in self.columns}) < len(self.columns):
-            raise UsageError(f"--columns names a column twice: {','.join(self.columns)}")
+            raise UsageError(f"{self.advice.columns} names a column twice: {','.join(self.columns)}")
         if self.separator is not None and (self.separator == "" or set(self.separator) & set('"\n\r\0')):
             raise UsageError(
                 f"{self.separator!r} cannot separate fields", "use for example ',' or '\\t' or '::'"

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from recli.errors import InvalidDataError, UsageError
-from recli.events.options import ReadOptions
+from recli.events.options import Advice, ReadOptions
 
 
 @dataclass(frozen=True)
@@ -17,10 +17,6 @@ class Role:
     kind: str  # id | number | text | time
     names: tuple[tuple[str, ...], ...]
     required: bool = False
-
-    @property
-    def option(self) -> str:
-        return f"--{self.name}-column"
 
 
 def _tiers(*tiers: str) -> tuple[tuple[str, ...], ...]:
@@ -101,26 +97,35 @@ def recognise(
         column = _column(names, role, options, where)
         if column is not None:
             found[role.name] = column
-    _check_distinct(found, names, where)
+    _check_distinct(found, names, where, options.advice)
     missing = [r for r in roles if r.required and r.name not in found]
     if missing:
         raise InvalidDataError(
             f"{where}: no column for the {' and the '.join(r.name for r in missing)}; {seen(names)}",
-            f"name {'it' if len(missing) == 1 else 'them'}: {' '.join(r.option + ' NAME' for r in missing)}",
+            _naming(missing, options.advice),
         )
     return found
 
 
+def _naming(missing: Sequence[Role], advice: Advice) -> str:
+    """What to do about missing columns: the options that name them, or the names that are recognised."""
+    if all(r.name in advice.roles for r in missing):
+        them = "it" if len(missing) == 1 else "them"
+        return f"name {them}: {' '.join(f'{advice.roles[r.name]} NAME' for r in missing)}"
+    known = "; ".join(f"the {r.name}: {', '.join(n for tier in r.names for n in tier)}" for r in missing)
+    return f"give the columns one of the names that are recognised (user_id is userid); {known}"
+
+
 def _column(names: Sequence[str], role: Role, options: ReadOptions, where: str) -> int | None:
-    named = options.column_of(role.name)
+    named, option = options.column_of(role.name), options.advice.roles.get(role.name)
     if named == "" and not role.required:
         return None
     if named:
         exact = [i for i, name in enumerate(names) if name.strip() == named.strip()]
         if not exact:
             raise UsageError(
-                f"{where}: no column {named!r} ({role.option}); {seen(names)}",
-                f"name one of them: {role.option} NAME",
+                f"{where}: no column {named!r} ({option}); {seen(names)}",
+                f"name one of them: {option} NAME",
             )
         if len(exact) > 1:
             raise InvalidDataError(f"{where}: the column {named!r} is there {len(exact)} times", "rename one")
@@ -131,21 +136,23 @@ def _column(names: Sequence[str], role: Role, options: ReadOptions, where: str) 
             return fits[0]
         if fits:
             both = " and ".join(repr(names[i]) for i in fits)
-            off = "" if role.required else f', or leave it out: {role.option} ""'
+            off = "" if role.required else f', or leave it out: {option} ""'
             raise InvalidDataError(
                 f"{where}: {len(fits)} columns fit the {role.name}: {both}; {seen(names)}",
-                f"say which: {role.option} {names[fits[0]]}{off}",
+                f"say which: {option} {names[fits[0]]}{off}" if option else "rename or remove one of them",
             )
     return None
 
 
-def _check_distinct(found: Mapping[str, int], names: Sequence[str], where: str) -> None:
+def _check_distinct(found: Mapping[str, int], names: Sequence[str], where: str, advice: Advice) -> None:
     by_column: dict[int, str] = {}
     for role, column in found.items():
         if column in by_column:
             raise UsageError(
                 f"{where}: {names[column]!r} cannot be both the {by_column[column]} and the {role}",
-                f"name another column: --{role}-column NAME; {seen(names)}",
+                f"name another column: {advice.roles[role]} NAME; {seen(names)}"
+                if role in advice.roles
+                else f"rename the columns; {seen(names)}",
             )
         by_column[column] = role
 

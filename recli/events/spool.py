@@ -48,7 +48,8 @@ class Spool:
 def reject_schema() -> "Schema":
     import polars as pl
 
-    return {"file": pl.String, "line": pl.Int64, "column": pl.String, "reason": pl.String, "raw": pl.String}
+    texts = dict.fromkeys(("column", "reason", "raw", "value"), pl.String)
+    return {"file": pl.String, "line": pl.Int64, **texts}
 
 
 def reject_frame(file: str, rejects: Sequence[Reject]) -> "pl.DataFrame":
@@ -56,6 +57,7 @@ def reject_frame(file: str, rejects: Sequence[Reject]) -> "pl.DataFrame":
     import polars as pl
 
     rows = [
-        (file, r.line, r.column, r.reason, r.raw[:RAW_LIMIT]) for r in sorted(rejects, key=lambda r: r.line)
+        (file, r.line, r.column, r.reason, r.raw[:RAW_LIMIT], r.value and r.value[:RAW_LIMIT])
+        for r in sorted(rejects, key=lambda r: r.line)
     ]
     return pl.DataFrame(rows, schema=dict(reject_schema()), orient="row")

@@ -23,12 +23,13 @@ def is_free(name: str) -> bool:
 
 
 class Reject(NamedTuple):
-    """A row that could not be used: where it is, why, and its text."""
+    """A row that could not be used: where it is, why, its text, and the bad number or time."""
 
     line: int
     column: str | None
     reason: str
     raw: str
+    value: str | None = None
 
 
 @dataclass(frozen=True)

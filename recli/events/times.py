@@ -39,8 +39,13 @@ def find_unit(values: "pl.Series") -> str | None:
 
 
 def microseconds(value: "pl.Expr", unit: str) -> "pl.Expr":
-    """Int64 microseconds of stripped strings or numbers; null where it is no time, or one outside years 1 to 9999."""
-    return _iso(value) if unit == "iso" else _count(value, PER_SECOND[unit])
+    """Int64 microseconds of stripped strings or numbers; null where it is no time, or one outside years 1 to 9999.
+
+    `unit`: s, ms, us, ns, iso, or a format such as `%d.%m.%Y %H:%M`.
+    """
+    if unit in PER_SECOND:
+        return _count(value, PER_SECOND[unit])
+    return _iso(value) if unit == "iso" else _formatted(value, unit)
 
 
 def is_count(value: "pl.Expr") -> "pl.Expr":
@@ -69,6 +74,15 @@ def _count(value: "pl.Expr", per_second: int) -> "pl.Expr":
         .when(inside)
         .then(pl.when(inside).then(rounded).cast(pl.Int64, strict=False))
     )
+
+
+def _formatted(value: "pl.Expr", form: str) -> "pl.Expr":
+    """Times as chrono's strptime reads them: https://docs.rs/chrono/latest/chrono/format/strftime/"""
+    import polars as pl
+
+    found = value.cast(pl.String).str.to_datetime(form, time_unit="us", time_zone="UTC", strict=False)
+    count = found.dt.epoch("us")
+    return pl.when(count.is_between(EARLIEST * 1_000_000, LATEST * 1_000_000)).then(count)
 
 
 def _iso(value: "pl.Expr") -> "pl.Expr":

@@ -4,14 +4,19 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from recli.events.roles import Role
-from recli.events.times import find_unit, is_count, microseconds
+from recli.events.times import PER_SECOND, find_unit, is_count, microseconds
 
 if TYPE_CHECKING:
     import polars as pl
 
 NOT_NUMBER, NOT_FINITE = "unparsable number", "number is not finite"
 NOT_TIME, TIME_RANGE = "unparsable time", "time out of range"
+OTHER_TIME = "time in another format"  # an ISO date among numbers, or the reverse
 NUL = "NUL byte"
+
+
+Fault = tuple[int, Role, str, str | None]
+"""Line, role, reason, and the value where it should be a number or a time."""
 
 
 def missing(role: Role) -> str:
@@ -19,31 +24,42 @@ def missing(role: Role) -> str:
 
 
 def normalise(
-    frame: "pl.DataFrame", roles: Sequence[Role], unit: str | None
-) -> "tuple[pl.DataFrame, list[tuple[int, Role, str]]]":
-    """The rows whose values are all good, under their output names; and (line, role, reason) of the others.
+    frame: "pl.DataFrame", roles: Sequence[Role], unit: str | None, decimal_comma: bool = False
+) -> "tuple[pl.DataFrame, list[Fault]]":
+    """The rows whose values are all good, under their output names; and what is wrong with the others.
 
     `frame`: `line` and a column per role, String or native. A bad row is reported by its first bad column.
-    `unit`: of times; None where nothing in the file so far looks like a time, so that none is one.
+    `unit`: of times, or their format (`%d.%m.%Y`); None where nothing in the file so far looks like a time, so
+    that none is one. `decimal_comma`: numbers are written 2,8.
     """
     import polars as pl
 
     frame = frame.with_columns(pl.col(r.name).str.strip_chars() for r in roles if _is_text(frame, r))
     values, tests, reasons = [], [], []
     for role in roles:
-        value, faults = _value(role, frame.schema[role.name], unit)
+        value, faults = _value(role, frame.schema[role.name], unit, decimal_comma)
         values.append(value.alias(f"={role.name}"))
         for reason, test in faults.items():
             reasons.append((role, reason))
             tests.append((len(reasons) - 1, test))
     frame = frame.with_columns(values)
     fault = pl.coalesce(*(pl.when(test).then(pl.lit(k, dtype=pl.Int32)) for k, test in tests))
-    frame = frame.select("line", fault.alias("fault"), *(pl.col(f"={r.name}").alias(r.output) for r in roles))
+    cells = [pl.col(r.name).alias(f"cell {r.name}") for r in roles if r.kind in ("number", "time")]
+    frame = frame.select(
+        "line", fault.alias("fault"), *cells, *(pl.col(f"={r.name}").alias(r.output) for r in roles)
+    )
     if frame["fault"].null_count() == frame.height:
-        return frame.drop("line", "fault"), []
-    bad = frame.filter(pl.col("fault").is_not_null()).select("line", "fault")
-    good = frame.filter(pl.col("fault").is_null()).drop("line", "fault")
-    return good, [(line, *reasons[k]) for line, k in bad.rows()]
+        return frame.select(r.output for r in roles), []
+    bad = frame.filter(pl.col("fault").is_not_null())
+    good = frame.filter(pl.col("fault").is_null()).select(r.output for r in roles)
+    return good, [
+        (row["line"], *reasons[row["fault"]], _shown(row.get(f"cell {reasons[row['fault']][0].name}")))
+        for row in bad.iter_rows(named=True)
+    ]
+
+
+def _shown(cell: object) -> str | None:
+    return None if cell is None or cell == "" else str(cell)
 
 
 def unit_of(frame: "pl.DataFrame", name: str) -> str | None:
@@ -62,7 +78,9 @@ def _is_text(frame: "pl.DataFrame", role: Role) -> bool:
     return frame.schema[role.name] == pl.String
 
 
-def _value(role: Role, dtype: "pl.DataType", unit: str | None) -> "tuple[pl.Expr, Mapping[str, pl.Expr]]":
+def _value(
+    role: Role, dtype: "pl.DataType", unit: str | None, decimal_comma: bool
+) -> "tuple[pl.Expr, Mapping[str, pl.Expr]]":
     """The expression of a role's value, and the tests of what can be wrong with it, the first first.
 
     The tests run after the values are there: `=role` is the value, `role` the cell.
@@ -77,11 +95,26 @@ def _value(role: Role, dtype: "pl.DataType", unit: str | None) -> "tuple[pl.Expr
         return cell.cast(pl.String), {missing(role): absent} | (nul if text else {})
     if role.kind == "number":
         faults = {missing(role): absent, NOT_NUMBER: made.is_null(), NOT_FINITE: ~made.is_finite()}
-        return cell.cast(pl.Float64, strict=False), faults
+        number = comma_to_point(cell) if decimal_comma and text else cell
+        return number.cast(pl.Float64, strict=False), faults
     if dtype.is_temporal():
         return cell.cast(pl.Datetime("us")).dt.epoch("us"), {missing(role): absent}
     if unit is None:
         return pl.lit(None, dtype=pl.Int64), {missing(role): absent, NOT_TIME: made.is_null()}
     lost = made.is_null()
-    out_of_range = {TIME_RANGE: lost & is_count(cell)} if unit != "iso" else {}
-    return microseconds(cell, unit), {missing(role): absent, **out_of_range, NOT_TIME: lost}
+    others: dict[str, pl.Expr] = {}
+    if unit in PER_SECOND:
+        others[TIME_RANGE] = lost & is_count(cell)
+        if text:
+            others[OTHER_TIME] = lost & microseconds(cell, "iso").is_not_null()
+    elif unit == "iso":
+        others[OTHER_TIME] = lost & is_count(cell)
+    return microseconds(cell, unit), {missing(role): absent, **others, NOT_TIME: lost}
+
+
+def comma_to_point(cell: "pl.Expr") -> "pl.Expr":
+    """`2,8` as `2.8`; null where there is a point, which might be one of thousands (`1.250`)."""
+    import polars as pl
+
+    number = cell.str.replace(",", ".", literal=True)
+    return pl.when(~cell.str.contains(".", literal=True)).then(number)

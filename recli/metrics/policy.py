@@ -2,6 +2,8 @@
 
 from typing import Protocol
 
+import numpy as np
+
 from recli.metrics.base import Asked, Exam
 from recli.metrics.judging import KNOWN, Facts
 from recli.metrics.slices import POLICY
@@ -35,6 +37,12 @@ def policy(
         "Denominators: precision k; recall the user's test items; ndcg and map min(k, test items).",
         "Equal scores are listed in a fixed pseudo-random order of the item ids.",
     ]
+    strangers = int((np.diff(exam.seen.indptr) == 0).sum())
+    if strangers:
+        lines.append(
+            f"{strangers} of the {exam.n_users} users {'has' if strangers == 1 else 'have'} no history: "
+            "models are judged as they score there; `recommend` serves them popularity (its --fallback)."
+        )
     if facts.repeated:
         lines.append(f"{facts.repeated} test events on items that the user already had are no targets.")
     if facts.cold_left_out:

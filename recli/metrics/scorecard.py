@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     import polars as pl
 
 Row = dict[str, Any]
-_WIDE = 8  # systems side by side in the table of slices
 
 
 @dataclass(frozen=True)
@@ -215,14 +214,44 @@ def text_interval(low: float | None, high: float | None, sign: bool = False) -> 
     return "–" if low is None or high is None else f"[{text(low, sign)}, {text(high, sign)}]"
 
 
-def tables(card: Scorecard, confidence: float) -> list[Table]:
-    """What `evaluate` prints: accuracy, beyond accuracy and ratings, the main metric's differences, its slices."""
+def tables(card: Scorecard, confidence: float, width: int = 120) -> list[Table]:
+    """What `evaluate` prints: accuracy, beyond accuracy and ratings, the main metric's differences, its slices.
+
+    A table of more than `width` characters becomes several, one below the other.
+    """
     families = dict.fromkeys(a.metric.family for a in card.asked)
-    made = [_family(card, family) for family in families]
+    made = [one for family in families for one in _narrow(_family(card, family), 1, width)]
     if card.primary is not None:
-        made.append(_differences(card, card.primary, confidence))
-        made += [_slices(card, card.primary, start) for start in range(0, len(card.systems), _WIDE)]
+        made += _narrow(_differences(card, card.primary, confidence), 1, width, together=(2, 3))
+        made += _narrow(_slices(card, card.primary), 2, width)
     return made
+
+
+def _narrow(table: Table, fixed: int, width: int, together: Sequence[int] | None = None) -> list[Table]:
+    """The table, or where it is too wide several with the same first `fixed` columns.
+
+    `together`: how many of the other columns belong together, group by group; None: each is its own group. A
+    column takes its widest line, two characters of padding and one between columns; the edges take two.
+    """
+    widths = [
+        max(len(line) for cell in (head, *(row[i] for row in table.rows)) for line in cell.split("\n")) + 3
+        for i, head in enumerate(table.columns)
+    ]
+    rest = list(range(fixed, len(table.columns)))
+    groups = [[i] for i in rest]
+    if together is not None:
+        starts = [sum(together[:n]) for n in range(len(together))]
+        groups = [rest[s : s + n] for s, n in zip(starts, together, strict=True) if rest[s : s + n]]
+    first = list(range(fixed))
+    blocks: list[list[int]] = [first]
+    for group in groups:
+        if sum(widths[i] for i in (*blocks[-1], *group)) + 1 > width and blocks[-1] != first:
+            blocks.append(first)
+        blocks[-1] = [*blocks[-1], *group]
+    return [
+        Table(table.title, [table.columns[i] for i in block], [[row[i] for i in block] for row in table.rows])
+        for block in blocks
+    ]
 
 
 def _family(card: Scorecard, family: str) -> Table:
@@ -258,8 +287,8 @@ def _differences(card: Scorecard, label: str, confidence: float) -> Table:
     return Table(f"{label}: uncertainty", heads, rows)
 
 
-def _slices(card: Scorecard, label: str, start: int) -> Table:
-    systems = [s.name for s in card.systems[start : start + _WIDE]]
+def _slices(card: Scorecard, label: str) -> Table:
+    systems = [s.name for s in card.systems]
     found: dict[tuple[str, str], dict[str, Row]] = {}
     for row in card.rows:
         if label_of(row) == label and row["model"] in systems:

@@ -4,7 +4,7 @@ implicit's confidence is c = alpha * value for what a user did and 1 for all els
 alpha = 1 on binary data means no weighting at all.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,7 @@ from recli.models.base import Training, algorithm
 from recli.models.factors import Factors, confidence_fold_in, fit_watched
 from recli.models.gpu import gpu_als
 from recli.models.threads import load_openmp, one_blas_thread
-from recli.schema import CSR, Float32, State
+from recli.schema import CSR, Float32, Int64, State
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,15 @@ def fit(config: AlsConfig, training: Training) -> Factors:
     made = _gpu(config, training) if training.device.startswith("cuda") else _cpu(config, training)
     # A solver stops after three steps, and its users lag half an iteration behind the items: solve them
     # exactly, so that a known user and the same history of a new one get the same scores.
-    return replace(made, user_factors=made.fold_in(training.matrix))
+    return Factors(made.fold_in(training.matrix), made.item_factors, made.fold_in)
+
+
+@dataclass(frozen=True)
+class _Folding(Factors):
+    """The model in training: each user is solved exactly when scored, as all are at the end."""
+
+    def user_vectors(self, history: CSR, users: Int64 | None = None) -> Float32:
+        return self.fold_in(history)
 
 
 def _cpu(config: AlsConfig, training: Training) -> Factors:
@@ -88,7 +96,7 @@ def _fit(model: Any, matrix: CSR, config: AlsConfig, training: Training, copied:
     def snapshot() -> Factors:
         items: Float32 = copied(model.item_factors).astype(np.float32)
         fold_in = confidence_fold_in(items, config.alpha, config.regularization)
-        return Factors(copied(model.user_factors).astype(np.float32), items, fold_in)
+        return _Folding(np.empty((0, items.shape[1]), dtype=np.float32), items, fold_in)
 
     return fit_watched(
         training, lambda callback: model.fit(matrix, show_progress=False, callback=callback), snapshot

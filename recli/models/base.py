@@ -54,6 +54,15 @@ class RatingModel(Protocol):
 
 
 @runtime_checkable
+class ItemSpace(Protocol):
+    """A model that is no dot product and yet can place items in one space, for similar and for varied items."""
+
+    def item_vectors(self) -> Float32 | None:
+        """float32 (n_items, d), similar items have a large cosine; None: this model has none."""
+        ...
+
+
+@runtime_checkable
 class ExplainsSources(Protocol):
     """A model whose score is a sum over named sources, so that a recommendation can say where it comes from."""
 
@@ -158,10 +167,9 @@ class BestState(Generic[M]):
             score = training.validate(model)
             if score > self._score:
                 self._best, self._score, self._epoch = model, score, epoch
-            text = f"{text} validation ndcg@20 {score:.4f}".strip()
+            # The last text stays to be read: it must be about the model that is kept.
+            text = f"{text} best validation ndcg@20 {self._score:.4f} at iteration {self._epoch + 1}".strip()
             stop = epoch - self._epoch >= training.patience
-            if stop:
-                text = f"{text}, best at iteration {self._epoch + 1}"
         training.advance(1, text)
         return stop
 

@@ -11,6 +11,10 @@ from recli.schema import State
 
 @dataclass(frozen=True)
 class BprConfig:
+    # No setting fits all. Validation NDCG@20 of these defaults, the best of 14 pairs of learning rate and
+    # regularisation at 50 to 200 iterations, and popularity: MovieLens small .141, .167, .122; Amazon Beauty .039,
+    # .040, .011; the sample .180, .249, .091. On average of their share of the best (.85) these lead. But on a
+    # log drawn mostly by popularity (5,000 users): .028, .151 (.01, .05, 100 iterations), .142.
     factors: int = option(
         64, "Length of the factors.", min=1, max=2048, tune=Tune(choices=(32, 64, 128, 256))
     )

@@ -7,6 +7,7 @@ from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 
+from recli.errors import RecliError
 from recli.models.base import BestState, Model, Training
 from recli.models.threads import one_blas_thread
 from recli.schema import CSR, Float32, Float64, Int64, State
@@ -187,14 +188,21 @@ def fit_watched(
     """Run `fit(callback)`, an implicit model's training, with progress, and `patience` if it is set.
 
     implicit calls `callback(epoch, seconds, ...)` after each epoch. One long fit rather than one per epoch:
-    LMF starts its AdaGrad sums anew in every fit.
+    LMF starts its AdaGrad sums anew in every fit. Raises `RecliError` where the training diverges.
     """
+    from implicit.recommender_base import ModelFitError
+
     best = BestState(training, snapshot)
 
     def callback(epoch: int, *_: Any) -> None:
         if best.after(epoch):
             raise _Enough
 
-    with suppress(_Enough):
-        fit(callback)
+    try:
+        with suppress(_Enough):
+            fit(callback)
+    except ModelFitError:
+        raise RecliError(
+            "the training diverged: there are NaNs in the factors", "use a lower --learning-rate"
+        ) from None
     return best.model()

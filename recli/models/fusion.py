@@ -14,7 +14,7 @@ import numpy as np
 
 from recli.config import from_dict
 from recli.errors import RecliError
-from recli.models.base import Model, Training, algorithm, algorithms, nest, nested
+from recli.models.base import FactorModel, Model, Training, algorithm, algorithms, nest, nested
 from recli.models.text_factors import TextFactors, fit_ridge
 from recli.schema import CSR, Bool, Float32, Float64, Int64, State
 
@@ -167,6 +167,20 @@ class Fusion:
     @property
     def text_space(self) -> State:
         return {} if self.profile is None else self.profile.space
+
+    def item_vectors(self) -> Float32 | None:
+        """What behaviour and what texts say of an item, in equal parts, float32 (n_items, 2f); see `ItemSpace`.
+
+        Items that few have used lie near those with similar texts: their own factors are noise.
+        """
+        text = self.text_factors
+        if text is None or not isinstance(text.base, FactorModel):
+            return None
+        parts = []
+        for factors in (text.base.item_factors, text.item_factors):
+            lengths = np.linalg.norm(factors, axis=1, keepdims=True)
+            parts.append(np.divide(factors, lengths, out=np.zeros_like(factors), where=lengths > 0))
+        return np.hstack(parts)
 
     def blocks(self, history: CSR) -> tuple[Block, Block]:
         """The warm and the cold block."""
