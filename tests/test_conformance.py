@@ -10,6 +10,7 @@ from recli.models.base import Algorithm, FactorModel, Model, RatingModel, Traini
 
 FOR_BOARD = {  # what differs from the defaults, which are made for thousands of users
     "als": {"factors": 8, "alpha": 10.0, "regularization": 1.0},
+    "ials": {"factors": 8, "unobserved_weight": 1.0},
     "bpr": {"factors": 8, "iterations": 100, "learning_rate": 0.1},
     "lmf": {"factors": 8, "learning_rate": 1.0},
     "ease": {"l2": 5.0},
@@ -44,7 +45,7 @@ def lists(model: Model, board: Interactions, users: np.ndarray, known: bool, k: 
 
 
 def test_the_algorithms_of_the_issue_are_there() -> None:
-    assert {"als", "bpr", "lmf", "item-knn", "user-knn", "ease", "popularity", "bias"} <= set(NAMES)
+    assert {"als", "ials", "bpr", "lmf", "item-knn", "user-knn", "ease", "popularity", "bias"} <= set(NAMES)
 
 
 @pytest.mark.parametrize("name", [n for n in NAMES if n not in SAME_FOR_ALL])
@@ -119,7 +120,7 @@ def test_one_seed_one_model(name: str, board: Interactions) -> None:
     assert all(first[key].tobytes() == second[key].tobytes() for key in first)
 
 
-@pytest.mark.parametrize("name", ["als", "bpr", "lmf"])
+@pytest.mark.parametrize("name", ["als", "ials", "bpr", "lmf"])
 def test_another_seed_another_model(name: str, board: Interactions) -> None:
     first, second = fit(name, board, seed=0).state(), fit(name, board, seed=1).state()
     assert not np.array_equal(first["item_factors"], second["item_factors"])
@@ -174,5 +175,5 @@ def test_what_a_model_says_it_can_do_it_can(name: str, board: Interactions) -> N
     if isinstance(model, RatingModel):
         predicted = model.predict(np.array([0, -1]), np.array([1, 1]))
         assert predicted.dtype == np.float32 and predicted.shape == (2,)
-    assert isinstance(model, FactorModel) == (name in ("als", "bpr", "lmf"))
+    assert isinstance(model, FactorModel) == (name in ("als", "ials", "bpr", "lmf"))
     assert isinstance(model, RatingModel) == (name == "bias")

@@ -364,6 +364,7 @@ OTHER = {
     "factors": 7, "iterations": 2, "regularization": 0.5, "alpha": 2.0, "learning_rate": 0.3, "negatives": 2,
     "neighbours": 2, "weighting": "cosine", "shrinkage": 1.0, "similarity_power": 2.0, "l2": 3.0,
     "item_damping": 1.0, "user_damping": 1.0, "count": "weights",
+    "unobserved_weight": 3.0, "nu": 0.5, "stddev": 0.4,
 }  # fmt: skip
 
 
@@ -519,25 +520,25 @@ def test_the_library_that_is_missing_is_named(
 ) -> None:
     pretend(monkeypatch, **missing)  # type: ignore[arg-type]
     with pytest.raises(DeviceError) as caught:
-        gpu.choose_device("cuda", "als", True)
+        gpu.choose_device("cuda", "als", "implicit")
     assert what in caught.value.what and fix in str(caught.value.fix)
-    device, note = gpu.choose_device("auto", "als", True)
+    device, note = gpu.choose_device("auto", "als", "implicit")
     assert device == "cpu" and what in note  # auto falls back, and says why
 
 
 def test_a_usable_gpu_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
     pretend(monkeypatch)
-    assert gpu.choose_device("auto", "als", True) == ("cuda", "")
-    assert gpu.choose_device("cuda:1", "als", True) == ("cuda:1", "")
-    assert gpu.choose_device("cpu", "als", True) == ("cpu", "")
-    assert gpu.choose_device("auto", "bpr", False) == ("cpu", "")
+    assert gpu.choose_device("auto", "als", "implicit") == ("cuda", "")
+    assert gpu.choose_device("cuda:1", "als", "implicit") == ("cuda:1", "")
+    assert gpu.choose_device("cpu", "als", "implicit") == ("cpu", "")
+    assert gpu.choose_device("auto", "bpr", "") == ("cpu", "")
 
 
 def test_devices_that_make_no_sense_are_usage_errors() -> None:
     with pytest.raises(UsageError, match="auto, cpu, cuda or cuda:N"):
-        gpu.choose_device("gpu", "als", True)
+        gpu.choose_device("gpu", "als", "implicit")
     with pytest.raises(UsageError, match="bpr trains on the CPU only"):
-        gpu.choose_device("cuda", "bpr", False)
+        gpu.choose_device("cuda", "bpr", "")
     with pytest.raises(UsageError, match="at most 1023 on a GPU"):
         gpu.gpu_als("cuda", factors=1024)
 

@@ -53,7 +53,7 @@ def test_every_algorithm_trains_and_is_read_back(name: str, board_run: Path, rec
     assert stored.part.config["options"] == vars(algorithms[name].config())
     judge = training.judge(stored.interactions)
     assert stored.part.summary["validation"] == {"ndcg@20": round(judge(stored.model), 6), "users": 33}
-    assert ("iterations" in stored.part.summary) == (name in ("als", "bpr", "lmf"))
+    assert ("iterations" in stored.part.summary) == (name in ("als", "ials", "bpr", "lmf"))
 
 
 def test_options_reach_the_model_and_the_manifest(board_run: Path, recli: Recli) -> None:
@@ -272,7 +272,7 @@ def test_a_failed_training_leaves_the_model_that_was_there(board_run: Path, recl
 def test_the_help_shows_each_algorithms_defaults(recli: Recli, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "200")
     _, out, _ = recli("train-cf", "--help")
-    assert "als 128, bpr 64, lmf 32" in out
+    assert "als 128, bpr 64, ials 256, lmf 32" in out
     assert "item-knn damped, user-knn idf" in out
     assert "Example: recli train-cf sample_data/run" in out
 

@@ -23,7 +23,7 @@ class CommonConfig:
     name: str | None = option(None, "Name of the model: RUN/models/NAME.", default_text="the algorithm's")
     seed: int = option(0, "Seed of all randomness.", min=0, max=2**31 - 2)
     device: str = option(
-        "auto", "auto, cpu, cuda or cuda:N; als can use a GPU.", metavar="DEVICE", stored=False
+        "auto", "auto, cpu, cuda or cuda:N; als and ials can use a GPU.", metavar="DEVICE", stored=False
     )
     threads: int = option(
         0,

@@ -42,7 +42,11 @@ def load(config: AlsConfig, state: State) -> Factors:
 
 
 @algorithm(
-    "als", help="alternating least squares (matrix factorisation)", config=AlsConfig, load=load, gpu=True
+    "als",
+    help="alternating least squares (matrix factorisation)",
+    config=AlsConfig,
+    load=load,
+    gpu="implicit",
 )
 def fit(config: AlsConfig, training: Training) -> Factors:
     made = _gpu(config, training) if training.device.startswith("cuda") else _cpu(config, training)

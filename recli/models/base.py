@@ -125,7 +125,7 @@ class Algorithm:
     fit: Callable[[Any, Training], Model]
     load: Callable[[Any, State], Model]
     family: str = "cf"  # "cf": train-cf offers it; "content": needs Training.features; "hybrid": train-hybrid
-    gpu: bool = False  # it can train on a GPU
+    gpu: str = ""  # what it trains with on a GPU: "implicit", "torch"; "": it cannot
 
 
 algorithms: Registry[Algorithm] = Registry("algorithm", "recli.models")
@@ -138,7 +138,7 @@ def algorithm(
     config: type[C],
     load: Callable[[C, State], M],
     family: str = "cf",
-    gpu: bool = False,
+    gpu: str = "",
 ) -> Callable[[Callable[[C, Training], M]], Callable[[C, Training], M]]:
     """Register the decorated `fit(config, training) -> Model` as an algorithm."""
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 
@@ -15,6 +15,14 @@ from recli.schema import CSR, Float32, Float64, Int64, State
 M = TypeVar("M", bound=Model)
 
 FoldIn = Callable[[CSR], Float32]
+
+
+@runtime_checkable
+class Stored(Protocol):
+    """A fold-in that needs more than the item factors and the options: arrays, stored with the model's."""
+
+    def state(self) -> State: ...
+
 
 _MAP_USERS = 50_000  # enough to learn a map from, and bounded in memory
 
@@ -42,31 +50,53 @@ class Factors:
 
     def state(self) -> State:
         made: State = {"user_factors": self.user_factors, "item_factors": self.item_factors}
-        if isinstance(self.fold_in, HistoryMap):
-            made["history_map"] = self.fold_in.weights
-        return made
+        return made | self.fold_in.state() if isinstance(self.fold_in, Stored) else made
 
 
 def confidence_fold_in(item_factors: Float32, alpha: float, regularization: float) -> FoldIn:
     """Solve a user's normal equations exactly, given the item factors Y (n_items, d).
 
     x = (Y'Y + Y'(C - I)Y + lambda I)^-1 Y'c with confidences c = alpha * value: what one half-step of
-    implicit's ALS approximates (Hu, Koren, Volinsky 2008). Float64 inside; no history gives zeros.
+    implicit's ALS approximates (Hu, Koren, Volinsky 2008).
     """
-    gram: list[Float64] = []  # Y'Y + lambda I, made when it is first needed
+    return normal_equations(
+        item_factors,
+        confidence=lambda values: alpha * values,
+        unobserved=1.0,
+        beside=lambda c: c - 1.0,
+        pull=lambda c: regularization,
+    )
+
+
+def normal_equations(
+    item_factors: Float32,
+    *,
+    confidence: Callable[[Float64], Float64],
+    unobserved: float,
+    beside: Callable[[Float64], Float64],
+    pull: Callable[[Float64], float],
+) -> FoldIn:
+    """x = (w Y'Y + Y' diag(beside) Y + pull I)^-1 Y'c for each history, where c = confidence(its values).
+
+    `unobserved`: w, the weight of all cells; `beside(c)`: what observed ones have beside it; `pull(c)`: the
+    regularisation. Float64 inside; no history gives zeros.
+    """
+    gram: list[Float64] = []  # w Y'Y, made when it is first needed
 
     def fold_in(history: CSR) -> Float32:
         d = item_factors.shape[1]
         with one_blas_thread():
             if not gram:
-                gram.append(_gram(item_factors) + regularization * np.eye(d))
+                gram.append(unobserved * _gram(item_factors))
             solved = np.zeros((history.shape[0], d), dtype=np.float32)
             for user, (start, end) in enumerate(zip(history.indptr[:-1], history.indptr[1:], strict=True)):
                 if start == end:
                     continue
                 mine = item_factors[history.indices[start:end]].astype(np.float64)
-                c = alpha * history.data[start:end].astype(np.float64)
-                solved[user] = np.linalg.solve(gram[0] + (mine.T * (c - 1.0)) @ mine, mine.T @ c)
+                c = confidence(history.data[start:end].astype(np.float64))
+                left = gram[0] + (mine.T * beside(c)) @ mine
+                left.flat[:: d + 1] += pull(c)
+                solved[user] = np.linalg.solve(left, mine.T @ c)
         return solved
 
     return fold_in
@@ -96,6 +126,9 @@ class HistoryMap:
 
     def __call__(self, history: CSR) -> Float32:
         return (self.features(history) @ self.weights).astype(np.float32)
+
+    def state(self) -> State:
+        return {"history_map": self.weights}
 
     def features(self, history: CSR) -> Float64:
         """Mean and damped sum of a history's item factors, log of its size, 1: float64 (batch, 2d + 2)."""
