@@ -24,7 +24,7 @@ from recli.schema import CSR, Float32, Float64, State
 
 # Steps of conjugate gradients in a half-step: 1 ends .2% above the loss, 2 and 3 within .01% of each other.
 STEPS = 3
-EXACT = 200  # at most, in the last half-step: it ends by its tolerance
+EXACT = 200  # at most, in a model's last half-step: it ends by its tolerance
 
 
 @dataclass(frozen=True)
@@ -192,11 +192,9 @@ def _fit(config: IalsConfig, weights: Weights, training: Training, engine: Engin
         return f"loss {(of_users + engine.penalty(by_item, items)) / empty:.4f}"
 
     def snapshot() -> Factors:
-        fixed = engine.numpy(items)
-        return Factors(engine.numpy(users), fixed, FoldIn(weights, fixed))
+        # The users exactly, as new ones will be: the same history, the same scores, in validation too.
+        solved, turned, _ = engine.half_step(by_user, users, items, a0, EXACT)
+        fixed = engine.numpy(turned)
+        return Factors(engine.numpy(solved), fixed, FoldIn(weights, fixed))
 
-    best = train_epochs(training, config.iterations, step, snapshot)
-    # At last the users exactly, as new ones will be: the same history, the same scores.
-    users, items = engine.array(best.user_factors), engine.array(best.item_factors)
-    users, items, _ = engine.half_step(by_user, users, items, a0, EXACT)
-    return snapshot()
+    return train_epochs(training, config.iterations, step, snapshot)
