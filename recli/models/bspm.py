@@ -63,10 +63,10 @@ class BspmConfig:
 def _filter(config: BspmConfig, basis: Spectrum) -> GraphFilter:
     """(2 - T P) P / 2 + w / 2 * ideal (1 - T P) in one linear map.
 
-    r P P has no zeros left, and costs a multiple of r P. Its part within the d signals is exact here, P^2 = V S^4 V'; the rest, where
-    all eigenvalues x of P are below a = s_d^2, takes the line through the origin that is nearest to x^2 on [0, a],
-    x^2 ~ 3/4 a x. On yelp2018 (d = 384, a = .12) validation
-    NDCG@20 was .0681 against .0680.
+    r P P has no zeros left, and costs a multiple of r P. Its part within the d signals is exact here,
+    P^2 = V S^4 V'; the rest, where all eigenvalues x of P are below a = s_d^2, takes the line through the origin
+    that is nearest to x^2 on [0, a], x^2 ~ 3/4 a x. NDCG@20 on held-out rows of yelp2018 (d = 384, powers 0.5,
+    a = .12): .0681 against .0680 with the whole product.
     """
     squares, time = basis.values**2, config.sharpening
     slope = 0.75 * float(squares[-1]) if squares.size else 0.0
