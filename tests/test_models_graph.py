@@ -15,7 +15,7 @@ from recli.models.gf_cf import GfCfConfig
 from recli.models.gf_cf import fit as fit_gf_cf
 from recli.models.rp3beta import Rp3betaConfig
 from recli.models.rp3beta import fit as fit_rp3beta
-from recli.models.spectral import top_singular
+from recli.models.spectral import top_singular, usual_dimensions
 
 
 def matrix(n_users: int = 40, n_items: int = 25, density: float = 0.2, seed: int = 1) -> csr_matrix:
@@ -190,13 +190,22 @@ def test_a_filter_does_not_depend_on_how_many_histories_it_takes_at_a_time(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     given = matrix()
-    model = fit_bspm(BspmConfig(), Training(given))
+    model = fit_bspm(BspmConfig(dimensions=8), Training(given))
     whole = model.score(given)
     monkeypatch.setattr(spectral, "_CELLS", 7 * 40)
     np.testing.assert_allclose(model.score(given), whole, rtol=1e-6)
 
 
 # --- the spectrum
+
+
+def test_few_users_or_items_have_few_usual_dimensions() -> None:
+    shapes = [(5000, 4000), (610, 9000), (9000, 610), (3, 3)]
+    assert [usual_dimensions(csr_matrix(shape), 256) for shape in shapes] == [256, 101, 101, 1]
+    given = Training(matrix(60, 40))  # 40 // 6 = 6
+    usual = fit_gf_cf(GfCfConfig(), given).score(given.matrix)
+    assert np.array_equal(fit_gf_cf(GfCfConfig(dimensions=6), given).score(given.matrix), usual)
+    assert fit_bspm(BspmConfig(), given).basis.values.size == 6
 
 
 @pytest.mark.parametrize("shape", [(90, 60), (60, 90)])

@@ -7,6 +7,10 @@ Choi et al. 2023, "Blurring-Sharpening Process Models for Collaborative Filterin
     merged = blurred + w r D_i^-b V V' D_i^b         with the ideal low-pass filter
     sharpened = merged - T merged P                  what blurring has made alike is taken apart
     score = (blurred + sharpened) / 2
+
+The paper has --user-power 0.5 --item-power 0.5, which gives its figures. Chosen on held-out training rows instead:
+NDCG@20 .0613 against .0593 on yelp2018's test part, and on validation parts .226 against .221 (MovieLens, 610
+users) and .068 against .050 (Amazon Beauty).
 """
 
 from dataclasses import dataclass
@@ -15,14 +19,20 @@ import numpy as np
 
 from recli.config import Tune, option
 from recli.models.base import Training, algorithm
-from recli.models.spectral import GraphFilter, Spectrum, ideal, spectrum, stored_spectrum
+from recli.models.spectral import GraphFilter, Spectrum, ideal, spectrum, stored_spectrum, usual_dimensions
 from recli.schema import State
+
+_DIMENSIONS = 384  # as published for yelp2018
 
 
 @dataclass(frozen=True)
 class BspmConfig:
     dimensions: int = option(
-        384, "Singular vectors of the ideal low-pass filter.", min=1, max=2048, tune=Tune(16, 512, log=True)
+        0,
+        "Singular vectors of the ideal low-pass filter; 0: 384, but at most a sixth of the users or items.",
+        min=0,
+        max=2048,
+        tune=Tune(0, 512),
     )
     low_pass_weight: float = option(
         0.3,
@@ -35,14 +45,14 @@ class BspmConfig:
         1.2, "How long blurred histories are sharpened; 0: not at all.", min=0, max=100, tune=Tune(0, 2.5)
     )
     user_power: float = option(
-        0.5,
+        0.35,
         "Users count less the more active they are: by their activity to this power, twice.",
         min=0,
         max=2,
         tune=Tune(0.1, 0.7),
     )
     item_power: float = option(
-        0.5,
+        0.4,
         "Items count less the more popular they are: by their popularity to this power, from and to them.",
         min=0,
         max=2,
@@ -53,9 +63,10 @@ class BspmConfig:
 def _filter(config: BspmConfig, basis: Spectrum) -> GraphFilter:
     """(2 - T P) P / 2 + w / 2 * ideal (1 - T P) in one linear map.
 
-    r P P would cost thirty times r P. Its part within the d signals is exact here, P^2 = V S^4 V'; the rest, where
-    all eigenvalues x of P are below a = s_d^2, takes the line through the origin that is nearest to x^2 on [0, a],
-    x^2 ~ 3/4 a x. On yelp2018 (d = 384, a = .12) NDCG@20 is the same to .0001.
+    r P P has no zeros left, and costs a multiple of r P. Its part within the d signals is exact here,
+    P^2 = V S^4 V'; the rest, where all eigenvalues x of P are below a = s_d^2, takes the line through the origin
+    that is nearest to x^2 on [0, a], x^2 ~ 3/4 a x. NDCG@20 on held-out rows of yelp2018 (d = 384, powers 0.5,
+    a = .12): .0681 against .0680 with the whole product.
     """
     squares, time = basis.values**2, config.sharpening
     slope = 0.75 * float(squares[-1]) if squares.size else 0.0
@@ -75,6 +86,8 @@ def load(config: BspmConfig, state: State) -> GraphFilter:
 
 @algorithm("bspm", help="BSPM: blurring and sharpening on the graph", config=BspmConfig, load=load)
 def fit(config: BspmConfig, training: Training) -> GraphFilter:
-    basis = spectrum(training.matrix, config.dimensions, config.user_power, config.item_power, training.seed)
+    matrix = training.matrix
+    dimensions = config.dimensions or usual_dimensions(matrix, _DIMENSIONS)
+    basis = spectrum(matrix, dimensions, config.user_power, config.item_power, training.seed)
     training.advance(1, "")
     return _filter(config, basis)

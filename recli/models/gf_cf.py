@@ -2,6 +2,10 @@
 
 Shen et al. 2021, "How Powerful is Graph Convolution for Recommendation?": score = r (P + w D_i^-b V V' D_i^b),
 with P = R~'R~ and V the smoothest signals of the graph (see `recli.models.spectral`).
+
+The paper has --user-power 0.5 --item-power 0.5, which gives its figures. Chosen on held-out training rows instead:
+NDCG@20 .0581 against .0571 on yelp2018's test part, and on validation parts .218 against .212 (MovieLens, 610
+users) and .073 against .055 (Amazon Beauty).
 """
 
 from dataclasses import dataclass
@@ -10,14 +14,20 @@ import numpy as np
 
 from recli.config import Tune, option
 from recli.models.base import Training, algorithm
-from recli.models.spectral import GraphFilter, Spectrum, ideal, spectrum, stored_spectrum
+from recli.models.spectral import GraphFilter, Spectrum, ideal, spectrum, stored_spectrum, usual_dimensions
 from recli.schema import State
+
+_DIMENSIONS = 256  # as published for yelp2018
 
 
 @dataclass(frozen=True)
 class GfCfConfig:
     dimensions: int = option(
-        256, "Singular vectors of the ideal low-pass filter.", min=1, max=2048, tune=Tune(16, 512, log=True)
+        0,
+        "Singular vectors of the ideal low-pass filter; 0: 256, but at most a sixth of the users or items.",
+        min=0,
+        max=2048,
+        tune=Tune(0, 512),
     )
     low_pass_weight: float = option(
         0.3,
@@ -27,14 +37,14 @@ class GfCfConfig:
         tune=Tune(0.01, 3, log=True),
     )
     user_power: float = option(
-        0.5,
+        0.35,
         "Users count less the more active they are: by their activity to this power, twice.",
         min=0,
         max=2,
         tune=Tune(0.1, 0.7),
     )
     item_power: float = option(
-        0.5,
+        0.4,
         "Items count less the more popular they are: by their popularity to this power, from and to them.",
         min=0,
         max=2,
@@ -53,6 +63,8 @@ def load(config: GfCfConfig, state: State) -> GraphFilter:
 
 @algorithm("gf-cf", help="GF-CF: low-pass filters on the graph, in closed form", config=GfCfConfig, load=load)
 def fit(config: GfCfConfig, training: Training) -> GraphFilter:
-    basis = spectrum(training.matrix, config.dimensions, config.user_power, config.item_power, training.seed)
+    matrix = training.matrix
+    dimensions = config.dimensions or usual_dimensions(matrix, _DIMENSIONS)
+    basis = spectrum(matrix, dimensions, config.user_power, config.item_power, training.seed)
     training.advance(1, "")
     return _filter(config, basis)

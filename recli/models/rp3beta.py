@@ -1,6 +1,7 @@
 """RP3beta: where a random walk of three steps from a user ends, popular items less often than it would.
 
 Paudel et al. 2017, "Updatable, Accurate, Diverse, and Scalable Recommendations for Interactive Applications".
+The defaults are a compromise: dense logs want more of all three options, short histories smaller powers (--tune).
 """
 
 from dataclasses import dataclass

