@@ -365,7 +365,7 @@ OTHER = {
     "neighbours": 2, "weighting": "cosine", "shrinkage": 1.0, "similarity_power": 2.0, "l2": 3.0,
     "item_damping": 1.0, "user_damping": 1.0, "count": "weights",
     "unobserved_weight": 3.0, "nu": 0.5, "stddev": 0.4,
-    "dimensions": 5, "low_pass_weight": 1.5, "sharpening": 0.7, "user_power": 0.2, "item_power": 0.3, "beta": 0.1,
+    "dimensions": 3, "low_pass_weight": 1.5, "sharpening": 0.7, "user_power": 0.2, "item_power": 0.3, "beta": 0.1,
 }  # fmt: skip
 
 
