@@ -1,5 +1,8 @@
 """The training-free graph models against their closed forms on small dense matrices."""
 
+import os
+import subprocess
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -230,6 +233,31 @@ def test_one_seed_one_spectrum_whatever_the_method(monkeypatch: pytest.MonkeyPat
     one, same, other = (top_singular(given, 7, seed)[1] for seed in (3, 3, 4))
     assert one.tobytes() == same.tobytes() != other.tobytes()
     np.testing.assert_allclose(one, other, atol=1e-4)  # signs included
+
+
+SPECTRUM_OF_A_FRESH_PROCESS = """
+import hashlib, numpy as np
+from scipy.sparse import random as random_csr
+from recli.models.spectral import top_singular
+given = random_csr(4000, 4100, 0.002, format="csr", dtype=np.float32, random_state=1)
+print(hashlib.sha256(top_singular(given, 40, seed=0)[1].tobytes()).hexdigest())
+"""
+
+
+@pytest.mark.slow
+def test_the_spectrum_has_the_same_bytes_with_any_number_of_threads() -> None:
+    """In processes that have not loaded scipy's BLAS before: what is not loaded yet cannot be limited."""
+    made = [
+        subprocess.run(
+            [sys.executable, "-c", SPECTRUM_OF_A_FRESH_PROCESS],
+            env=os.environ | {"OMP_NUM_THREADS": threads, "OPENBLAS_NUM_THREADS": threads},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for threads in ("1", "2")
+    ]
+    assert made[0] == made[1] and len(made[0]) == 65
 
 
 @pytest.mark.parametrize("dense", [True, False])
