@@ -74,8 +74,6 @@ def top_singular(matrix: CSR, k: int, seed: int) -> tuple[Float64, Float32]:
     runs until it has converged: 30 s for 384 of 32k x 38k. A randomised SVD took 13 s with 6 power iterations,
     and missed an eighth of the first 256 dimensions: this spectrum falls slowly.
     """
-    import scipy.sparse.linalg  # noqa: F401  its BLAS must be loaded to be limited
-
     smaller = min(matrix.shape)
     with one_blas_thread():
         if smaller <= max(_DENSE, 2 * k):

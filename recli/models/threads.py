@@ -14,6 +14,7 @@ def one_blas_thread() -> AbstractContextManager[object]:
 
 def blas_threads(number: int) -> AbstractContextManager[object]:
     """Limit BLAS to so many threads inside the block."""
+    import scipy.linalg  # noqa: F401  only a BLAS that is loaded can be limited, and scipy has its own
     from threadpoolctl import threadpool_limits
 
     limits: AbstractContextManager[object] = threadpool_limits(number, "blas")
