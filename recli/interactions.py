@@ -36,10 +36,6 @@ class Interactions:
     def n_items(self) -> int:
         return self.items.height
 
-    @property
-    def has_ratings(self) -> bool:
-        return schema.RATING in self.splits["train"].columns
-
     def matrix(self, *splits: str, column: str = schema.VALUE) -> CSR:
         """The named splits as one sparse matrix, float32 (n_users, n_items); a pair in two splits is summed."""
         import polars as pl

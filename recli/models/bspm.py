@@ -19,14 +19,14 @@ import numpy as np
 
 from recli.config import Tune, option
 from recli.models.base import Training, algorithm
-from recli.models.spectral import GraphFilter, Spectrum, ideal, spectrum, stored_spectrum, usual_dimensions
+from recli.models.spectral import GraphFilter, SpectralConfig, Spectrum, fit_spectrum, ideal, stored_spectrum
 from recli.schema import State
 
 _DIMENSIONS = 384  # as published for yelp2018
 
 
 @dataclass(frozen=True)
-class BspmConfig:
+class BspmConfig(SpectralConfig):
     dimensions: int = option(
         0,
         "Singular vectors of the ideal low-pass filter; 0: 384, but at most a sixth of the users or items.",
@@ -34,29 +34,8 @@ class BspmConfig:
         max=2048,
         tune=Tune(0, 512),
     )
-    low_pass_weight: float = option(
-        0.3,
-        "Weight of the ideal low-pass filter beside the linear one.",
-        min=0,
-        max=1000,
-        tune=Tune(0.01, 3, log=True),
-    )
     sharpening: float = option(
         1.2, "How long blurred histories are sharpened; 0: not at all.", min=0, max=100, tune=Tune(0, 2.5)
-    )
-    user_power: float = option(
-        0.35,
-        "Users count less the more active they are: by their activity to this power, twice.",
-        min=0,
-        max=2,
-        tune=Tune(0.1, 0.7),
-    )
-    item_power: float = option(
-        0.4,
-        "Items count less the more popular they are: by their popularity to this power, from and to them.",
-        min=0,
-        max=2,
-        tune=Tune(0.2, 0.7),
     )
 
 
@@ -86,8 +65,4 @@ def load(config: BspmConfig, state: State) -> GraphFilter:
 
 @algorithm("bspm", help="BSPM: blurring and sharpening on the graph", config=BspmConfig, load=load)
 def fit(config: BspmConfig, training: Training) -> GraphFilter:
-    matrix = training.matrix
-    dimensions = config.dimensions or usual_dimensions(matrix, _DIMENSIONS)
-    basis = spectrum(matrix, dimensions, config.user_power, config.item_power, training.seed)
-    training.advance(1, "")
-    return _filter(config, basis)
+    return _filter(config, fit_spectrum(config, training, _DIMENSIONS))

@@ -14,41 +14,20 @@ import numpy as np
 
 from recli.config import Tune, option
 from recli.models.base import Training, algorithm
-from recli.models.spectral import GraphFilter, Spectrum, ideal, spectrum, stored_spectrum, usual_dimensions
+from recli.models.spectral import GraphFilter, SpectralConfig, Spectrum, fit_spectrum, ideal, stored_spectrum
 from recli.schema import State
 
 _DIMENSIONS = 256  # as published for yelp2018
 
 
 @dataclass(frozen=True)
-class GfCfConfig:
+class GfCfConfig(SpectralConfig):
     dimensions: int = option(
         0,
         "Singular vectors of the ideal low-pass filter; 0: 256, but at most a sixth of the users or items.",
         min=0,
         max=2048,
         tune=Tune(0, 512),
-    )
-    low_pass_weight: float = option(
-        0.3,
-        "Weight of the ideal low-pass filter beside the linear one.",
-        min=0,
-        max=1000,
-        tune=Tune(0.01, 3, log=True),
-    )
-    user_power: float = option(
-        0.35,
-        "Users count less the more active they are: by their activity to this power, twice.",
-        min=0,
-        max=2,
-        tune=Tune(0.1, 0.7),
-    )
-    item_power: float = option(
-        0.4,
-        "Items count less the more popular they are: by their popularity to this power, from and to them.",
-        min=0,
-        max=2,
-        tune=Tune(0.2, 0.7),
     )
 
 
@@ -63,8 +42,4 @@ def load(config: GfCfConfig, state: State) -> GraphFilter:
 
 @algorithm("gf-cf", help="GF-CF: low-pass filters on the graph, in closed form", config=GfCfConfig, load=load)
 def fit(config: GfCfConfig, training: Training) -> GraphFilter:
-    matrix = training.matrix
-    dimensions = config.dimensions or usual_dimensions(matrix, _DIMENSIONS)
-    basis = spectrum(matrix, dimensions, config.user_power, config.item_power, training.seed)
-    training.advance(1, "")
-    return _filter(config, basis)
+    return _filter(config, fit_spectrum(config, training, _DIMENSIONS))

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from recli.models.base import pack_csr, unpack_csr
+from recli.config import Tune, option
+from recli.models.base import Training, pack_csr, unpack_csr
 from recli.models.neighbours import scaled
 from recli.models.threads import one_blas_thread
 from recli.schema import CSR, Float32, Float64, Int64, State
@@ -17,6 +18,34 @@ from recli.schema import CSR, Float32, Float64, Int64, State
 _DENSE = 2000  # up to so many users or items, the spectrum is computed densely: exact, and in about a second
 _CELLS = 1 << 24  # entries of an intermediate product at a time: 128 MiB of values and columns
 _ZERO = 1e-5  # singular values below this share of the largest one are rounding
+
+
+@dataclass(frozen=True)
+class SpectralConfig:
+    """The options that all filters on a spectrum have; each declares its own default width."""
+
+    dimensions: int = option(0, "Singular vectors; 0: the filter's own number.", min=0, max=2048)
+    low_pass_weight: float = option(
+        0.3,
+        "Weight of the ideal low-pass filter beside the linear one.",
+        min=0,
+        max=1000,
+        tune=Tune(0.01, 3, log=True),
+    )
+    user_power: float = option(
+        0.35,
+        "Users count less the more active they are: by their activity to this power, twice.",
+        min=0,
+        max=2,
+        tune=Tune(0.1, 0.7),
+    )
+    item_power: float = option(
+        0.4,
+        "Items count less the more popular they are: by their popularity to this power, from and to them.",
+        min=0,
+        max=2,
+        tune=Tune(0.2, 0.7),
+    )
 
 
 @dataclass(frozen=True)
@@ -50,6 +79,15 @@ def spectrum(matrix: CSR, dimensions: int, user_power: float, item_power: float,
         graph.data /= np.float32(values[0])
         values = values / values[0]
     return Spectrum(graph, sizes, values, vectors)
+
+
+def fit_spectrum(config: SpectralConfig, training: Training, most: int) -> Spectrum:
+    """The spectrum of the training interactions; `most`: the filter's usual number of signals."""
+    matrix = training.matrix
+    dimensions = config.dimensions or usual_dimensions(matrix, most)
+    basis = spectrum(matrix, dimensions, config.user_power, config.item_power, training.seed)
+    training.advance(1, "")
+    return basis
 
 
 def usual_dimensions(matrix: CSR, most: int) -> int:
