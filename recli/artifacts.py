@@ -26,6 +26,7 @@ from recli.config import from_dict
 from recli.errors import RecliError, UsageError
 from recli.interactions import Interactions
 from recli.models.base import Model, algorithms
+from recli.models.recency import recent
 from recli.schema import Float32, State
 
 if TYPE_CHECKING:
@@ -423,14 +424,18 @@ def write_model(
     trained_on: tuple[str, ...] = ("train",),
     inputs: dict[str, str] | None = None,
     summary: dict[str, Any] | None = None,
+    history_half_life: float = 0.0,
 ) -> Path:
     """Write `run/models/NAME`, self-contained: it also holds the interactions' tables (hard links on disk).
 
-    `inputs`: sha256 of the other parts it was made from; that of the interactions is added.
+    `inputs`: sha256 of the other parts it was made from; that of the interactions is added. With
+    `history_half_life`, `read_model` gives the model histories that are weighted so (`recli.models.recency`).
     """
     source = open_part(Path(run) / schema.INTERACTIONS, schema.INTERACTIONS)
     path = Path(run) / schema.MODELS / name
     config = {"algorithm": algorithm, "options": options, "seed": seed, "trained_on": list(trained_on)}
+    if history_half_life:
+        config["history_half_life"] = history_half_life
     with writing(
         path, schema.MODELS, config, {schema.INTERACTIONS: source.sha256, **(inputs or {})}
     ) as draft:
@@ -456,7 +461,7 @@ def read_model(path: Path) -> StoredModel:
     stored = part.config
     algorithm = algorithms[stored["algorithm"]]
     options = from_dict(algorithm.config, stored["options"])
-    model = algorithm.load(options, part.tensors("model"))
+    model = recent(algorithm.load(options, part.tensors("model")), stored.get("history_half_life", 0.0))
     splits = {name: part.table(name) for name in schema.SPLITS}
     sha256 = part.manifest["inputs"][schema.INTERACTIONS]
     interactions = Interactions(part.table("users"), part.table("items"), splits, sha256)

@@ -4,13 +4,22 @@ import json
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import IO, Any
+from typing import IO, Any, NamedTuple
 
 import numpy as np
 
 from recli.errors import InvalidDataError, RecliError
 from recli.filters import did_you_mean
-from recli.schema import CSR, Float32, Int64
+from recli.history import History
+from recli.schema import CSR, Float32, Int32, Int64
+
+
+class Told(NamedTuple):
+    """The history of a new user."""
+
+    items: Int64  # (m,), row numbers, ascending
+    values: Float32  # (m,)
+    steps: Int32  # (m,), how many of the items came later
 
 
 @dataclass(frozen=True)
@@ -19,7 +28,7 @@ class Audience:
 
     user_ids: list[str]
     rows: Int64
-    histories: dict[int, tuple[Int64, Float32]] = field(default_factory=dict)  # by place: items, values
+    histories: dict[int, Told] = field(default_factory=dict)  # by place
     profiles: dict[int, str] = field(default_factory=dict)  # by place
     skipped: list[str] = field(default_factory=list)  # unknown users, left out
     repeated: int = 0  # ids that were asked for before
@@ -28,29 +37,32 @@ class Audience:
 
     def rows_of(self, known: CSR) -> CSR:
         """This audience's rows of `known`, float32 (n_users, n_items): (n, n_items), with new users' histories."""
+        return self.histories_of(History(known)).values
+
+    def histories_of(self, known: History) -> History:
+        """The histories of this audience, (n, n_items), of `known` ones (n_users, n_items) and of new users.
+
+        New users' are in order if the known ones are: a model that goes by the order has learned from one.
+        """
         from scipy.sparse import csr_matrix, vstack
 
         if not self.histories and (self.rows >= 0).all():
             return known[self.rows]
+        told = [self.histories[place] for place in sorted(self.histories)]
         lengths = np.zeros(len(self.rows), dtype=np.int64)
-        items: list[Int64] = []
-        values: list[Float32] = []
-        for place in range(len(self.rows)):
-            if place in self.histories:
-                mine, weights = self.histories[place]
-                items.append(mine)
-                values.append(weights)
-                lengths[place] = mine.size
+        lengths[sorted(self.histories)] = [one.items.size for one in told]
         new = csr_matrix(
             (
-                np.concatenate([np.empty(0, dtype=np.float32), *values]),
-                np.concatenate([np.empty(0, dtype=np.int64), *items]),
+                np.concatenate([np.empty(0, dtype=np.float32), *(one.values for one in told)]),
+                np.concatenate([np.empty(0, dtype=np.int64), *(one.items for one in told)]),
                 np.concatenate([[0], np.cumsum(lengths)]),
             ),
             shape=(len(self.rows), known.shape[1]),
         )
+        steps = None if known.steps is None else np.concatenate([known.steps, *(one.steps for one in told)])
+        both = History(vstack([known.values, new], format="csr"), steps)
         places = np.arange(len(self.rows)) + known.shape[0]
-        return vstack([known, new], format="csr")[np.where(self.rows >= 0, self.rows, places)]
+        return both[np.where(self.rows >= 0, self.rows, places)]
 
 
 def everybody(user_ids: Sequence[str]) -> Audience:
@@ -80,7 +92,7 @@ class _Draft:
 
     user_ids: list[str] = field(default_factory=list)
     rows: list[int] = field(default_factory=list)
-    histories: dict[int, tuple[Int64, Float32]] = field(default_factory=dict)
+    histories: dict[int, Told] = field(default_factory=dict)
     profiles: dict[int, str] = field(default_factory=dict)
     skipped: list[str] = field(default_factory=list)
     unknown_items: dict[str, None] = field(default_factory=dict)
@@ -100,7 +112,8 @@ def parse(
 
     New users without an id are called new-1, new-2, ... by the number of their line, blank ones not counted. A
     line is an id, or JSON: {"user_id": "x"}; {"user_id": "n1", "history": ["a", {"item_id": "b", "value": 2}]};
-    {"user_id": "p", "profile": "likes dark comedies"}. A given history replaces that of a known user. `needs`:
+    {"user_id": "p", "profile": "likes dark comedies"}. A given history replaces that of a known user; its order
+    is that of the events, the latest last, and an item that is repeated counts at its last place. `needs`:
     `history` or `profile`, where each line must have one. Raises `InvalidDataError` for bad lines, `RecliError`
     for unknown users unless `skip_unknown`.
     """
@@ -162,14 +175,16 @@ def _add(
     for entry in row.get("history", ()):
         item_id, value = _entry(place, entry)
         if item_id in items:
-            history[items[item_id]] = history.get(items[item_id], 0.0) + value
+            # Taken out and put in again: the dict's order is that of the latest events.
+            history[items[item_id]] = history.pop(items[item_id], 0.0) + value
         else:
             draft.unknown_items[item_id] = None
     if history:
-        known = sorted(history)
-        draft.histories[at] = (
-            np.asarray(known, dtype=np.int64),
-            np.asarray([history[i] for i in known], dtype=np.float32),
+        latest_last = np.fromiter(history, dtype=np.int64)
+        order = np.argsort(latest_last)
+        values = np.fromiter(history.values(), dtype=np.float32)
+        draft.histories[at] = Told(
+            latest_last[order], values[order], (order.size - 1 - order).astype(np.int32)
         )
     profile = row.get("profile", "").strip()
     if profile and history:  # a history says more than a profile: this is for users without one

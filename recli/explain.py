@@ -3,7 +3,8 @@
 By definition, and for every model: item j of a history H contributed score(H)[i] - score(H without j)[i] to the
 score of item i. For a model that is linear in the history this is its weight of j times its value; the
 contributions then add up to the score. Item ids of the history never reach the model another way: known users are
-explained by their history (fold-in), not by stored factors.
+explained by their history (fold-in), not by stored factors. Where order counts, H without j is H with a gap: the other
+items stay as old as they are, so that nothing but j's own part is missing.
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,8 +12,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from recli.models.base import FactorModel, Model
-from recli.schema import CSR, Float32, Float64, Int32, Int64
+from recli.history import History
+from recli.models.base import FactorModel, Model, scores_of
+from recli.schema import Float32, Float64, Int32, Int64
 
 MOST = 200  # history items that are left out one by one; of longer histories, the heaviest and latest
 _CELLS = 1 << 24  # scores held at a time: 64 MiB of float32
@@ -26,10 +28,10 @@ class Reason:
     share: float
 
 
-def most_important(values: Float32, recency: Int64 | None = None, most: int = MOST) -> Int64:
+def most_important(values: Float32, recency: Int32 | Int64 | None = None, most: int = MOST) -> Int64:
     """Positions of the history items to be explained by, ascending: the `most` heaviest, latest first.
 
-    `values`: float32 (m,); `recency`: int64 (m,), larger is later.
+    `values`: float32 (m,); `recency`: (m,), larger is later.
     """
     if values.size <= most:
         return np.arange(values.size, dtype=np.int64)
@@ -37,10 +39,10 @@ def most_important(values: Float32, recency: Int64 | None = None, most: int = MO
     return np.sort(np.lexsort((-later, -values))[:most])
 
 
-def contributions(model: Model, history: CSR, items: Int32, places: Sequence[Int64]) -> list[Float64]:
+def contributions(model: Model, history: History, items: Int32, places: Sequence[Int64]) -> list[Float64]:
     """What items of a history contributed to the scores of recommended ones, float64 (len(places[u]), k) for each user.
 
-    `history`: float32 (n, n_items). `items`: int32 (n, k), row numbers, -1 beyond a list's end (its column has no
+    `history`: (n, n_items). `items`: int32 (n, k), row numbers, -1 beyond a list's end (its column has no
     meaning). `places[u]`: positions in the history of user u that are left out, one at a time. All users are
     scored as unknown ones.
     """
@@ -58,25 +60,22 @@ def contributions(model: Model, history: CSR, items: Int32, places: Sequence[Int
     return np.split(parts, np.cumsum([p.size for p in places])[:-1]) if n else []
 
 
-def _scores(model: Model, history: CSR, items: Int32) -> Float64:
+def _scores(model: Model, history: History, items: Int32) -> Float64:
     """Scores of some items, float64 (n, k), for unknown users."""
     users = np.full(history.shape[0], -1, dtype=np.int64)
     if isinstance(model, FactorModel):  # no need to score all items
-        vectors = model.user_vectors(history, users).astype(np.float64)
+        vectors = model.user_vectors(history.values, users).astype(np.float64)
         found: Float64 = np.einsum("nd,nkd->nk", vectors, model.item_factors[items])
         return found
-    return np.take_along_axis(model.score(history, users), items, axis=1).astype(np.float64)
+    return np.take_along_axis(scores_of(model, history, users), items, axis=1).astype(np.float64)
 
 
-def _without(history: CSR, owners: Int64, places: Int64) -> CSR:
-    """Row i is the history of owners[i] without its item at places[i]; float32 (len(owners), n_items)."""
-    from scipy.sparse import csr_matrix
-
+def _without(history: History, owners: Int64, places: Int64) -> History:
+    """Row i is the history of owners[i] without its item at places[i]; (len(owners), n_items)."""
     whole = history[owners]
-    keep = np.ones(whole.nnz, dtype=bool)
-    keep[whole.indptr[:-1] + places] = False
-    indptr = whole.indptr - np.arange(owners.size + 1)
-    return csr_matrix((whole.data[keep], whole.indices[keep], indptr), shape=whole.shape)
+    entries = np.ones(whole.nnz, dtype=bool)
+    entries[whole.values.indptr[:-1] + places] = False
+    return whole.keep(entries)
 
 
 def shares(parts: Float64) -> Float64:
@@ -87,7 +86,7 @@ def shares(parts: Float64) -> Float64:
 
 
 def history_reasons(
-    model: Model, history: CSR, items: Int32, places: Sequence[Int64], count: int
+    model: Model, history: History, items: Int32, places: Sequence[Int64], count: int
 ) -> list[list[list[Reason]]]:
     """For each user and recommended item, the up to `count` history items with the largest shares, largest first.
 
@@ -99,7 +98,7 @@ def history_reasons(
     for user, parts in enumerate(contributions(model, history, items, places)):
         n_listed = int((items[user] >= 0).sum())
         found = shares(parts[:, :n_listed])
-        rows = history.indices[history.indptr[user] + places[user]]
+        rows = history.values.indices[history.values.indptr[user] + places[user]]
         order = np.argsort(-found, axis=0, kind="stable")[:count]
         made.append(
             [

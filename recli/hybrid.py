@@ -9,8 +9,9 @@ import numpy as np
 
 from recli.config import to_dict
 from recli.fusing import Found, K, Panel, Slice, panel_ndcg, panel_of, search_weights
+from recli.history import History
 from recli.interactions import Interactions
-from recli.models.base import FactorModel, Model, Training, algorithms
+from recli.models.base import FactorModel, Model, Training, algorithms, scores_of
 from recli.models.cease import CeaseConfig
 from recli.models.fusion import (
     PRIOR,
@@ -23,6 +24,7 @@ from recli.models.fusion import (
     standard_logs,
     votes,
 )
+from recli.models.recency import plain, recent
 from recli.models.text_factors import TextFactors
 from recli.ranking import rank, tie_order
 from recli.schema import CSR, Bool, Float32, Int32, Int64, State
@@ -62,6 +64,7 @@ class Ingredient:
     config: Any
     model: Model | None = None
     trained_on: tuple[str, ...] = ("train",)
+    history_half_life: float = 0.0  # events; 0: all events of a history are alike
 
     @property
     def content(self) -> bool:
@@ -97,6 +100,7 @@ def train_sources(
                 splits=splits,
                 seed=kitchen.seed,
                 advance=advance,
+                history_half_life=one.history_half_life,
             ).model
     matrix = kitchen.interactions.matrix(*splits)
     return models | train_content(kitchen, ingredients, models, matrix, cold_items(matrix))
@@ -111,7 +115,7 @@ def train_content(
 ) -> dict[str, Model]:
     """Train the content sources, by name; `models` are the collaborative ones they may build on."""
     made: dict[str, Model] = {}
-    by_algorithm = {i.algorithm: models[i.name] for i in reversed(ingredients) if i.name in models}
+    by_algorithm = {i.algorithm: plain(models[i.name]) for i in reversed(ingredients) if i.name in models}
     for one in ingredients:
         if not one.content:
             continue
@@ -119,7 +123,9 @@ def train_content(
             training = Training(
                 matrix, features=kitchen.features, cold=cold, models=by_algorithm, advance=advance
             )
-            made[one.name] = algorithms[one.algorithm].fit(one.config, training)
+            made[one.name] = recent(
+                algorithms[one.algorithm].fit(one.config, training), one.history_half_life
+            )
     return made
 
 
@@ -127,10 +133,10 @@ def sources_of(ingredients: Sequence[Ingredient], models: Mapping[str, Model]) -
     """The sources as the fusion's config describes them."""
     found = []
     for one in ingredients:
-        model, base = models[one.name], None
+        model, base = plain(models[one.name]), None
         if isinstance(model, TextFactors):  # its user vectors are those of another source: stored once
-            base = next((i.name for i in ingredients if models[i.name] is model.base), None)
-        found.append(Source(one.name, one.algorithm, to_dict(one.config), base))
+            base = next((i.name for i in ingredients if plain(models[i.name]) is model.base), None)
+        found.append(Source(one.name, one.algorithm, to_dict(one.config), base, one.history_half_life))
     return tuple(found)
 
 
@@ -144,7 +150,7 @@ class Candidates:
     """For whom, and among which items, weights are searched."""
 
     users: Int64  # (n,), row numbers; -1: scored from the history alone
-    history: CSR  # (n, n_items)
+    history: History  # (n, n_items)
     relevant: CSR  # (n, n_items)
     items: Int64  # of the block
     ties: Int32  # (n_items,)
@@ -152,8 +158,8 @@ class Candidates:
 
 def validation_candidates(interactions: Interactions, max_users: int, seed: int) -> Candidates:
     """Validation rows of warm items, for a sample of at most `max_users` of the users who have any."""
-    train_rows = interactions.matrix("train")
-    warm = np.flatnonzero(~cold_items(train_rows))
+    train_rows = interactions.ordered("train")
+    warm = np.flatnonzero(~cold_items(train_rows.values))
     users, relevant = _sample(train_rows, interactions.matrix("validation"), warm, max_users, seed)
     ties = tie_order(interactions.items["item_id"])
     return Candidates(users, train_rows[users], relevant, warm, ties)
@@ -163,18 +169,16 @@ def pseudo_cold_candidates(
     interactions: Interactions, hidden: Bool, max_users: int, seed: int
 ) -> tuple[Candidates, CSR]:
     """Users' events with the hidden items, to be told from the rest of their training rows; and these rows."""
-    from scipy.sparse import diags
-
-    rest = (interactions.matrix("train") @ diags((~hidden).astype(np.float32))).tocsr()
-    rest.eliminate_zeros()
+    rows = interactions.ordered("train")
+    rest = rows.keep(~hidden[rows.values.indices])
     items = np.flatnonzero(hidden)
     users, relevant = _sample(rest, interactions.matrix("train", "validation"), items, max_users, seed)
     ties = tie_order(interactions.items["item_id"])
-    return Candidates(np.full(users.size, -1), rest[users], relevant, items, ties), rest
+    return Candidates(np.full(users.size, -1), rest[users], relevant, items, ties), rest.values
 
 
-def _sample(history: CSR, events: CSR, items: Int64, max_users: int, seed: int) -> tuple[Int64, CSR]:
-    useful = (events[:, items].getnnz(axis=1) > 0) & (history.getnnz(axis=1) > 0)
+def _sample(history: History, events: CSR, items: Int64, max_users: int, seed: int) -> tuple[Int64, CSR]:
+    useful = (events[:, items].getnnz(axis=1) > 0) & (history.sizes > 0)
     users = np.flatnonzero(useful).astype(np.int64)
     if users.size > max_users:
         users = np.sort(np.random.default_rng(seed).choice(users, max_users, replace=False))
@@ -213,10 +217,10 @@ def _slices(
     for start in range(0, given.users.size, size):
         rows = slice(start, start + size)
         history, users = given.history[rows], given.users[rows]
-        block = block_of(given.items, history)
+        block = block_of(given.items, history.values)
         said = []
         for model in models.values():
-            scores = block.of(model.score(history, users))
+            scores = block.of(scores_of(model, history, users))
             said.append(votes(config.fusion, scores, block, config.rrf_k))
         if prior is not None:
             same = np.repeat(prior[given.items][None, :], users.size, axis=0)
@@ -387,10 +391,10 @@ def cold_share(
         users = np.sort(np.random.default_rng(seed).choice(users, _LOOKED_AT, replace=False))
     if not users.size:
         return 0.0, 0
-    history = interactions.matrix(*splits)[users]
-    known = np.where(np.diff(history.indptr) > 0, users, -1)
+    history = interactions.ordered(*splits)[users]
+    known = np.where(history.sizes > 0, users, -1)
     ties = tie_order(interactions.items["item_id"])
-    items = rank(model, history, known, k=K, ties=ties, seen=history).items
+    items = rank(model, history, known, k=K, ties=ties, seen=history.values).items
     listed = items[items >= 0]
     return float(model.cold[listed].mean()) if listed.size else 0.0, int(users.size)
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from recli import schema
+from recli.history import History, ordered_pairs
 from recli.schema import CSR
 
 if TYPE_CHECKING:
@@ -49,9 +50,26 @@ class Interactions:
         made.sort_indices()
         return made
 
-    def history(self, trained_on: tuple[str, ...] = ("train",)) -> CSR:
+    def ordered(self, *splits: str) -> History:
+        """The named splits as histories (n_users, n_items), in order where all of them have timestamps."""
+        import polars as pl
+
+        values = self.matrix(*splits)
+        rows = [self.splits[s] for s in splits if self.splits[s].height]
+        if not rows or any(schema.TIMESTAMP not in r.columns for r in rows):
+            return History(values)
+        events = pl.concat([r.select(schema.USER, schema.ITEM, schema.TIMESTAMP) for r in rows])
+        users, items, times = (events[c].to_numpy() for c in (schema.USER, schema.ITEM, schema.TIMESTAMP))
+        return History(values, ordered_pairs(users, items, times)[1])
+
+    def history(self, trained_on: tuple[str, ...] = ("train",)) -> History:
         """What scores are computed from: the splits a model was trained on, and what cold users did."""
-        return self.matrix(*trained_on, "history")
+        return self.ordered(*trained_on, "history")
+
+    @property
+    def has_times(self) -> bool:
+        """Whether the order of events is known."""
+        return all(schema.TIMESTAMP in rows.columns for rows in self.splits.values() if rows.height)
 
     def seen(self) -> CSR:
         """What must not come back when lists are judged by the test split: everything known before it."""

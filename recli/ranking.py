@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from recli.errors import RecliError
-from recli.models.base import Model
+from recli.history import History
+from recli.models.base import Model, scores_of
 from recli.schema import CSR, Bool, Float32, Int32, Int64
 
 _CELLS = 1 << 23  # scores held at a time: 32 MiB of float32; larger batches were up to twice as slow
@@ -38,7 +39,7 @@ def tie_order(item_ids: Iterable[str]) -> Int32:
 
 def score_batches(
     model: Model,
-    history: CSR,
+    history: History,
     users: Int64,
     *,
     seen: CSR | None = None,
@@ -46,13 +47,13 @@ def score_batches(
 ) -> Iterator[tuple[slice, Float32]]:
     """Scores of all items for batches of users, -inf where an item must not be recommended.
 
-    `history`, `seen`: float32 (n, n_items), row i belongs to users[i]. `allowed`: bool (n_items,).
+    `history`, `seen` (csr float32): (n, n_items), row i belongs to users[i]. `allowed`: bool (n_items,).
     """
     n_users, n_items = history.shape
     size = max(1, min(1024, max(_CELLS // max(1, n_items), min(64, _MOST // max(1, n_items)))))
     for start in range(0, n_users, size):
         rows = slice(start, min(start + size, n_users))
-        scores = model.score(history[rows], users[rows])
+        scores = scores_of(model, history[rows], users[rows])
         if np.isnan(np.max(scores, initial=-np.inf)):  # one pass: the maximum of NaN and anything is NaN
             raise RecliError(
                 "the model's scores are not numbers (NaN)",
@@ -135,7 +136,7 @@ def _first_equal(scores: Float32, value: np.float32, room: int, by_ties: Int32) 
 
 def rank(
     model: Model,
-    history: CSR,
+    history: History,
     users: Int64,
     *,
     k: int,

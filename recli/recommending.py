@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 
 import numpy as np
 
@@ -10,8 +11,9 @@ from recli.artifacts import StoredModel
 from recli.audience import Audience
 from recli.errors import RecliError
 from recli.explain import Reason
+from recli.history import History
 from recli.interactions import Interactions
-from recli.models.base import ExplainsSources, FactorModel, ItemSpace, Model, TextModel
+from recli.models.base import ExplainsSources, FactorModel, ItemSpace, Model, TextModel, scores_of
 from recli.ranking import Ranked, score_batches, tie_order, top_k
 from recli.schema import CSR, Bool, Float32, Int64
 
@@ -68,11 +70,14 @@ class Scorer:
     by_popularity: set[int] = field(default_factory=set)  # places for which popularity stood in
 
     def score(self, history: CSR, users: Int64 | None = None) -> Float32:
+        return self.score_ordered(History(history), users)
+
+    def score_ordered(self, history: History, users: Int64 | None = None) -> Float32:
         """Scores of all items, float32 (batch, n_items); `users`: places in the audience, (batch,)."""
         places = np.full(history.shape[0], -1) if users is None else users
-        scores = self.model.score(history, self.rows[places])
+        scores = scores_of(self.model, history, self.rows[places])
         probes = scores[:, np.linspace(0, scores.shape[1] - 1, _PROBES, dtype=np.int64)]
-        empty = np.diff(history.indptr) == 0
+        empty = history.sizes == 0
         for at in np.flatnonzero(empty | (np.ptp(probes, axis=1) == 0)):
             place = int(places[at])
             if place in self.vectors:
@@ -111,14 +116,14 @@ def recommend(
     rows = np.where(audience.rows >= 0, audience.rows, 0)
     rows = np.where((audience.rows >= 0) & trained[rows], rows, -1)
     scorer = Scorer(stored.model, rows, item_counts(stored), wanted.fallback, vectors or {})
-    history = audience.rows_of(data.history(stored.trained_on))
+    history = audience.histories_of(data.history(stored.trained_on))
     masked = None if wanted.mask == "none" else audience.rows_of(_events(data, wanted.mask))
     for made in _lists(stored, scorer, history, masked, wanted):
         if not wanted.reasons:
             yield made
             continue
         for part in _parts(made, _EXPLAINED):
-            yield _explained(stored, scorer, audience, history, part, wanted.reasons)
+            yield _explained(stored, scorer, history, part, wanted.reasons)
 
 
 def _events(data: Interactions, mask: str) -> CSR:
@@ -140,7 +145,7 @@ def similar_items(stored: StoredModel, items: Int64, wanted: Wanted) -> Iterator
     vectors = item_vectors(stored.model)
     if vectors is not None:
         scorer = Scorer(_Cosines(rerank.unit_rows(vectors)), items, scorer.popularity, wanted.fallback)
-    yield from _lists(stored, scorer, alone, alone, wanted)
+    yield from _lists(stored, scorer, History(alone, np.zeros(items.size, dtype=np.int32)), alone, wanted)
 
 
 def item_vectors(model: Model) -> Float32 | None:
@@ -164,7 +169,7 @@ class _Cosines:
 
 
 def _lists(
-    stored: StoredModel, scorer: Scorer, history: CSR, masked: CSR | None, wanted: Wanted
+    stored: StoredModel, scorer: Scorer, history: History, masked: CSR | None, wanted: Wanted
 ) -> Iterator[Lists]:
     n, n_items = history.shape
     ties = tie_order(stored.interactions.items[schema.ITEM_ID])
@@ -233,9 +238,7 @@ def _parts(made: Lists, size: int) -> Iterator[Lists]:
         )
 
 
-def _explained(
-    stored: StoredModel, scorer: Scorer, audience: Audience, history: CSR, made: Lists, count: int
-) -> Lists:
+def _explained(stored: StoredModel, scorer: Scorer, history: History, made: Lists, count: int) -> Lists:
     """The lists with their reasons; those made of popularity or a profile have none in a history."""
     from_history = np.asarray(
         [by != POPULARITY and not text for by, text in zip(made.sources, made.profiles, strict=True)],
@@ -247,8 +250,8 @@ def _explained(
     places = made.places[explicable]
     mine, items = history[places], made.ranked.items[explicable]
     positions = [
-        explain.most_important(row.data, _recency(stored, audience, int(place), row))
-        for place, row in ((place, history[place]) for place in places)
+        explain.most_important(mine.values.data[part], None if mine.steps is None else -mine.steps[part])
+        for part in (slice(start, end) for start, end in pairwise(mine.values.indptr))
     ]
     found = explain.history_reasons(stored.model, mine, items, positions, count)
     for at, why in zip(explicable, found, strict=True):
@@ -259,21 +262,3 @@ def _explained(
             listed = items[row][items[row] >= 0].astype(np.int64)
             shares[at] = explain.source_shares(parts, row, listed)
     return replace(made, reasons=reasons, shares=shares)
-
-
-def _recency(stored: StoredModel, audience: Audience, place: int, history: CSR) -> Int64 | None:
-    """When each item of a long history happened, as a position among the user's events, int64 (nnz,); None where
-    nothing depends on it."""
-    import polars as pl
-
-    row = int(audience.rows[place])
-    if row < 0 or history.nnz <= explain.MOST:
-        return None
-    splits = (*stored.trained_on, "history")
-    events = pl.concat(
-        [stored.interactions.splits[s].filter(pl.col(schema.USER) == row)[schema.ITEM] for s in splits]
-    )
-    when = np.zeros(history.shape[1], dtype=np.int64)
-    when[events.to_numpy()] = np.arange(events.len())
-    recency: Int64 = when[history.indices]
-    return recency

@@ -8,9 +8,11 @@ import numpy as np
 
 from recli import ranking
 from recli.errors import RecliError, UsageError
+from recli.history import History
 from recli.interactions import Interactions
 from recli.metrics import ndcg_at
 from recli.models.base import Algorithm, Model, Training
+from recli.models.recency import recent
 from recli.schema import CSR, Float32, Int32, Int64
 
 TOP = 20  # NDCG@20, as all published figures on these data sets
@@ -22,13 +24,14 @@ class Judge:
     """NDCG@20 of a model on the validation split: full ranking, what was seen in training masked."""
 
     users: Int64  # (n,), those with validation rows
-    history: CSR  # (n, n_items), their training rows
+    history: History  # (n, n_items), their training rows
     relevant: CSR  # (n, n_items), their validation rows
     ties: Int32  # (n_items,)
 
     def __call__(self, model: Model) -> float:
-        known = np.where(np.diff(self.history.indptr) > 0, self.users, -1)
-        ranked = ranking.rank(model, self.history, known, k=TOP, ties=self.ties, seen=self.history)
+        history = self.history
+        known = np.where(history.sizes > 0, self.users, -1)
+        ranked = ranking.rank(model, history, known, k=TOP, ties=self.ties, seen=history.values)
         return float(ndcg_at(ranked.items, self.relevant).mean())
 
 
@@ -46,7 +49,7 @@ def judge(interactions: Interactions, seed: int = 0, max_users: int = MAX_USERS)
         )
     if users.size > max_users:
         users = np.sort(np.random.default_rng(seed).choice(users, max_users, replace=False))
-    train = interactions.matrix("train")
+    train = interactions.ordered("train")
     ties = ranking.tie_order(interactions.items["item_id"])
     return Judge(users, train[users], relevant[users], ties)
 
@@ -77,22 +80,26 @@ def train(
     validate: Callable[[Model], float] | None = None,
     patience: int = 0,
     features: Float32 | None = None,
+    history_half_life: float = 0.0,
 ) -> Trained:
     """Train `algorithm` with its options `config` on the named splits of the interactions.
 
     `advance(iterations, text)` is called as it goes (`total_steps` says how many there are). With `patience`,
     training stops when `validate` (see `judge`) has not improved for so many iterations, and the best
-    iteration's model is returned.
+    iteration's model is returned. With `history_half_life`, the model is one that scores by `Recent`. Raises
+    `RecliError` where that has no order to go by.
     """
     import polars as pl
 
     if patience and not hasattr(config, "iterations"):
         raise UsageError(f"--patience: {algorithm.name} has no iterations to stop")
+    if history_half_life:
+        check_half_life(algorithm, interactions)
     scores: list[float] = []
 
     def noted(model: Model) -> float:
         assert validate is not None
-        scores.append(validate(model))
+        scores.append(validate(recent(model, history_half_life)))
         return scores[-1]
 
     matrix = interactions.matrix(*splits)
@@ -115,7 +122,18 @@ def train(
     model = algorithm.fit(config, training)
     if scores:
         config = replace(config, iterations=int(np.argmax(scores)) + 1)
-    return Trained(model, config, tuple(scores))
+    return Trained(recent(model, history_half_life), config, tuple(scores))
+
+
+def check_half_life(algorithm: Algorithm, interactions: Interactions) -> None:
+    """Raises `UsageError` for an algorithm that does not look at histories, `RecliError` where they have no order."""
+    if not algorithm.personal:
+        raise UsageError(f"--history-half-life: {algorithm.name} does not look at the history")
+    if not interactions.has_times:
+        raise RecliError(
+            "--history-half-life needs the order of events, and these interactions have no timestamps",
+            "prepare the run from a log with a time column: recli prepare LOG --out RUN --time-column NAME",
+        )
 
 
 def total_steps(config: Any) -> int:

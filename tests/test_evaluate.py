@@ -80,7 +80,7 @@ def cheat(run: Path, name: str = "perfect", scores: Float32 | None = None) -> No
     """A model that scores the test items 1 and all others 0, or as given."""
     made = artifacts.read_interactions(run)
     truth = made.matrix("test").toarray() if scores is None else scores
-    artifacts.write_model(run, name, "perfect", {}, Perfect(truth, made.history().toarray()), seed=0)
+    artifacts.write_model(run, name, "perfect", {}, Perfect(truth, made.history().values.toarray()), seed=0)
 
 
 def lists(path: Path, rows: list[tuple[str, str]]) -> Path:

@@ -16,6 +16,7 @@ from recli.explain import (
     shares,
     source_shares,
 )
+from recli.history import History
 from recli.rerank import common_users_similarity, factor_similarity, mmr, unit_item_rows, unit_rows
 from recli.schema import CSR, Float32, Int64, State
 
@@ -64,7 +65,7 @@ class Factored:
         return {}
 
 
-HISTORY = csr_matrix(np.asarray([[1.0, 2.0, 0.0, 0.0], [1.0, 0.0, 0.0, 3.0]], dtype=np.float32))
+HISTORY = History(csr_matrix(np.asarray([[1.0, 2.0, 0.0, 0.0], [1.0, 0.0, 0.0, 3.0]], dtype=np.float32)))
 ITEMS = np.asarray([[2, 3], [2, -1]], dtype=np.int32)
 PLACES = [np.asarray([0, 1]), np.asarray([0, 1])]
 
@@ -87,7 +88,7 @@ def test_contributions_do_not_depend_on_the_size_of_blocks(monkeypatch: pytest.M
 def test_no_users_and_no_history() -> None:
     none = np.empty((0, 2), dtype=np.int32)
     assert contributions(Linear(WEIGHTS), HISTORY[:0], none, []) == []
-    empty = csr_matrix((1, 4), dtype=np.float32)
+    empty = History(csr_matrix((1, 4), dtype=np.float32))
     found = history_reasons(Linear(WEIGHTS), empty, ITEMS[:1], [np.empty(0, dtype=np.int64)], 3)
     assert found == [[[], []]]
 
@@ -141,11 +142,11 @@ def test_shares_that_round_to_nothing_are_left_out_unless_all_do() -> None:
     found = source_shares(parts, 0, np.asarray([0, 1]))
     assert [list(one) for one in found] == [["als", "text"], ["als"]]
     weights = np.asarray([[995.0], [3.0], [2.0]])  # .3% and .2%
-    everything = csr_matrix(np.ones((1, 3), dtype=np.float32))
+    everything = History(csr_matrix(np.ones((1, 3), dtype=np.float32)))
     one = np.asarray([[0]], dtype=np.int32)
     ((why,),) = history_reasons(Linear(weights), everything, one, [np.arange(3)], 3)
     assert [r.item for r in why] == [0]
-    many = csr_matrix(np.ones((1, 300), dtype=np.float32))
+    many = History(csr_matrix(np.ones((1, 300), dtype=np.float32)))
     ((why,),) = history_reasons(Linear(np.ones((300, 1))), many, one, [np.arange(300)], 3)
     assert [r.share for r in why] == pytest.approx([1 / 300])
     assert sentence([("A", why[0].share)], {}, "popular") == "because of: A (<1%)"

@@ -8,6 +8,7 @@ import pytest
 from conftest import rows_of
 from scipy.sparse import csr_matrix
 
+from recli.history import History
 from recli.interactions import Interactions
 from recli.metrics.base import Exam, parse_metrics
 from recli.metrics.judging import exam_of, judge_model, rated_pairs, rating_errors, read_lists
@@ -78,7 +79,7 @@ def test_only_warm_items_as_candidates() -> None:
     assert exam.users.tolist() == [0, 3] and facts.cold_left_out == 1
     assert exam.allowed is not None and exam.allowed.tolist() == [True] * 5 + [False]
     model = Fixed(np.array([[0, 1, 2, 3, 4, 9]] * 2, dtype=np.float32))
-    judged = judge_model(model, exam, exam.seen, exam.users, 6)
+    judged = judge_model(model, exam, History(exam.seen), exam.users, 6)
     assert judged.ranked.tolist() == [[4, 3, 2, -1, -1, -1], [4, 3, 2, 1, 0, -1]]
     assert judged.among_cold is None
 
@@ -88,21 +89,21 @@ def test_a_model_is_ranked_with_seen_items_masked() -> None:
     scores = np.array([[9, 8, 1, 5, 7, 6], [9, 1, 8, 7, 6, 5], [1, 2, 3, 4, 5, 6]], dtype=np.float32)
     model = Fixed(scores)
     known = np.array([0, 1, -1])
-    judged = judge_model(model, exam, exam.seen, known, 3)
+    judged = judge_model(model, exam, History(exam.seen), known, 3)
     assert model.users == [0, 1, -1]
     assert judged.ranked.tolist() == [[4, 5, 3], [3, 4, 5], [5, 4, 3]]
     assert judged.hits.tolist() == [[False, False, True], [False, False, True], [False] * 3]
     # user 0: candidates 4 5 3 2, positives 3 and 2 beat none of 2; user 1: candidates 3 4 5 1, positive 5 beats
     # 1 of 3; user 3: positive 0 beats none of 5
     assert judged.auc is not None and judged.auc.tolist() == [0, pytest.approx(1 / 3), 0]
-    assert judge_model(Fixed(scores), exam, exam.seen, known, 3, with_auc=False).auc is None
+    assert judge_model(Fixed(scores), exam, History(exam.seen), known, 3, with_auc=False).auc is None
 
 
 def test_cold_items_among_themselves() -> None:
     made = small([(0, 5), (1, 3)], train=[(0, 0), (1, 0), (2, 1), (2, 2)])  # 3, 4 and 5 are cold
     exam, _ = exam_of(made, "test")
     scores = np.array([[9, 8, 7, 3, 1, 2], [9, 8, 7, 1, 2, 3]], dtype=np.float32)
-    judged = judge_model(Fixed(scores), exam, exam.seen, exam.users, 2)
+    judged = judge_model(Fixed(scores), exam, History(exam.seen), exam.users, 2)
     figures = measure(judged, parse_metrics(["mrr@2"]), slices_of(exam))
     found = {f.part.name: f.value for f in figures}
     # among 3, 4, 5: user 0 has 3 first and 5 second; user 1 has 5, 4, and misses 3
@@ -113,11 +114,13 @@ def test_cold_items_among_themselves() -> None:
 def test_batches_give_the_same(board: Interactions, monkeypatch: pytest.MonkeyPatch) -> None:
     exam, _ = exam_of(board, "test")
     scores = np.random.default_rng(0).random((exam.n_users, exam.n_items)).astype(np.float32)
-    whole = judge_model(Fixed(scores), exam, exam.seen, exam.users, 5)
+    whole = judge_model(Fixed(scores), exam, History(exam.seen), exam.users, 5)
     monkeypatch.setattr("recli.ranking._CELLS", 7 * exam.n_items)
     monkeypatch.setattr("recli.ranking._MOST", 0)
     steps: list[int] = []
-    parts = judge_model(Fixed(scores), exam, exam.seen, exam.users, 5, advance=lambda n, _: steps.append(n))
+    parts = judge_model(
+        Fixed(scores), exam, History(exam.seen), exam.users, 5, advance=lambda n, _: steps.append(n)
+    )
     assert len(steps) > 2 and sum(steps) == exam.n_users
     np.testing.assert_array_equal(whole.ranked, parts.ranked)
     np.testing.assert_array_equal(whole.auc, parts.auc)
@@ -223,6 +226,6 @@ def test_scores_of_lists_as_predicted_ratings() -> None:
 def test_judging_holds_no_matrix_of_all_scores(board: Interactions) -> None:
     exam, _ = exam_of(board, "test")
     model = Fixed(np.ones((exam.n_users, exam.n_items), dtype=np.float32))
-    judged = judge_model(model, exam, csr_matrix(exam.seen.shape, dtype=np.float32), exam.users, 3)
+    judged = judge_model(model, exam, History(csr_matrix(exam.seen.shape, dtype=np.float32)), exam.users, 3)
     kept = [a for a in vars(judged).values() if isinstance(a, np.ndarray)]
     assert max(a.size for a in kept) == exam.n_users * 3

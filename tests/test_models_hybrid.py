@@ -12,7 +12,7 @@ from recli.config import from_dict, to_dict
 from recli.errors import RecliError
 from recli.hybrid import cold_items, join_features
 from recli.interactions import Interactions
-from recli.models.base import ExplainsSources, ItemSpace, Model, TextModel, Training, algorithms
+from recli.models.base import ExplainsSources, ItemSpace, Model, TextModel, Training, algorithms, scores_of
 from recli.models.content_knn import ContentKnnConfig, nearest
 from recli.models.fusion import (
     PRIOR,
@@ -106,22 +106,22 @@ def users_of(board: Interactions) -> np.ndarray:  # type: ignore[type-arg]
 def test_the_block_is_recommended_and_seen_items_never(board: Interactions, name: str) -> None:
     model, history = made_by(board, name), board.history()
     ties = ranking.tie_order(board.items["item_id"])
-    top = ranking.rank(model, history, users_of(board), k=4, ties=ties, seen=history).items
+    top = ranking.rank(model, history, users_of(board), k=4, ties=ties, seen=history.values).items
     for user in range(board.n_users):
         assert (top[user] // 10 == user // 12).all(), (user, top[user])
-        assert not np.isin(top[user], history[user].indices).any()
+        assert not np.isin(top[user], history.values[user].indices).any()
 
 
 @pytest.mark.parametrize("name", ALL)
 def test_the_cold_item_of_the_block_is_the_best_of_the_cold_ones(board: Interactions, name: str) -> None:
-    scores = made_by(board, name).score(board.history(), users_of(board))
+    scores = made_by(board, name).score(board.history().values, users_of(board))
     cold = np.array([9, 19, 29])
     assert (scores[:, cold].argmax(axis=1) == np.arange(board.n_users) // 12).all()
 
 
 @pytest.mark.parametrize("name", ALL)
 def test_shapes_empty_histories_and_fold_in(board: Interactions, name: str) -> None:
-    model, history = made_by(board, name), board.history()
+    model, history = made_by(board, name), board.history().values
     known = model.score(history, users_of(board))
     assert known.shape == (board.n_users, board.n_items)
     assert known.dtype == np.float32
@@ -137,7 +137,7 @@ def test_a_state_makes_an_equal_model(board: Interactions, name: str) -> None:
     model, algorithm = made_by(board, name), algorithms[name]
     config = model.config if isinstance(model, Fusion) else config_of(name)
     again = algorithm.load(from_dict(algorithm.config, to_dict(config)), model.state())
-    history = board.history()
+    history = board.history().values
     assert np.array_equal(again.score(history), model.score(history))
     assert {k: v.tobytes() for k, v in again.state().items()} == {
         k: v.tobytes() for k, v in model.state().items()
@@ -354,7 +354,7 @@ def test_the_sources_add_up_to_the_score(board: Interactions, method: str) -> No
     assert isinstance(model, ExplainsSources)
     shares = model.source_scores(history, users_of(board))
     assert set(shares) == {"als", "content-knn", "text-factors", PRIOR, "cold-boost"}
-    np.testing.assert_allclose(sum(shares.values()), model.score(history, users_of(board)), atol=2e-4)
+    np.testing.assert_allclose(sum(shares.values()), scores_of(model, history, users_of(board)), atol=2e-4)
     cold = cold_items(board.matrix("train"))
     assert not shares["als"][:, cold].any()
     assert (shares["cold-boost"][:, cold] == np.float32(0.7)).all()
@@ -362,7 +362,7 @@ def test_the_sources_add_up_to_the_score(board: Interactions, method: str) -> No
 
 
 def test_blocks_are_standardised_apart_and_the_boost_moves_the_cold_one(board: Interactions) -> None:
-    history, cold = board.history(), cold_items(board.matrix("train"))
+    history, cold = board.history().values, cold_items(board.matrix("train"))
     plain, raised = fusion_of(board).score(history), fusion_of(board, cold_boost=2.0).score(history)
     np.testing.assert_array_equal(raised[:, ~cold], plain[:, ~cold])
     np.testing.assert_allclose(raised[:, cold], plain[:, cold] + 2.0, rtol=1e-6)
@@ -376,7 +376,7 @@ def test_more_boost_means_more_cold_items_in_lists(board: Interactions) -> None:
     shares = []
     for boost in (-10.0, 0.0, 1.0, 10.0):
         model = fusion_of(board, cold_boost=boost)
-        top = ranking.rank(model, history, users, k=3, ties=ties, seen=history).items
+        top = ranking.rank(model, history, users, k=3, ties=ties, seen=history.values).items
         shares.append(cold[top].mean())
     assert shares == sorted(shares)
     assert shares[0] == 0
@@ -386,7 +386,7 @@ def test_more_boost_means_more_cold_items_in_lists(board: Interactions) -> None:
 def test_cold_items_come_last_where_no_source_knows_them(board: Interactions) -> None:
     model = fusion_of(board, cold_weights={}, cold_boost=5.0)
     cold = cold_items(board.matrix("train"))
-    scores = model.score(board.history())
+    scores = model.score(board.history().values)
     assert (scores[:, cold] == np.float32(UNKNOWN)).all()
     assert scores[:, ~cold].min() > UNKNOWN
 
@@ -405,7 +405,7 @@ def test_the_factors_are_stored_once(board: Interactions) -> None:
     lonely = Fusion(by_itself, {"text-factors": alone.sources["text-factors"]}, alone.popularity, alone.cold)
     assert "source/text-factors/base/item_factors" in lonely.state()
     again = algorithms["fusion"].load(by_itself, lonely.state())
-    assert np.array_equal(again.score(board.history()), lonely.score(board.history()))
+    assert np.array_equal(again.score(board.history().values), lonely.score(board.history().values))
 
 
 def test_a_fusion_without_its_sources_is_refused() -> None:

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from scipy.sparse import csr_matrix
 
 from recli.errors import RecliError
+from recli.history import History
 from recli.interactions import Interactions
 from recli.ranking import rank, score_batches, tie_order, top_k
 from recli.schema import CSR, Float32, Int32, Int64, State
@@ -118,7 +119,7 @@ def test_batches_cover_all_users_once_and_nobody_is_no_error(monkeypatch: pytest
     monkeypatch.setattr("recli.ranking._CELLS", 12)  # three users of four items at a time
     monkeypatch.setattr("recli.ranking._MOST", 0)
     model = Fixed(np.arange(28, dtype=np.float32).reshape(7, 4))
-    empty = csr_matrix((7, 4), dtype=np.float32)
+    empty = History(csr_matrix((7, 4), dtype=np.float32))
     users = np.arange(7, dtype=np.int64)
     batches = list(score_batches(model, empty, users))
     assert [(rows.start, rows.stop) for rows, _ in batches] == [(0, 3), (3, 6), (6, 7)]
@@ -130,4 +131,4 @@ def test_batches_cover_all_users_once_and_nobody_is_no_error(monkeypatch: pytest
 def test_scores_that_are_not_numbers_are_refused() -> None:
     model = Fixed(np.array([[1, np.nan, 2]], dtype=np.float32))
     with pytest.raises(RecliError, match="not numbers"):
-        list(score_batches(model, csr_matrix((1, 3), dtype=np.float32), np.zeros(1, dtype=np.int64)))
+        list(score_batches(model, History(csr_matrix((1, 3), dtype=np.float32)), np.zeros(1, dtype=np.int64)))

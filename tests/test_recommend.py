@@ -18,6 +18,7 @@ import pytest
 
 from recli import artifacts
 from recli.config import to_dict
+from recli.history import History
 from recli.interactions import Interactions
 from recli.models.base import Algorithm, Training, algorithms
 from recli.ranking import rank, tie_order
@@ -74,8 +75,8 @@ class Sum:
         weights = np.kron(np.eye(blocks), np.ones((10, 10))) * np.arange(1, history.shape[1] + 1)[:, None]
         return np.asarray(history @ weights, dtype=np.float32)
 
-    def source_scores(self, history: CSR, users: Int64 | None = None) -> dict[str, Float32]:
-        scores = self.score(history, users)
+    def source_scores(self, history: History, users: Int64 | None = None) -> dict[str, Float32]:
+        scores = self.score(history.values, users)
         return {"one": np.float32(0.25) * scores, "three": np.float32(0.75) * scores}
 
     def score_text(self, vectors: Float32) -> Float32:

@@ -293,8 +293,8 @@ def test_the_judge_is_mean_ndcg_over_users_with_validation_rows(board: Interacti
     assert judge.users.tolist() == [u for u in range(36) if u not in (11, 23, 35)]  # not the cold ones
     assert judge(Oracle()) == 1.0
     popular = algorithms["popularity"].fit(algorithms["popularity"].config(), Training(board.matrix("train")))
-    train, ties = board.matrix("train")[judge.users], ranking.tie_order(board.items["item_id"])
-    ranked = ranking.rank(popular, train, judge.users, k=20, ties=ties, seen=train)
+    train, ties = board.ordered("train")[judge.users], ranking.tie_order(board.items["item_id"])
+    ranked = ranking.rank(popular, train, judge.users, k=20, ties=ties, seen=train.values)
     expected = ndcg_at(ranked.items, board.matrix("validation")[judge.users]).mean()
     assert judge(popular) == pytest.approx(expected) and 0 < expected < 1
 

@@ -79,7 +79,7 @@ def test_the_story(run: Path, recli: Recli, board: Interactions) -> None:
     model = made.model
     assert isinstance(model, Fusion)
     assert model.text_dim == 12
-    top = model.score(board.history()).argmax(axis=1)
+    top = model.score(board.history().values).argmax(axis=1)
     assert (top // 10 == np.arange(36) // 12).all()
 
 
@@ -87,10 +87,12 @@ def test_a_copy_of_the_model_elsewhere_scores_alike(
     run: Path, recli: Recli, tmp_path: Path, board: Interactions
 ) -> None:
     recli("train-hybrid", run)
-    here = stored(run).model.score(board.history())
+    here = stored(run).model.score(board.history().values)
     shutil.copytree(run / "models" / "hybrid", tmp_path / "elsewhere")
     shutil.rmtree(run)
-    assert np.array_equal(artifacts.read_model(tmp_path / "elsewhere").model.score(board.history()), here)
+    assert np.array_equal(
+        artifacts.read_model(tmp_path / "elsewhere").model.score(board.history().values), here
+    )
 
 
 def test_the_same_seed_gives_the_same_bytes(run: Path, recli: Recli) -> None:
@@ -218,11 +220,11 @@ def test_it_says_how_often_cold_items_are_listed(run: Path, recli: Recli, board:
 
     for boost in (-100, 100):
         _, _, err = recli("train-hybrid", run, "--sources", "user-knn,content-knn", "--cold-boost", boost)
-        history = board.matrix("train")
+        history = board.ordered("train")
         users = np.unique(board.splits["validation"]["user"].to_numpy()).astype(np.int64)
         ties = ranking.tie_order(board.items["item_id"])
         top = ranking.rank(
-            stored(run).model, history[users], users, k=20, ties=ties, seen=history[users]
+            stored(run).model, history[users], users, k=20, ties=ties, seen=history.values[users]
         ).items
         share = float((top[top >= 0] % 10 == 9).mean())
         said = f"3 of 30 items are cold (no events to train on): {share:.1%} of the top 20 of 33 validation users"
@@ -355,7 +357,7 @@ def test_voting(run: Path, recli: Recli, board: Interactions) -> None:
         made.append(model)
     assert [m.config.fusion for m in made] == ["rrf", "rrf", "borda"]
     assert [m.config.rrf_k for m in made] == [60, 1, 60]
-    scores = [m.score(board.history()) for m in made]
+    scores = [m.score(board.history().values) for m in made]
     assert not np.allclose(scores[0], scores[1])
     assert not np.allclose(scores[0], scores[2])
     for one in scores:
@@ -375,7 +377,7 @@ def test_cold_boost_raises_cold_items(run: Path, recli: Recli, board: Interactio
         recli("train-hybrid", run, "--sources", "user-knn,content-knn", "--cold-boost", boost)
         history = board.history()
         users, ties = np.full(board.n_users, -1), ranking.tie_order(board.items["item_id"])
-        top = ranking.rank(stored(run).model, history, users, k=3, ties=ties, seen=history).items
+        top = ranking.rank(stored(run).model, history, users, k=3, ties=ties, seen=history.values).items
         shares.append(float((top % 10 == 9).mean()))
     assert shares == sorted(shares)
     assert shares[0] == 0
@@ -486,7 +488,7 @@ def test_board_texts_find_the_block_by_tfidf_alone(
     assert len(WORDS) == 3
     recli("embed", board_run, "--model", "tfidf")
     recli("train-hybrid", board_run, "--sources", "content-knn")
-    top = stored(board_run).model.score(board.history()).argmax(axis=1)
+    top = stored(board_run).model.score(board.history().values).argmax(axis=1)
     assert (top // 10 == np.arange(36) // 12).all()
 
 

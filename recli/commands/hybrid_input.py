@@ -190,7 +190,9 @@ def _stored(run: Path, name: str, interactions: "Interactions", console: Console
         console.say(f"{name}: the run's model")
     else:
         console.say(f"{name}: the run's model has seen validation; its options are trained again without")
-    return Ingredient(name, stored.algorithm, options, stored.model, stored.trained_on), stored.part.sha256
+    half_life = stored.part.config.get("history_half_life", 0.0)
+    found = Ingredient(name, stored.algorithm, options, stored.model, stored.trained_on, half_life)
+    return found, stored.part.sha256
 
 
 def _unknown(run: Path, name: str) -> RecliError:

@@ -36,14 +36,15 @@ class RecommendConfig:
     users: tuple[str, ...] = option(
         (),
         "Ids (a,b), a file with one on each line, or - for stdin; default: all users of the run. A line may be JSON: "
-        '{"user_id": "n", "history": ["item", ...]} or {"user_id": "n", "profile": "text"} for new users.',
+        '{"user_id": "n", "history": ["item", ...]} or {"user_id": "n", "profile": "text"} for new users; '
+        "a history is in order, the latest last.",
         metavar="IDS|FILE|-",
         panel=WHO,
         stored=False,
     )
     histories: str | None = option(
         None,
-        'JSON lines, each with a "history": item ids, or {"item_id": ..., "value": ...}.',
+        'JSON lines, each with a "history": item ids, or {"item_id": ..., "value": ...}, the latest last.',
         metavar="FILE|-",
         panel=WHO,
         stored=False,

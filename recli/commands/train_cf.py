@@ -63,10 +63,25 @@ def train_cf(config: CommonConfig, console: Console) -> None:
     splits = made.final_splits
     stored = to_dict(trained.config)
     path = artifacts.write_model(
-        run, name, chosen.name, stored, trained.model, seed=config.seed, trained_on=splits, summary=summary
+        run,
+        name,
+        chosen.name,
+        stored,
+        trained.model,
+        seed=config.seed,
+        trained_on=splits,
+        summary=summary,
+        history_half_life=config.history_half_life,
     )
     console.say(f"wrote {path}")
-    facts = {"model": name, "algorithm": chosen.name, "options": stored, "trained_on": list(splits)}
+    facts: dict[str, Any] = {
+        "model": name,
+        "algorithm": chosen.name,
+        "options": stored,
+        "trained_on": list(splits),
+    }
+    if config.history_half_life:
+        facts["history_half_life"] = config.history_half_life
     console.result(run, facts | summary)
 
 
@@ -116,6 +131,7 @@ class _Trainer:
             advance=advance,
             validate=self.judge,
             patience=patience,
+            history_half_life=self.config.history_half_life,
         )
 
     def tuned(self, summary: dict[str, Any]) -> "Trained":

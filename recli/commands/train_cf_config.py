@@ -46,6 +46,15 @@ class CommonConfig:
         max=100_000,
         default_text="off",
     )
+    history_half_life: float = option(
+        0.0,
+        "Older events of a history count less: half as much for each so many events that came later. Everybody is "
+        "then scored from the history alone.",
+        min=0,
+        max=1e6,
+        metavar="EVENTS",
+        default_text="off",
+    )
     refit: bool = option(
         False, "At last train again on train and validation together, with the options that were found."
     )

@@ -350,6 +350,7 @@ class _Made:
                 self.models[one.name],
                 seed=self.config.seed,
                 trained_on=self.splits,
+                history_half_life=one.history_half_life,
             )
             self.console.say(f"wrote {path}")
 

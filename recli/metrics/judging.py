@@ -6,13 +6,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from recli.history import History
 from recli.interactions import Interactions
 from recli.metrics.accuracy import auc_of, hits_of
 from recli.metrics.base import Exam, Judged, RatingErrors
 from recli.metrics.ratings import errors_of
 from recli.models.base import Model, RatingModel
 from recli.ranking import score_batches, tie_order, top_k
-from recli.schema import CSR, Float64, Int32, Int64
+from recli.schema import Float64, Int32, Int64
 
 if TYPE_CHECKING:
     import polars as pl
@@ -67,7 +68,7 @@ def judge_lists(exam: Exam, ranked: Int32) -> Judged:
 def judge_model(
     model: Model,
     exam: Exam,
-    history: CSR,
+    history: History,
     users: Int64,
     k: int,
     *,
@@ -76,7 +77,7 @@ def judge_model(
 ) -> Judged:
     """Rank all candidates for the judged users, batch by batch.
 
-    `history`: csr (n, n_items), what the model scores from. `users`: int64 (n,), -1 for users without a
+    `history`: (n, n_items), what the model scores from. `users`: int64 (n,), -1 for users without a
     training event.
     """
     ranked = np.full((exam.n_users, k), -1, dtype=np.int32)

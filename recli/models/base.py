@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar, runtime_check
 
 import numpy as np
 
+from recli.history import History
 from recli.registry import Registry
 from recli.schema import CSR, Float32, Int64, State
 
@@ -30,6 +31,36 @@ class Model(Protocol):
 
     def state(self) -> State:
         """The arrays from which the algorithm's `load` makes an equal model."""
+        ...
+
+
+@runtime_checkable
+class OrderedModel(Protocol):
+    """A model that knows what the order of a history says: `scores_of` gives it the steps."""
+
+    def score_ordered(self, history: History, users: Int64 | None = None) -> Float32:
+        """As `Model.score`; `history.steps` may be None, and then all events are alike."""
+        ...
+
+
+def scores_of(model: Model, history: History, users: Int64 | None = None) -> Float32:
+    """Scores of all items, float32 (batch, n_items), by all that the model can take of the history."""
+    if isinstance(model, OrderedModel):
+        return model.score_ordered(history, users)
+    return model.score(history.values, users)
+
+
+@runtime_checkable
+class BinaryModel(Protocol):
+    """A model that may ignore the values of a history: it then counts what was done, not how much."""
+
+    @property
+    def binary(self) -> bool:
+        """Whether this instance ignores them."""
+        ...
+
+    def weighted(self) -> Model:
+        """The same model, with values that count."""
         ...
 
 
@@ -66,7 +97,7 @@ class ItemSpace(Protocol):
 class ExplainsSources(Protocol):
     """A model whose score is a sum over named sources, so that a recommendation can say where it comes from."""
 
-    def source_scores(self, history: CSR, users: Int64 | None = None) -> dict[str, Float32]:
+    def source_scores(self, history: History, users: Int64 | None = None) -> dict[str, Float32]:
         """Contributions by source, each float32 (batch, n_items); they add up to `score` (to rounding)."""
         ...
 
@@ -126,6 +157,7 @@ class Algorithm:
     load: Callable[[Any, State], Model]
     family: str = "cf"  # "cf": train-cf offers it; "content": needs Training.features; "hybrid": train-hybrid
     gpu: str = ""  # what it trains with on a GPU: "implicit", "torch"; "": it cannot
+    personal: bool = True  # False: everybody gets the same, whatever the history
 
 
 algorithms: Registry[Algorithm] = Registry("algorithm", "recli.models")
@@ -139,11 +171,12 @@ def algorithm(
     load: Callable[[C, State], M],
     family: str = "cf",
     gpu: str = "",
+    personal: bool = True,
 ) -> Callable[[Callable[[C, Training], M]], Callable[[C, Training], M]]:
     """Register the decorated `fit(config, training) -> Model` as an algorithm."""
 
     def register(fit: Callable[[C, Training], M]) -> Callable[[C, Training], M]:
-        algorithms.add(name, Algorithm(name, help, config, fit, load, family, gpu))
+        algorithms.add(name, Algorithm(name, help, config, fit, load, family, gpu, personal))
         return fit
 
     return register

@@ -52,7 +52,13 @@ def load(config: BiasConfig, state: State) -> Bias:
     return Bias(float(state["mean"][0]), state["user_bias"], state["item_bias"])
 
 
-@algorithm("bias", help="ratings from damped means of users and items", config=BiasConfig, load=load)
+@algorithm(
+    "bias",
+    help="ratings from damped means of users and items",
+    config=BiasConfig,
+    load=load,
+    personal=False,
+)
 def fit(config: BiasConfig, training: Training) -> Bias:
     rows = training.rows
     if rows is None or schema.RATING not in rows.columns:

@@ -1,7 +1,7 @@
 """Content k-nearest neighbours: items whose texts are close to those of the items in a user's history."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -36,13 +36,18 @@ class ContentKnn:
     """score(H)[i] = sum over the items j of H of max(cosine(j, i), 0)**power, over j's nearest items i."""
 
     similarity: CSR  # float32 (n_items, n_items), row j: its neighbours
+    # What was consumed counts, not how often: weights say little about content (binary beat them).
+    binary: bool = True
 
     def score(self, history: CSR, users: Int64 | None = None) -> Float32:
-        # What was consumed counts, not how often: weights say little about content (binary beat them).
-        binary = history.astype(np.float32, copy=True)
-        binary.data = np.ones_like(binary.data)
-        dense: Float32 = (binary @ self.similarity).toarray()
-        return dense
+        if self.binary:
+            history = history.astype(np.float32, copy=True)
+            history.data = np.ones_like(history.data)
+        dense: Float32 = (history @ self.similarity).toarray()
+        return dense.astype(np.float32, copy=False)
+
+    def weighted(self) -> "ContentKnn":
+        return replace(self, binary=False)
 
     def state(self) -> State:
         return pack_csr("similarity", self.similarity)

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
@@ -47,6 +47,16 @@ class Factors:
 
     def score(self, history: CSR, users: Int64 | None = None) -> Float32:
         return self.user_vectors(history, users) @ self.item_factors.T
+
+    @property
+    def binary(self) -> bool:
+        return isinstance(self.fold_in, HistoryMap) and self.fold_in.binary
+
+    def weighted(self) -> "Factors":
+        """The same model; a fold-in that ignores values no longer does. See `recli.models.base.BinaryModel`."""
+        if not isinstance(self.fold_in, HistoryMap):
+            return self
+        return replace(self, fold_in=replace(self.fold_in, binary=False))
 
     def state(self) -> State:
         made: State = {"user_factors": self.user_factors, "item_factors": self.item_factors}

@@ -14,7 +14,9 @@ import numpy as np
 
 from recli.config import from_dict
 from recli.errors import RecliError
-from recli.models.base import FactorModel, Model, Training, algorithm, algorithms, nest, nested
+from recli.history import History
+from recli.models.base import FactorModel, Model, Training, algorithm, algorithms, nest, nested, scores_of
+from recli.models.recency import plain, recent
 from recli.models.text_factors import TextFactors, fit_ridge
 from recli.schema import CSR, Bool, Float32, Float64, Int64, State
 
@@ -34,6 +36,7 @@ class Source:
     algorithm: str
     options: dict[str, Any] = field(default_factory=dict)
     base: str | None = None  # text factors: the source whose user vectors they share
+    history_half_life: float = 0.0  # events; see `recli.models.recency`, 0: all events are alike
 
 
 @dataclass(frozen=True)
@@ -157,7 +160,7 @@ class Fusion:
 
     @property
     def text_factors(self) -> TextFactors | None:
-        found = [m for m in self.sources.values() if isinstance(m, TextFactors)]
+        found = [m for m in map(plain, self.sources.values()) if isinstance(m, TextFactors)]
         return found[0] if found else None
 
     @property
@@ -187,6 +190,9 @@ class Fusion:
         return block_of(np.flatnonzero(~self.cold), history), block_of(np.flatnonzero(self.cold), history)
 
     def score(self, history: CSR, users: Int64 | None = None) -> Float32:
+        return self.score_ordered(History(history), users)
+
+    def score_ordered(self, history: History, users: Int64 | None = None) -> Float32:
         scores = np.empty(history.shape, dtype=np.float32)
         # A few users at a time: fresh arrays of 50 MB each cost ten times what is computed in them.
         size = max(1, _CELLS // max(1, history.shape[1]))
@@ -195,7 +201,7 @@ class Fusion:
             self._score(history[rows], None if users is None else users[rows], scores[rows])
         return scores
 
-    def _score(self, history: CSR, users: Int64 | None, scores: Float32) -> None:
+    def _score(self, history: History, users: Int64 | None, scores: Float32) -> None:
         """Write the scores of a few users into `scores`."""
         for block, parts, boost in self._fused(history, users):
             total = np.zeros((history.shape[0], block.items.size), dtype=np.float32)
@@ -208,7 +214,7 @@ class Fusion:
         """What cold items get beside; where no source knows anything of them, they come last."""
         return self.config.cold_boost if any(self.config.cold_weights.values()) else UNKNOWN
 
-    def source_scores(self, history: CSR, users: Int64 | None = None) -> dict[str, Float32]:
+    def source_scores(self, history: History, users: Int64 | None = None) -> dict[str, Float32]:
         """What each source adds to the score, float32 (batch, n_items) each; for `recli.models.base`'s
         `ExplainsSources`. `cold-boost` is what cold items get beside."""
         shares: dict[str, Float32] = {}
@@ -230,10 +236,10 @@ class Fusion:
         return shares
 
     def _fused(
-        self, history: CSR, users: Int64 | None
+        self, history: History, users: Int64 | None
     ) -> Iterator[tuple[Block, Iterator[tuple[str, Float32]], float]]:
         """For each block that has items: the weighted votes of its sources, and what is added to it."""
-        warm, cold = self.blocks(history)
+        warm, cold = self.blocks(history.values)
         scored = _Once(self.sources, history, users, self.config.cold_weights if cold.items.size else ())
         if warm.items.size:
             yield warm, self._parts(warm, self.config.weights, scored), 0.0
@@ -283,7 +289,7 @@ class Fusion:
     def state(self) -> State:
         state: State = {"popularity": self.popularity, "cold": self.cold.astype(np.uint8)}
         for described in map(_source, self.config.sources):
-            model = self.sources[described.name]
+            model = plain(self.sources[described.name])
             if described.base is not None and isinstance(model, TextFactors):  # the base is stored once
                 arrays: State = {"item_factors": model.item_factors}
             else:
@@ -298,7 +304,7 @@ class _Once:
     """Scores of the sources for one batch; those that both blocks need are computed once."""
 
     def __init__(
-        self, sources: Mapping[str, Model], history: CSR, users: Int64 | None, twice: Iterable[str]
+        self, sources: Mapping[str, Model], history: History, users: Int64 | None, twice: Iterable[str]
     ) -> None:
         self._sources, self.history, self._users = sources, history, users
         self._twice = frozenset(twice)
@@ -307,7 +313,7 @@ class _Once:
     def __getitem__(self, name: str) -> Float32:
         if name in self._kept:
             return self._kept[name]
-        scores = self._sources[name].score(self.history, self._users)
+        scores = scores_of(self._sources[name], self.history, self._users)
         if name in self._twice:
             self._kept[name] = scores
         return scores
@@ -331,7 +337,8 @@ def load(config: FusionConfig, state: State) -> Fusion:
     if "profile" in state:
         profile = ProfileMap(state["profile"], nested("space", state))
     cold = state["cold"].astype(bool)
-    return Fusion(config, {s.name: models[s.name] for s in described}, state["popularity"], cold, profile)
+    weighted = {s.name: recent(models[s.name], s.history_half_life) for s in described}
+    return Fusion(config, weighted, state["popularity"], cold, profile)
 
 
 @algorithm("fusion", help="late fusion of several models", config=FusionConfig, load=load, family="hybrid")

@@ -1,0 +1,85 @@
+"""Histories in order: what each user did, and how long ago in events of the user's own."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from recli.schema import CSR, Bool, Int32, Int64
+
+_LEAST = 1e-30  # zeros are no entries: models may divide by what an item weighs
+
+
+@dataclass(frozen=True)
+class History:
+    """What users did, one row per user, and in which order where that is known.
+
+    `values`: csr float32 (n, n_items). `steps`: int32 (nnz,), beside `values.data`: how many of the user's items came
+    later, 0 for the last one; None: the order is unknown. A pair that occurs several times counts at its latest time.
+    """
+
+    values: CSR
+    steps: Int32 | None = None
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        return int(self.values.shape[0]), int(self.values.shape[1])
+
+    @property
+    def nnz(self) -> int:
+        return int(self.values.nnz)
+
+    @property
+    def sizes(self) -> Int64:
+        """Items of each user, int64 (n,)."""
+        sizes: Int64 = np.diff(self.values.indptr).astype(np.int64)
+        return sizes
+
+    def __getitem__(self, rows: slice | Int64) -> "History":
+        """The histories of some rows, in the order asked."""
+        if self.steps is None:
+            return History(self.values[rows])
+        chosen = np.arange(self.shape[0])[rows]
+        starts, sizes = self.values.indptr[chosen].astype(np.int64), self.sizes[chosen]
+        ends = np.cumsum(sizes)
+        entries = np.repeat(starts - (ends - sizes), sizes) + np.arange(sizes.sum())
+        return History(self.values[rows], self.steps[entries])
+
+    def keep(self, entries: Bool) -> "History":
+        """Without the entries that are False in `entries`, bool (nnz,). The others keep their steps: the gap stays."""
+        from scipy.sparse import csr_matrix
+
+        before = np.concatenate([[0], np.cumsum(entries)])
+        kept = (self.values.data[entries], self.values.indices[entries], before[self.values.indptr])
+        values = csr_matrix(kept, shape=self.shape)
+        return History(values, None if self.steps is None else self.steps[entries])
+
+    def decayed(self, half_life: float) -> CSR:
+        """Values that are halved for each `half_life` steps, float32 (n, n_items); as they are if it is 0, or the
+        order unknown. What is so old that float32 has no number for its weight keeps a weight just above 0."""
+        if self.steps is None or half_life == 0:
+            return self.values
+        made = self.values.astype(np.float32, copy=True)
+        weights = np.exp2(self.steps * (-1.0 / half_life)).astype(np.float32)
+        made.data *= np.maximum(weights, np.float32(_LEAST))
+        return made
+
+
+def ordered_pairs(users: Int64, items: Int64, times: Int64) -> tuple[Int64, Int32]:
+    """Distinct pairs of user and item, each at its latest time, sorted by user and item.
+
+    `users`, `items`, `times`: (events,), in any order. Returns the rows of the events that were kept, int64 (pairs,),
+    and how many pairs of the same user come later, int32 (pairs,). Events at the same time come by item, as in the
+    splits.
+    """
+    by_time = np.lexsort((items, times, users))
+    by_pair = by_time[np.lexsort((items[by_time], users[by_time]))]  # stable: of a pair, the latest is last
+    last = np.ones(by_pair.size, dtype=bool)
+    last[:-1] = (users[by_pair[1:]] != users[by_pair[:-1]]) | (items[by_pair[1:]] != items[by_pair[:-1]])
+    kept = by_pair[last]
+    place = np.empty(by_time.size, dtype=np.int64)
+    place[by_time] = np.arange(by_time.size)
+    order = np.argsort(place[kept])  # by user and time
+    ends = np.searchsorted(users[kept], users[kept], side="right")  # kept is sorted by user, so is the order
+    steps = np.empty(kept.size, dtype=np.int32)
+    steps[order] = ends - 1 - np.arange(kept.size)
+    return kept, steps

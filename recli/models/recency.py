@@ -1,0 +1,56 @@
+"""Recency: older events of a history count less, whatever the model.
+
+What a model has learned stays as it is; only the histories it is asked with are weighted. Ding and Li 2005, "Time
+Weight Collaborative Filtering", let events lose half their weight in so many days; here it is in so many events of the
+user's own, so that it means the same for those who come daily and yearly.
+"""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from recli.history import History
+from recli.models.base import BinaryModel, FactorModel, ItemSpace, Model, scores_of
+from recli.schema import CSR, Float32, Int64, State
+
+
+@dataclass(frozen=True)
+class Recent:
+    """A model whose histories have weights: value * 0.5 ** (steps / half_life), steps being the later items.
+
+    Everybody is scored as an unknown user, from the weighted history: stored factors know no order. Where the order of
+    a history is unknown, all its events are alike.
+    """
+
+    model: Model
+    half_life: float  # events, > 0
+
+    def score(self, history: CSR, users: Int64 | None = None) -> Float32:
+        return self.score_ordered(History(history))
+
+    def score_ordered(self, history: History, users: Int64 | None = None) -> Float32:
+        model = self.model
+        if isinstance(model, BinaryModel) and model.binary:
+            ones = history.values.astype(np.float32, copy=True)
+            ones.data = np.ones_like(ones.data)
+            model, history = model.weighted(), replace(history, values=ones)
+        return scores_of(model, replace(history, values=history.decayed(self.half_life)))
+
+    def item_vectors(self) -> Float32 | None:
+        """Those of the model, if it has any; see `ItemSpace`."""
+        if isinstance(self.model, FactorModel):
+            return self.model.item_factors
+        return self.model.item_vectors() if isinstance(self.model, ItemSpace) else None
+
+    def state(self) -> State:
+        return self.model.state()
+
+
+def recent(model: Model, half_life: float) -> Model:
+    """The model with histories that lose half their weight in so many events; itself if that is 0."""
+    return Recent(model, half_life) if half_life else model
+
+
+def plain(model: Model) -> Model:
+    """The model that learned, without the weights of histories around it."""
+    return model.model if isinstance(model, Recent) else model
