@@ -4,9 +4,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from recli import schema
 from recli.config import option
+from recli.errors import RecliError
+from recli.history import ordered_pairs
 from recli.models.base import Training, algorithm
-from recli.schema import CSR, Float32, Int64, State
+from recli.schema import CSR, Float32, Float64, Int64, State
+
+_DAY = 86_400 * 1_000_000  # microseconds
 
 
 @dataclass(frozen=True)
@@ -15,6 +20,12 @@ class PopularityConfig:
         "users",
         "What is counted: users of an item, or the sum of their weights.",
         choices=("users", "weights"),
+    )
+    half_life: float = option(
+        0.0,
+        "in days: an event counts half as much for each so many days before the latest one; 0: all alike.",
+        min=0,
+        max=1e6,
     )
 
 
@@ -35,9 +46,37 @@ def load(config: PopularityConfig, state: State) -> Popularity:
     return Popularity(state["counts"])
 
 
-@algorithm("popularity", help="the same most popular items for everybody", config=PopularityConfig, load=load)
+@algorithm(
+    "popularity",
+    help="the same most popular items for everybody",
+    config=PopularityConfig,
+    load=load,
+    personal=False,
+)
 def fit(config: PopularityConfig, training: Training) -> Popularity:
     matrix = training.matrix
-    counts = matrix.getnnz(axis=0) if config.count == "users" else np.asarray(matrix.sum(axis=0)).ravel()
+    if config.half_life:
+        counts = recent_counts(config, training)
+    else:
+        counts = matrix.getnnz(axis=0) if config.count == "users" else np.asarray(matrix.sum(axis=0)).ravel()
     training.advance(1, "")
     return Popularity(counts.astype(np.float32))
+
+
+def recent_counts(config: PopularityConfig, training: Training) -> Float64:
+    """Counts of events that lose half their weight in `half_life` days, float64 (n_items,); a user of an item counts
+    once, at the latest event. Raises `RecliError` without timestamps."""
+    rows = training.rows
+    if rows is None or schema.TIMESTAMP not in rows.columns:
+        raise RecliError(
+            "popularity --half-life needs the time of events, and these interactions have no timestamps",
+            "prepare the run from a log with a time column (recli prepare --time-column), or leave it out",
+        )
+    users, items, times = (rows[c].to_numpy() for c in (schema.USER, schema.ITEM, schema.TIMESTAMP))
+    weights: Float64 = np.exp2((times - times.max()) / (_DAY * config.half_life))
+    if config.count == "weights":
+        weights = weights * rows[schema.VALUE].to_numpy()
+    else:
+        latest, _ = ordered_pairs(users, items, times)
+        items, weights = items[latest], weights[latest]
+    return np.asarray(np.bincount(items, weights, minlength=training.matrix.shape[1]), dtype=np.float64)

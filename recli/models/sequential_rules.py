@@ -1,0 +1,127 @@
+"""Sequential rules: what tends to come soon after the items of a history, and mostly after the last ones.
+
+Kamehkhosh, Jannach, Ludewig 2017, "A Comparison of Frequent Pattern Techniques and a Deep Learning Method for
+Session-Based Recommendation" (SR): each pair of items in a history adds 1 / steps between them to the rule from the
+earlier to the later. Beside that, here pairs may count backward too, users count less the more active they are, and
+rules are divided by the popularity of both items as similarities are in `item-knn`.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from recli import schema
+from recli.config import Tune, option
+from recli.errors import RecliError
+from recli.history import History, ordered_pairs
+from recli.models.base import Training, algorithm, pack_csr, unpack_csr
+from recli.models.neighbours import keep_largest, scaled
+from recli.schema import CSR, Float32, Float64, Int64, State
+
+_BLOCK = 4_000_000  # pairs that are added at a time
+
+
+@dataclass(frozen=True)
+class SequentialRulesConfig:
+    window: int = option(
+        10, "Pairs count that are at most so many steps apart.", min=1, max=10_000, tune=Tune(1, 30, log=True)
+    )
+    backward: float = option(
+        0.5,
+        "Weight of pairs against their order: 0 is strictly sequential, sparse logs want more.",
+        min=0,
+        max=1,
+        tune=Tune(0, 1),
+    )
+    half_life: float = option(
+        4.0,
+        "in events of the history: older ones count half as much for each so many; 0: all alike.",
+        min=0,
+        max=1e6,
+        tune=Tune(0.5, 30, log=True),
+    )
+    shrinkage: float = option(
+        5.0,
+        "Distrust of rules between rare items: added to the denominator.",
+        min=0,
+        max=1e6,
+        tune=Tune(0, 30),
+    )
+    neighbours: int = option(
+        200, "Rules that are kept for each item.", min=1, max=100_000, tune=Tune(20, 500, log=True)
+    )
+
+
+@dataclass(frozen=True)
+class SequentialRules:
+    """score(u, i) = sum over the items j of a history of value(u, j) * 0.5**(steps_j / half_life) * rule(j, i)."""
+
+    rules: CSR  # float32 (n_items, n_items), row j: what comes after j
+    half_life: float  # events; 0: all alike
+
+    def score(self, history: CSR, users: Int64 | None = None) -> Float32:
+        scores: Float32 = (history @ self.rules).toarray()
+        return scores.astype(np.float32, copy=False)
+
+    def score_ordered(self, history: History, users: Int64 | None = None) -> Float32:
+        return self.score(history.decayed(self.half_life))
+
+    def state(self) -> State:
+        return pack_csr("rules", self.rules)
+
+
+def load(config: SequentialRulesConfig, state: State) -> SequentialRules:
+    return SequentialRules(unpack_csr("rules", state), config.half_life)
+
+
+@algorithm(
+    "sequential-rules",
+    help="what tends to come soon after the last items",
+    config=SequentialRulesConfig,
+    load=load,
+)
+def fit(config: SequentialRulesConfig, training: Training) -> SequentialRules:
+    rows = training.rows
+    if rows is None or schema.TIMESTAMP not in rows.columns:
+        raise RecliError(
+            "the algorithm sequential-rules needs the order of events, and these interactions have no timestamps",
+            "prepare the run from a log with a time column (recli prepare --time-column), or use another --algorithm",
+        )
+    users, items, times = (rows[c].to_numpy() for c in (schema.USER, schema.ITEM, schema.TIMESTAMP))
+    counts = pair_counts(users, items, times, training.matrix.shape[1], config.window, config.backward)
+    popular = np.sqrt(training.matrix.getnnz(axis=0))  # (n_items,)
+    of = np.repeat(np.arange(counts.shape[0]), np.diff(counts.indptr))
+    counts.data /= popular[of] * popular[counts.indices] + config.shrinkage
+    training.advance(1, "")
+    return SequentialRules(keep_largest(scaled(counts), config.neighbours), config.half_life)
+
+
+def pair_counts(users: Int64, items: Int64, times: Int64, n_items: int, window: int, backward: float) -> CSR:
+    """Weights of the pairs of items that users had one after the other, csr float64 (n_items, n_items).
+
+    Row j, column i: the sum over the users who had j before i, at most `window` steps apart, of 1 / steps /
+    sqrt(items of the user), and `backward` times the same where i came before j. Events at the same time count as both
+    orders, half each. The square root is that of `item-knn`'s damping.
+    """
+    from scipy.sparse import csr_matrix
+
+    kept, steps = ordered_pairs(users, items, times)
+    order = np.lexsort((-steps, users[kept]))  # by user, the first events first
+    user, item, time = (column[kept][order] for column in (users, items, times))
+    damping = 1.0 / np.sqrt(np.maximum(np.bincount(user), 1))  # (n_users,)
+    total = csr_matrix((n_items, n_items), dtype=np.float64)
+    for apart in range(1, min(window, user.size - 1) + 1):
+        for start in range(0, user.size - apart, _BLOCK):
+            first = np.arange(start, min(start + _BLOCK, user.size - apart))
+            first = first[user[first] == user[first + apart]]
+            weight: Float64 = damping[user[first]] / apart
+            tied = time[first] == time[first + apart]
+            onward = np.where(tied, (1 + backward) / 2, 1.0) * weight
+            back = np.where(tied, (1 + backward) / 2, backward) * weight
+            pairs = (
+                np.concatenate([item[first], item[first + apart]]),
+                np.concatenate([item[first + apart], item[first]]),
+            )
+            total = total + csr_matrix((np.concatenate([onward, back]), pairs), shape=total.shape)
+    total.eliminate_zeros()
+    return total
