@@ -23,7 +23,8 @@ class PopularityConfig:
     )
     half_life: float = option(
         0.0,
-        "in days: an event counts half as much for each so many days before the latest one; 0: all alike.",
+        "Days in which an event loses half its count, back from the latest one; 0: it never does. (prepare "
+        "--half-life changes the weights that all algorithms learn from.)",
         min=0,
         max=1e6,
     )
