@@ -179,10 +179,16 @@ def pseudo_cold_candidates(
 
 def _sample(history: History, events: CSR, items: Int64, max_users: int, seed: int) -> tuple[Int64, CSR]:
     useful = (events[:, items].getnnz(axis=1) > 0) & (history.sizes > 0)
+    users = sample_users(useful, max_users, seed)
+    return users, events[users]
+
+
+def sample_users(useful: Bool, max_users: int, seed: int) -> Int64:
+    """Row numbers of at most `max_users` of the useful users, bool (n_users,), ascending."""
     users = np.flatnonzero(useful).astype(np.int64)
     if users.size > max_users:
         users = np.sort(np.random.default_rng(seed).choice(users, max_users, replace=False))
-    return users, events[users]
+    return users
 
 
 def hide_items(cold: Bool, seed: int, share: float = HIDDEN_SHARE) -> Bool:
@@ -240,6 +246,15 @@ def _relevant(given: Candidates, rows: slice, block: Block) -> tuple[Int64, Int6
 
 
 @dataclass(frozen=True)
+class Blind:
+    """The pseudo-cold split, and the content sources that know nothing of its hidden items."""
+
+    candidates: Candidates  # the hidden items, and users' events with them
+    rest: CSR  # (n_users, n_items), training rows without the hidden items
+    models: dict[str, Model]
+
+
+@dataclass(frozen=True)
 class Weighting:
     """Weights of a block's sources, and how the sources and their fusion do on validation; None: not judged."""
 
@@ -247,6 +262,7 @@ class Weighting:
     alone: dict[str, float]
     ndcg: float | None
     users: int
+    blind: Blind | None = None  # what the weights of cold items were found on
 
 
 def weigh(
@@ -319,7 +335,7 @@ def weigh_cold(
         blind = train_content(quiet, ingredients, collaborative, rest, cold_items(rest))
         panel = panel_for(blind, None, candidates, config, advance)
     with kitchen.progress("weighing for cold items", None) as advance:
-        return weigh(panel, names, given, advance)
+        return replace(weigh(panel, names, given, advance), blind=Blind(candidates, rest, blind))
 
 
 @contextmanager

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from recli import schema
+from recli.commands.hybrid_boost import asked_of_boost, check_boost, find_boost, measure
 from recli.commands.hybrid_input import Texts, named_sources, needs_texts, read_ingredients, read_texts
 from recli.commands.train_cf_config import checked_name
 from recli.config import argument, option, option_name, parse_pairs, spec_of, to_dict
@@ -95,16 +96,32 @@ class TrainHybridConfig:
     rrf_k: int = option(
         60, "k of rrf: the higher, the less the first places count.", min=1, max=100_000, panel=_FUSION
     )
-    cold_boost: float = option(
-        0.0,
+    cold_boost: float | None = option(
+        None,
         "Added to items without training events, whose scores are standardised apart; in standard deviations.",
         min=-100,
         max=100,
+        default_text=f"{FusionConfig.cold_boost:g}",
+        panel=_FUSION,
+    )
+    cold_share: float | None = option(
+        None,
+        "Find the boost at which cold items are this share of the top 20 of validation users, e.g. 0.1.",
+        min=0,
+        max=1,
+        panel=_FUSION,
+    )
+    max_warm_loss: float | None = option(
+        None,
+        "Find the largest boost, or the least malus, at which warm items lose at most this share of their "
+        "NDCG@20 on validation to cold ones in the lists, e.g. 0.05.",
+        min=0,
+        max=1,
         panel=_FUSION,
     )
     weight_users: int = option(
         5000,
-        "Validation users that weights are searched on, a random sample.",
+        "Validation users that weights, and the boost of cold items, are searched on, a random sample.",
         min=1,
         max=10_000_000,
         panel=_FUSION,
@@ -147,6 +164,7 @@ def train_hybrid(config: TrainHybridConfig, console: Console) -> None:
 
     name = checked_name(config.name or ("hybrid" if config.model == "fusion" else config.model))
     _check_fusion_options(config)
+    asked = asked_of_boost(config)
     sources = named_sources(config)
     given = _given_weights(config, sources)
     run = run_path(config.run)
@@ -162,6 +180,8 @@ def train_hybrid(config: TrainHybridConfig, console: Console) -> None:
     inputs, ingredients = read_ingredients(run, config, interactions, sources, console)
     _check_overwriting(run, name, config, inputs, ingredients, console)
     made = _Made(config, console, kitchen, sources, ingredients)
+    if asked is not None:
+        check_boost(config, asked, interactions, made.fused, made.splits)
     if config.model == "fusion":
         options, model, summary = made.fusion(given, texts)
     else:
@@ -265,6 +285,10 @@ class _Made:
     def splits(self) -> tuple[str, ...]:
         return ("train", "validation") if self.config.refit else ("train",)
 
+    @property
+    def fused(self) -> "list[Ingredient]":
+        return [one for one in self.ingredients if one.name in self.sources]
+
     def fusion(
         self, given: dict[str, float] | None, texts: Texts | None
     ) -> "tuple[Any, Model, dict[str, Any]]":
@@ -272,11 +296,12 @@ class _Made:
         from recli import hybrid
 
         config, kitchen = self.config, self.kitchen
-        fused = [one for one in self.ingredients if one.name in self.sources]
-        content = [one.name for one in fused if one.content]
+        content = [one.name for one in self.fused if one.content]
         self.models = hybrid.train_sources(kitchen, self.ingredients, ("train",))
         method = config.voting if config.fusion == "voting" else config.fusion
-        plan = FusionConfig(method, config.rrf_k, config.cold_boost)
+        plan = FusionConfig(method, config.rrf_k)
+        if config.cold_boost is not None:
+            plan = replace(plan, cold_boost=config.cold_boost)
         chosen = {name: self.models[name] for name in self.sources}
         warm = hybrid.weigh_warm(kitchen, chosen, plan, given, config.weight_users)
         cold = hybrid.Weighting({}, {}, None, 0)
@@ -284,14 +309,18 @@ class _Made:
             given = _cold_weights(given, content)
             cold = hybrid.weigh_cold(kitchen, self.ingredients, self.models, plan, given, config.weight_users)
         self._show(warm, cold)
-        if config.refit:
-            self.models = hybrid.train_sources(kitchen, self.ingredients, self.splits)
         plan = replace(
             plan,
-            sources=tuple(asdict(source) for source in hybrid.sources_of(fused, self.models)),
+            sources=tuple(asdict(source) for source in hybrid.sources_of(self.fused, self.models)),
             weights=warm.weights,
             cold_weights=cold.weights,
         )
+        asked, measured = asked_of_boost(config), None
+        if asked is not None:
+            measured = measure(kitchen, plan, self.models, cold.blind, config.weight_users)
+        cold = replace(cold, blind=None)  # models of their own, as large as those that are trained next
+        if config.refit:
+            self.models = hybrid.train_sources(kitchen, self.ingredients, self.splits)
         matrix = kitchen.interactions.matrix(*self.splits)
         model = hybrid.assemble(plan, matrix, self.models)
         summary: dict[str, Any] = {"sources": _figures(warm, cold)}
@@ -299,7 +328,10 @@ class _Made:
             summary["validation"] = {"ndcg@20": round(warm.ndcg, 6), "users": warm.users}
         if cold.ndcg is not None:
             summary["pseudo_cold"] = {"ndcg@20": round(cold.ndcg, 6), "users": cold.users}
-        if content:
+        if asked is not None and measured is not None:
+            model, summary["cold_items"] = find_boost(config, asked, self.console, kitchen, model, measured)
+            plan = model.config
+        elif content:
             self._say_cold(model)
         if texts is not None:
             summary["encoder"] = texts.encoder()
@@ -362,7 +394,7 @@ class _Made:
         if not n_cold:
             return
         share, users = hybrid.cold_share(model, self.kitchen.interactions, self.splits, self.config.seed)
-        boost = self.config.cold_boost
+        boost = model.config.cold_boost
         listed = f": {share:.1%} of the top 20 of {users:,} validation users" if users else ""
         self.console.say(
             f"{n_cold:,} of {n_items:,} items are cold (no events to train on){listed} at --cold-boost "
