@@ -275,6 +275,7 @@ def test_cold_share(run: Path, recli: Recli, board: Interactions, asked: float, 
     assert said["users"] == 33
     assert f"--cold-share {asked:g}: --cold-boost {boost:g} is chosen; cold items are {found:.1%}" in err
     assert "What a boost of cold items costs and brings" in err
+    assert ("All before --refit" in err) == refit
     boosts = [row["cold_boost"] for row in said["trade_off"]]
     assert boosts == sorted({-1, 0, 0.5, 1, 1.5, 2, boost})
     assert all(row["hidden_ndcg@20"] is not None for row in said["trade_off"])

@@ -121,7 +121,7 @@ def find_boost(
     if config.cold_share is not None and abs(share - config.cold_share) > TOLERANCE:
         console.warn(f"{asked}: the nearest share that a boost can reach is {share:.1%}")
     rows = boosting.trade_off(measured.told, measured.hidden, sorted({*boosting.SHOWN, boost}))
-    _show(console, rows, measured)
+    _show(console, rows, measured, config.refit)
     console.say(
         f"{asked}: --cold-boost {boost:g} is chosen; cold items are {share:.1%} of the top {K} of "
         f"{lists.warm.relevant.size:,} users"
@@ -135,7 +135,7 @@ def find_boost(
     return replace(model, config=replace(model.config, cold_boost=boost)), summary
 
 
-def _show(console: Console, rows: "list[dict[str, float | None]]", measured: Measured) -> None:
+def _show(console: Console, rows: "list[dict[str, float | None]]", measured: Measured, refit: bool) -> None:
     from recli import boosting
 
     shares = ("cold_share", "warm_loss")
@@ -166,4 +166,6 @@ def _show(console: Console, rows: "list[dict[str, float | None]]", measured: Mea
             f" Hidden: a tenth of the warm items stands among the cold ones, {n_hidden:,} users; its figures "
             "compare boosts with each other, not cold items with warm ones."
         )
+    if refit:
+        note += " All before --refit: items whose first events are validation rows are still cold here."
     console.table("What a boost of cold items costs and brings", list(columns.values()), table, note)
