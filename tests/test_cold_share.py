@@ -26,6 +26,7 @@ from recli.boosting import (
     warm_loss,
     warm_ndcg,
 )
+from recli.history import History
 from recli.hybrid import Candidates
 from recli.interactions import Interactions
 from recli.metrics import ndcg_at
@@ -168,17 +169,17 @@ def given() -> tuple[Fusion, Candidates]:
     )
     model = Fusion(config, {"table": Table(scores)}, np.ones(m, dtype=np.float32), cold)
     ties = tie_order(f"i{i}" for i in range(m))
-    return model, Candidates(np.arange(n), history, relevant, np.flatnonzero(~cold), ties)
+    return model, Candidates(np.arange(n), History(history), relevant, np.flatnonzero(~cold), ties)
 
 
 def listed(model: Fusion, given: Candidates, boost: float) -> Any:
     boosted = replace(model, config=replace(model.config, cold_boost=boost))
-    return rank(boosted, given.history, given.users, k=20, ties=given.ties, seen=given.history).items
+    return rank(boosted, given.history, given.users, k=20, ties=given.ties, seen=given.history.values).items
 
 
 def to_find(given: Candidates, items: Int64) -> CSR:
     """What is relevant of the items and not in the history, item by item."""
-    wanted = given.relevant.toarray() * (given.history.toarray() == 0)
+    wanted = given.relevant.toarray() * (given.history.values.toarray() == 0)
     wanted[:, np.setdiff1d(np.arange(wanted.shape[1]), items)] = 0
     return csr_matrix(wanted)
 
@@ -255,8 +256,8 @@ def run(board_run: Path) -> Path:
 def measured_share(run: Path, board: Interactions, splits: tuple[str, ...] = ("train",)) -> float:
     """Of cold items (the last of each block) in the lists that the stored model gives validation users."""
     users = np.unique(board.splits["validation"]["user"].to_numpy()).astype(np.int64)
-    history, ties = board.matrix(*splits)[users], tie_order(board.items["item_id"])
-    top = rank(stored(run).model, history, users, k=20, ties=ties, seen=history).items
+    history, ties = board.ordered(*splits)[users], tie_order(board.items["item_id"])
+    top = rank(stored(run).model, history, users, k=20, ties=ties, seen=history.values).items
     return float((top[top >= 0] % 10 == 9).mean())
 
 
