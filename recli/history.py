@@ -71,15 +71,24 @@ def ordered_pairs(users: Int64, items: Int64, times: Int64) -> tuple[Int64, Int3
     and how many pairs of the same user come later, int32 (pairs,). Events at the same time come by item, as in the
     splits.
     """
-    by_time = np.lexsort((items, times, users))
-    by_pair = by_time[np.lexsort((items[by_time], users[by_time]))]  # stable: of a pair, the latest is last
-    last = np.ones(by_pair.size, dtype=bool)
-    last[:-1] = (users[by_pair[1:]] != users[by_pair[:-1]]) | (items[by_pair[1:]] != items[by_pair[:-1]])
-    kept = by_pair[last]
-    place = np.empty(by_time.size, dtype=np.int64)
-    place[by_time] = np.arange(by_time.size)
-    order = np.argsort(place[kept])  # by user and time
-    ends = np.searchsorted(users[kept], users[kept], side="right")  # kept is sorted by user, so is the order
+    n = users.size
+    in_order = (users[1:] > users[:-1]) | (
+        (users[1:] == users[:-1])
+        & ((times[1:] > times[:-1]) | ((times[1:] == times[:-1]) & (items[1:] >= items[:-1])))
+    )
+    by_time = (
+        np.arange(n) if in_order.all() else np.lexsort((items, times, users))
+    )  # one split is sorted already
+    pairs = users.astype(np.int64) * (int(items.max(initial=0)) + 1) + items
+    order = np.argsort(pairs[by_time], kind="stable")  # places in time, by pair: of one, the latest is last
+    last = np.ones(n, dtype=bool)
+    last[:-1] = np.diff(pairs[by_time[order]]) != 0
+    places = order[last]
+    kept = by_time[places]
+    at = np.full(n, -1, dtype=np.int64)
+    at[places] = np.arange(kept.size)
+    at = at[at >= 0]  # the kept ones in the order of time
+    owners = users[kept]
     steps = np.empty(kept.size, dtype=np.int32)
-    steps[order] = ends - 1 - np.arange(kept.size)
+    steps[at] = np.searchsorted(owners, owners, side="right") - 1 - np.arange(kept.size)
     return kept, steps

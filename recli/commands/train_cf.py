@@ -20,9 +20,10 @@ def train_cf(config: CommonConfig, console: Console) -> None:
 
     als, ials, bpr and lmf factorise; item-knn and user-knn go by neighbours; ease is linear, in closed form, and often
     the best where the catalogue is not too large; gf-cf, bspm and rp3beta need no training and suit large, sparse
-    ones; sequential-rules and --history-half-life go by the order of events; popularity is the baseline. bias predicts
-    ratings. bpr's best learning rate, regularisation and iterations differ up to tenfold from log to log, and with
-    unfit ones it can fall below popularity: use --tune.
+    ones. sequential-rules goes by the order of events, and so does any other with --history-half-life: worth a try
+    where what comes next is to be told. popularity is the baseline; bias predicts ratings. bpr's best learning rate,
+    regularisation and iterations differ up to tenfold from log to log, and with unfit ones it can fall below
+    popularity: use --tune.
 
     Example: recli train-cf sample_data/run --algorithm als --patience 3
     """
