@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from recli.fusing import K
-from recli.hybrid import Advance, Blind, Candidates, Kitchen, assemble, sample_users, validation_candidates
+from recli.hybrid import Advance, Blind, Candidates, Kitchen, assemble, validation_candidates
 from recli.metrics.accuracy import hits_of
 from recli.models.base import Model
 from recli.models.fusion import Fusion, FusionConfig
@@ -50,14 +50,8 @@ def validation_contest(kitchen: Kitchen, model: Fusion, splits: tuple[str, ...],
 
     At most `max_users`, a random sample. `splits`: what the model was trained on, and users are known by.
     """
-    interactions = kitchen.interactions
-    given = validation_candidates(interactions, max_users, kitchen.seed)
-    users = given.users
-    if not users.size:
-        users = sample_users(interactions.matrix("train").getnnz(axis=1) > 0, max_users, kitchen.seed)
-    told = interactions.matrix("validation")[users]
-    given = replace(given, users=users, history=interactions.ordered(*splits)[users], relevant=told)
-    with kitchen.progress("warm against cold items", users.size) as advance:
+    given = validation_candidates(kitchen.interactions, max_users, kitchen.seed, splits)
+    with kitchen.progress("warm against cold items", given.users.size) as advance:
         return contest(model, given, advance)
 
 

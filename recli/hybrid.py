@@ -156,13 +156,21 @@ class Candidates:
     ties: Int32  # (n_items,)
 
 
-def validation_candidates(interactions: Interactions, max_users: int, seed: int) -> Candidates:
-    """Validation rows of warm items, for a sample of at most `max_users` of the users who have any."""
-    train_rows = interactions.ordered("train")
-    warm = np.flatnonzero(~cold_items(train_rows.values))
-    users, relevant = _sample(train_rows, interactions.matrix("validation"), warm, max_users, seed)
-    ties = tie_order(interactions.items["item_id"])
-    return Candidates(users, train_rows[users], relevant, warm, ties)
+def validation_candidates(
+    interactions: Interactions, max_users: int, seed: int, splits: tuple[str, ...] = ("train",)
+) -> Candidates:
+    """Validation rows of items with training events, for a sample of at most `max_users` of the users who have any.
+
+    Where nobody has: for users with training events. `splits`: what makes their histories, which may be empty.
+    """
+    relevant, warm = interactions.matrix("validation"), ~cold_items(interactions.matrix("train"))
+    useful = relevant[:, warm].getnnz(axis=1) > 0
+    if not useful.any():
+        useful = interactions.matrix("train").getnnz(axis=1) > 0
+    users = sample_users(useful, max_users, seed)
+    history, ties = interactions.ordered(*splits)[users], tie_order(interactions.items["item_id"])
+    known = np.where(history.sizes > 0, users, -1)
+    return Candidates(known, history, relevant[users], np.flatnonzero(warm), ties)
 
 
 def pseudo_cold_candidates(
@@ -172,15 +180,10 @@ def pseudo_cold_candidates(
     rows = interactions.ordered("train")
     rest = rows.keep(~hidden[rows.values.indices])
     items = np.flatnonzero(hidden)
-    users, relevant = _sample(rest, interactions.matrix("train", "validation"), items, max_users, seed)
-    ties = tie_order(interactions.items["item_id"])
-    return Candidates(np.full(users.size, -1), rest[users], relevant, items, ties), rest.values
-
-
-def _sample(history: History, events: CSR, items: Int64, max_users: int, seed: int) -> tuple[Int64, CSR]:
-    useful = (events[:, items].getnnz(axis=1) > 0) & (history.sizes > 0)
-    users = sample_users(useful, max_users, seed)
-    return users, events[users]
+    events = interactions.matrix("train", "validation")
+    useful = (events[:, items].getnnz(axis=1) > 0) & (rest.sizes > 0)
+    users, ties = sample_users(useful, max_users, seed), tie_order(interactions.items["item_id"])
+    return Candidates(np.full(users.size, -1), rest[users], events[users], items, ties), rest.values
 
 
 def sample_users(useful: Bool, max_users: int, seed: int) -> Int64:
@@ -304,7 +307,7 @@ def weigh_warm(
     matrix = kitchen.interactions.matrix("train")
     prior = standard_logs(matrix.getnnz(axis=0), cold_items(matrix))
     panel = None
-    if candidates.users.size:
+    if candidates.relevant.nnz:
         with kitchen.progress("scoring validation users", candidates.users.size) as advance:
             panel = panel_for(models, prior, candidates, config, advance)
     with kitchen.progress("weighing", None) as advance:

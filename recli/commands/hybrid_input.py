@@ -5,12 +5,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from recli import schema
-from recli.config import from_dict, to_dict
+from recli.config import from_dict, parse_pairs, to_dict
 from recli.console import Console
 from recli.errors import RecliError, UsageError
 from recli.models.base import algorithms
 from recli.models.content_knn import ContentKnnConfig
 from recli.models.fusion import PRIOR
+from recli.models.popularity import PopularityConfig
 from recli.models.text_factors import TextFactorsConfig
 
 if TYPE_CHECKING:
@@ -20,19 +21,33 @@ if TYPE_CHECKING:
     from recli.interactions import Interactions
     from recli.schema import Float32, State
 
-BASE = "als"  # text-factors predicts the factors of this algorithm
+BASE = "ials"  # text-factors predicts the factors of this algorithm
+TREND = "recent-popularity"  # popularity, with a half-life that is found on validation
+EXACT_ITEMS = 15_000  # up to so many, EASE is a usual source: its time grows with their cube, 20 s for 12,000
 
 
 def content_algorithms() -> tuple[str, ...]:
     return algorithms.names(lambda a: a.family == "content")
 
 
-def named_sources(config: "TrainHybridConfig") -> tuple[str, ...]:
+def usual_sources(interactions: "Interactions", with_texts: bool) -> tuple[str, ...]:
+    """What is fused where nothing is named: as many different views as the interactions allow."""
+    names = ["ials", "bspm", "user-knn"]
+    if with_texts:
+        names += ["content-knn", "text-factors"]
+    if interactions.n_items <= EXACT_ITEMS:
+        names.append("cease" if with_texts else "ease")
+    if interactions.has_times:
+        names += ["sequential-rules", TREND]
+    return tuple(names)
+
+
+def named_sources(config: "TrainHybridConfig", interactions: "Interactions") -> tuple[str, ...]:
     """Names of the sources in order. Raises `UsageError` for none, one named twice, or one that cannot be."""
     if config.model != "fusion":
         return (config.model,)
     # the prior is in every fusion already
-    asked = [name for name in map(str.strip, config.sources.split(",")) if name not in ("", PRIOR)]
+    asked = [name for name in _asked_sources(config, interactions) if name not in ("", PRIOR)]
     if config.cf:
         asked = [*config.cf, *(name for name in asked if name in content_algorithms())]
     if not asked:
@@ -45,6 +60,16 @@ def named_sources(config: "TrainHybridConfig") -> tuple[str, ...]:
         if name in algorithms.names(lambda a: a.family == "hybrid"):
             raise UsageError(f"{name!r} cannot be a source")
     return tuple(asked)
+
+
+def _asked_sources(config: "TrainHybridConfig", interactions: "Interactions") -> list[str]:
+    """What --sources names, or else --weights, or else what the interactions allow."""
+    if config.sources is not None:
+        return [name.strip() for name in config.sources.split(",")]
+    if config.weights is not None and not config.cf:
+        return list(parse_pairs(config.weights, "--weights"))
+    texts = bool(config.embeddings) or interactions.items[schema.TEXT].null_count() < interactions.n_items
+    return list(usual_sources(interactions, texts))
 
 
 def needs_texts(config: "TrainHybridConfig", sources: tuple[str, ...]) -> bool:
@@ -87,7 +112,7 @@ def read_texts(
     if not features.any():
         raise RecliError(
             f"no item in {run} has a text",
-            "prepare the run with texts (--items, --text), or fuse without: --sources als,user-knn",
+            "prepare the run with texts (--items, --text), or fuse without: --sources ials,user-knn",
         )
     console.say(f"features: {' + '.join(joined)}, {features.shape[1]} dimensions")
     space = {name: array for name, array in parts[0].tensors("vectors").items() if name != "vectors"}
@@ -103,7 +128,7 @@ def _embedding_names(run: Path, config: "TrainHybridConfig") -> tuple[str, ...]:
     if not found:
         raise RecliError(
             f"there are no embeddings in {run}",
-            f"make them with: recli embed {run}; or fuse without texts: --sources als,user-knn",
+            f"make them with: recli embed {run}; or fuse without texts: --sources ials,user-knn",
         )
     if len(found) > 1:
         raise UsageError(
@@ -137,7 +162,7 @@ def read_ingredients(
 ) -> "tuple[dict[str, str], list[Ingredient]]":
     """sha256 of the run's models that are used, by part name; and the sources in order.
 
-    Where text-factors is among them and als is not, als is added behind them.
+    Where text-factors is among them and ials is not, ials is added behind them.
     """
     from recli import artifacts
     from recli.hybrid import Ingredient
@@ -148,6 +173,8 @@ def read_ingredients(
     for name in wanted:
         if name in content_algorithms():
             made.append(Ingredient(name, name, _content_config(config, name)))
+        elif name == TREND:
+            made.append(Ingredient(name, "popularity", PopularityConfig()))
         elif name in artifacts.part_names(run, schema.MODELS):
             found, sha256 = _stored(run, name, interactions, console)
             inputs[f"{schema.MODELS}/{name}"] = sha256

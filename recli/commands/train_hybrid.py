@@ -7,7 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 from recli import schema
 from recli.commands.hybrid_boost import asked_of_boost, check_boost, find_boost, measure
-from recli.commands.hybrid_input import Texts, named_sources, needs_texts, read_ingredients, read_texts
+from recli.commands.hybrid_input import (
+    BASE,
+    EXACT_ITEMS,
+    TREND,
+    Texts,
+    named_sources,
+    needs_texts,
+    read_ingredients,
+    read_texts,
+)
 from recli.commands.train_cf_config import checked_name
 from recli.config import argument, option, option_name, parse_pairs, spec_of, to_dict
 from recli.console import Console, run_path
@@ -19,6 +28,7 @@ from recli.models.text_factors import TextFactorsConfig
 
 if TYPE_CHECKING:
     from recli.hybrid import Ingredient, Kitchen, Weighting
+    from recli.interactions import Interactions
     from recli.models.base import Model
 
 _FUSION, _SOURCES, _CEASE = "Fusion", "Sources", "Collective EASE"
@@ -43,10 +53,13 @@ class TrainHybridConfig:
         metavar="NAME",
     )
     tfidf: bool = option(True, "Join TF-IDF vectors (SVD, 200 dimensions) of the texts to the embeddings.")
-    sources: str = option(
-        "als,user-knn,content-knn,text-factors",
-        "What is fused: algorithms, or models of the run by name. A model that the run has under the "
-        "algorithm's name is taken, the others are trained with their defaults.",
+    sources: str | None = option(
+        None,
+        "What is fused: algorithms, or models of the run by name. A model that the run has under the algorithm's "
+        f"name is taken, the others are trained with their defaults. {TREND} is popularity with a half-life that is "
+        "found on validation. Sources whose weight is found to be 0 are left out of the model.",
+        default_text="ials,bspm,user-knn; with texts content-knn,text-factors; up to "
+        f"{EXACT_ITEMS:,} items cease (or ease); with times sequential-rules,{TREND}",
         metavar="A,B,...",
         panel=_SOURCES,
     )
@@ -69,6 +82,16 @@ class TrainHybridConfig:
         "text-factors: regularisation of the map from texts to factors.",
         min=1e-6,
         max=1e6,
+        panel=_SOURCES,
+    )
+    history_half_life: float | None = option(
+        None,
+        "Older events of a history count less: half as much for each so many events that came later; for all "
+        "sources that know no order themselves. 0: all alike.",
+        min=0,
+        max=1e6,
+        default_text="found on validation for each source, where the log has times",
+        metavar="EVENTS",
         panel=_SOURCES,
     )
     save_sources: bool = option(
@@ -165,10 +188,11 @@ def train_hybrid(config: TrainHybridConfig, console: Console) -> None:
     name = checked_name(config.name or ("hybrid" if config.model == "fusion" else config.model))
     _check_fusion_options(config)
     asked = asked_of_boost(config)
-    sources = named_sources(config)
-    given = _given_weights(config, sources)
     run = run_path(config.run)
     interactions = artifacts.read_interactions(run)
+    sources = named_sources(config, interactions)
+    given = _given_weights(config, sources)
+    _check_times(config, sources, interactions)
     if config.model == "fusion" and given is None and not training.has_validation(interactions):
         raise RecliError(
             f"there are no validation rows in {run} to find weights on",
@@ -216,6 +240,18 @@ def _check_fusion_options(config: TrainHybridConfig) -> None:
             raise UsageError(
                 f"{option_name(one)} is about a fusion: it does not go with --model {config.model}"
             )
+
+
+def _check_times(config: TrainHybridConfig, sources: tuple[str, ...], interactions: "Interactions") -> None:
+    """Raises `RecliError` where something is asked that needs the times of events, and there are none."""
+    asked = [f"the source {TREND}"] * (TREND in sources) + ["--history-half-life"] * bool(
+        config.history_half_life
+    )
+    if asked and not interactions.has_times:
+        raise RecliError(
+            f"{asked[0]} needs the time of events, and these interactions have no timestamps",
+            "prepare the run from a log with a time column (recli prepare --time-column), or leave it out",
+        )
 
 
 def _check_overwriting(
@@ -297,7 +333,8 @@ class _Made:
 
         config, kitchen = self.config, self.kitchen
         content = [one.name for one in self.fused if one.content]
-        self.models = hybrid.train_sources(kitchen, self.ingredients, ("train",))
+        self.models = hybrid.train_sources(kitchen, self._with_trend(), ("train",))
+        self._age_histories()
         method = config.voting if config.fusion == "voting" else config.fusion
         plan = FusionConfig(method, config.rrf_k)
         if config.cold_boost is not None:
@@ -309,11 +346,12 @@ class _Made:
             given = _cold_weights(given, content)
             cold = hybrid.weigh_cold(kitchen, self.ingredients, self.models, plan, given, config.weight_users)
         self._show(warm, cold)
+        self._leave_out({n for n in self.sources if not (warm.weights.get(n) or cold.weights.get(n))})
         plan = replace(
             plan,
             sources=tuple(asdict(source) for source in hybrid.sources_of(self.fused, self.models)),
-            weights=warm.weights,
-            cold_weights=cold.weights,
+            weights=_used(warm.weights, self.sources),
+            cold_weights=_used(cold.weights, self.sources),
         )
         asked, measured = asked_of_boost(config), None
         if asked is not None:
@@ -337,6 +375,55 @@ class _Made:
             summary["encoder"] = texts.encoder()
             model = hybrid.with_profiles(model, texts.vectors, texts.space, matrix)
         return plan, model, summary
+
+    def _with_trend(self) -> "list[Ingredient]":
+        """The ingredients, recent popularity with the half-life that was found."""
+        from recli import timing, training
+
+        if TREND in self.sources and training.has_validation(self.kitchen.interactions):
+            with self.console.progress(f"half-life of {TREND}", len(timing.TREND_DAYS) + 1) as advance:
+                found = timing.trend_config(self.kitchen, advance)
+            self.ingredients = [replace(i, config=found) if i.name == TREND else i for i in self.ingredients]
+        return self.ingredients
+
+    def _age_histories(self) -> None:
+        """Give the sources half-lives of histories: the one that was asked for, or those found on validation."""
+        from recli import timing, training
+        from recli.models.recency import recent
+
+        asked, interactions = self.config.history_half_life, self.kitchen.interactions
+        if asked is None and not (interactions.has_times and training.has_validation(interactions)):
+            return
+        aging = [one for one in self.ingredients if timing.may_age(one, self.models[one.name])]
+        if asked is None:
+            steps = len(aging) * len(timing.HALF_LIVES)
+            with self.console.progress("half-lives of histories", steps) as advance:
+                found = timing.choose_half_lives(self.kitchen, aging, self.models, advance)
+        else:
+            found = {one.name: asked for one in aging}
+        self.ingredients = [
+            replace(one, history_half_life=found.get(one.name, one.history_half_life))
+            for one in self.ingredients
+        ]
+        self.models = {name: recent(model, found.get(name, 0.0)) for name, model in self.models.items()}
+
+    def _leave_out(self, silent: set[str]) -> None:
+        """Forget the sources that have no weight; but for text factors, which score texts about users."""
+        silent -= {one.name for one in self.ingredients if one.algorithm == "text-factors"}
+        if not silent:
+            return
+        self.console.say(
+            f"left out, as their weight is 0: {', '.join(n for n in self.sources if n in silent)}"
+        )
+        self.sources = tuple(name for name in self.sources if name not in silent)
+        needs_base = any(one.algorithm == "text-factors" for one in self.ingredients)
+        self.ingredients = [
+            one
+            for one in self.ingredients
+            if one.name not in silent or (needs_base and one.algorithm == BASE)
+        ]
+        kept = {one.name for one in self.ingredients}
+        self.models = {name: model for name, model in self.models.items() if name in kept}
 
     def content(self, has_validation: bool) -> "tuple[Any, Model, dict[str, Any]]":
         """One content algorithm by itself: its config, its model, and figures for the manifest."""
@@ -412,6 +499,11 @@ class _Made:
         if cold.weights:
             note += f" Cold: among a hidden tenth of the items, {cold.users:,} users."
         self.console.table("Sources", columns, rows, note)
+
+
+def _used(weights: dict[str, float], sources: tuple[str, ...]) -> dict[str, float]:
+    """The weights of the sources that are kept, and of the prior."""
+    return {name: weight for name, weight in weights.items() if name in (*sources, PRIOR)}
 
 
 def _digits(value: float | None) -> str:

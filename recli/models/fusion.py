@@ -202,12 +202,14 @@ class Fusion:
         return scores
 
     def _score(self, history: History, users: Int64 | None, scores: Float32) -> None:
-        """Write the scores of a few users into `scores`."""
+        """Write the scores of a few users into `scores`; by popularity where no source has anything to say."""
         for block, parts, boost in self._fused(history, users):
             total = np.zeros((history.shape[0], block.items.size), dtype=np.float32)
             for _, part in parts:
                 total += part
-            scores[:, block.items] = standardise(total, block)[0] + np.float32(boost)
+            made, deviation = standardise(total, block)
+            made[deviation == 0] = self.prior[block.items]
+            scores[:, block.items] = made + np.float32(boost)
 
     @property
     def boost(self) -> float:
@@ -229,6 +231,9 @@ class Fusion:
                 part -= _means(part, block)[:, None].astype(np.float32)
                 part *= factor[:, None]
                 shares.setdefault(name, np.zeros(history.shape, dtype=np.float32))[:, block.items] = part
+            if (deviation == 0).any():
+                whole = shares.setdefault(PRIOR, np.zeros(history.shape, dtype=np.float32))
+                whole[np.ix_(deviation == 0, block.items)] = self.prior[block.items]
             if boost:
                 shares["cold-boost"] = np.where(self.cold, np.float32(boost), np.float32(0)) * np.ones(
                     (history.shape[0], 1), dtype=np.float32
