@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from recli.interactions import Interactions
     from recli.schema import Float32, State
 
-BASE = "als"  # text-factors predicts the factors of this algorithm
+BASES = ("ials", "als")  # text-factors predicts the factors of one of these; of the first if none is a source
 
 
 def content_algorithms() -> tuple[str, ...]:
@@ -87,7 +87,7 @@ def read_texts(
     if not features.any():
         raise RecliError(
             f"no item in {run} has a text",
-            "prepare the run with texts (--items, --text), or fuse without: --sources als,user-knn",
+            "prepare the run with texts (--items, --text), or fuse without: --sources ials,user-knn",
         )
     console.say(f"features: {' + '.join(joined)}, {features.shape[1]} dimensions")
     space = {name: array for name, array in parts[0].tensors("vectors").items() if name != "vectors"}
@@ -103,7 +103,7 @@ def _embedding_names(run: Path, config: "TrainHybridConfig") -> tuple[str, ...]:
     if not found:
         raise RecliError(
             f"there are no embeddings in {run}",
-            f"make them with: recli embed {run}; or fuse without texts: --sources als,user-knn",
+            f"make them with: recli embed {run}; or fuse without texts: --sources ials,user-knn",
         )
     if len(found) > 1:
         raise UsageError(
@@ -137,7 +137,7 @@ def read_ingredients(
 ) -> "tuple[dict[str, str], list[Ingredient]]":
     """sha256 of the run's models that are used, by part name; and the sources in order.
 
-    Where text-factors is among them and als is not, als is added behind them.
+    Where text-factors is among them and no base of it (see `BASES`) is, the first base is added behind them.
     """
     from recli import artifacts
     from recli.hybrid import Ingredient
@@ -157,8 +157,9 @@ def read_ingredients(
             made.append(Ingredient(name, name, algorithms[name].config()))
         else:
             raise _unknown(run, name)
-        if name == wanted[-1] and "text-factors" in wanted and all(i.algorithm != BASE for i in made):
-            wanted.append(BASE)  # the loop goes on with it
+        based = "text-factors" not in wanted or any(i.algorithm in BASES for i in made)
+        if len(made) == len(sources) and not based:
+            wanted.append(BASES[0])  # the loop goes on with it
     return inputs, _with_base(made)
 
 
@@ -208,12 +209,12 @@ def _unknown(run: Path, name: str) -> RecliError:
 
 def _with_base(made: "list[Ingredient]") -> "list[Ingredient]":
     """The sources, text-factors knowing the options of the model whose factors it predicts."""
-    base = next((one for one in made if one.algorithm == BASE), None)
+    base = next((one for one in made if one.algorithm in BASES), None)
     if base is None:
         return made
     options = to_dict(base.config)
     return [
-        replace(one, config=replace(one.config, base=BASE, base_options=options))
+        replace(one, config=replace(one.config, base=base.algorithm, base_options=options))
         if one.algorithm == "text-factors"
         else one
         for one in made

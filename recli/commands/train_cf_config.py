@@ -19,7 +19,7 @@ def _cf_names() -> tuple[str, ...]:
 @dataclass(frozen=True)
 class CommonConfig:
     run: str = argument(..., "The run's directory; - reads its path from stdin.", metavar="RUN")
-    algorithm: str = option("als", "The algorithm; its own options are below.", choices=_cf_names)
+    algorithm: str = option("ials", "The algorithm; its own options are below.", choices=_cf_names)
     name: str | None = option(None, "Name of the model: RUN/models/NAME.", default_text="the algorithm's")
     seed: int = option(0, "Seed of all randomness.", min=0, max=2**31 - 2)
     device: str = option(

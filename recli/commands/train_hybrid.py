@@ -43,7 +43,7 @@ class TrainHybridConfig:
     )
     tfidf: bool = option(True, "Join TF-IDF vectors (SVD, 200 dimensions) of the texts to the embeddings.")
     sources: str = option(
-        "als,user-knn,content-knn,text-factors",
+        "ials,user-knn,content-knn,text-factors",
         "What is fused: algorithms, or models of the run by name. A model that the run has under the "
         "algorithm's name is taken, the others are trained with their defaults.",
         metavar="A,B,...",
@@ -81,7 +81,7 @@ class TrainHybridConfig:
     )
     weights: str | None = option(
         None,
-        f"Weights of the sources for --fusion weighted, e.g. als=0.5,user-knn=0.2,{PRIOR}=0.1; others get 0.",
+        f"Weights of the sources for --fusion weighted, e.g. ials=0.5,user-knn=0.2,{PRIOR}=0.1; others get 0.",
         metavar="A=W,B=W,...",
         panel=_FUSION,
     )
@@ -155,7 +155,7 @@ def train_hybrid(config: TrainHybridConfig, console: Console) -> None:
         raise RecliError(
             f"there are no validation rows in {run} to find weights on",
             "prepare it with some: recli prepare LOG --out RUN --validation-size 0.1; or give the weights: "
-            "--fusion weighted --weights als=0.5,...",
+            "--fusion weighted --weights ials=0.5,...",
         )
     texts = read_texts(run, config, interactions, console) if needs_texts(config, sources) else None
     kitchen = Kitchen(interactions, texts.features if texts else None, config.seed, console.progress)
@@ -258,7 +258,7 @@ class _Made:
     console: Console
     kitchen: "Kitchen"
     sources: tuple[str, ...]  # those that are fused
-    ingredients: "list[Ingredient]"  # they, and als where text-factors needs it
+    ingredients: "list[Ingredient]"  # they, and the base that text-factors needs
     models: "dict[str, Model]" = field(default_factory=dict)
 
     @property

@@ -26,7 +26,7 @@ class TextFactorsConfig:
         max=1e6,
         tune=Tune(0.1, 100, log=True),
     )
-    base: str = "als"  # the algorithm whose factors are predicted
+    base: str = "ials"  # the algorithm whose factors are predicted
     base_options: dict[str, Any] = field(default_factory=dict)  # of the base, to load it again
 
 
@@ -68,7 +68,7 @@ def fit(config: TextFactorsConfig, training: Training) -> TextFactors:
     if base is None or not isinstance(base, FactorModel):
         raise RecliError(
             f"text-factors needs the factors of a trained model, and {config.base!r} is none",
-            "use als as a source beside it",
+            "use ials or als as a source beside it",
         )
     warm = training.matrix.getnnz(axis=0) > 0
     if training.cold is not None:
