@@ -165,6 +165,8 @@ class _Trainer:
 
 
 def _digits(value: Any) -> str:
+    if value is None:
+        return "by data"
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 

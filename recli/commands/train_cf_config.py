@@ -81,7 +81,9 @@ def _merged(owners: list[tuple[str, "dataclasses.Field[Any]"]]) -> Any:
         max=None if None in bounds[1] else max(bounds[1]),
         choices=tuple(dict.fromkeys(choices)) or None,
         names=(f"{name}/--no-{name[2:]}",) if isinstance(fields[0].default, bool) else (),
-        default_text=", ".join(f"{owner} {_shown(field.default)}" for owner, field in owners),
+        default_text=", ".join(
+            f"{owner} {spec_of(field).default_text or _shown(field.default)}" for owner, field in owners
+        ),
         panel="Options of the algorithms",
     )
 
