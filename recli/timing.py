@@ -11,7 +11,7 @@ from recli.models.popularity import PopularityConfig
 from recli.models.recency import plain, recent
 from recli.training import judge, train
 
-HALF_LIVES = (1.0, 3.0, 10.0)  # of histories, in events of the user's own
+HALF_LIVES = (1.0, 2.0, 4.0, 8.0)  # of histories, in events of the user's own
 TREND_DAYS = (1.0, 3.0, 7.0, 14.0, 30.0, 90.0)  # half-lives of popularity
 GAIN = 1.01  # a half-life is taken if NDCG@20 is so many times as high: less is noise of a few thousand users
 _USERS = 2000  # of validation that are asked

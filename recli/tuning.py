@@ -41,17 +41,23 @@ def search(
 ) -> list[Tried]:
     """Try `trials` settings of the algorithm config class `config`, in the order in which they were tried.
 
-    The first are the defaults. Options in `given` stay as they are. `measure` gets a whole config and
-    returns its score. One seed, one sequence. A setting that comes up again is not measured again.
+    The first are the defaults; None stands for what the algorithm makes of the data. Options in `given` stay as
+    they are. `measure` gets a whole config and returns its score. One seed, one sequence. A setting that comes up
+    again is not measured again.
     """
     import optuna
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     ranges = searched(config, given)
     study = optuna.create_study(direction="maximize", sampler=optuna.samplers.TPESampler(seed=seed))
-    study.enqueue_trial({name: _within(tune, default) for name, (tune, default) in ranges.items()})
     measured: dict[tuple[Any, ...], float] = {}
     tried: list[Tried] = []
+    defaults = {name: _within(tune, default) for name, (tune, default) in ranges.items()}
+    if None in defaults.values():  # no point in the ranges: optuna does not see it
+        tried.append(Tried(defaults, measure(config(**defaults, **given))))
+        advance(1, f"best {tried[0].score:.4f}")
+    else:
+        study.enqueue_trial(defaults)
 
     def objective(trial: "Trial") -> float:
         options = {name: _suggest(trial, name, tune, default) for name, (tune, default) in ranges.items()}
@@ -62,7 +68,7 @@ def search(
         advance(1, f"best {max(t.score for t in tried):.4f}")
         return measured[key]
 
-    study.optimize(objective, n_trials=trials)
+    study.optimize(objective, n_trials=trials - len(tried))
     return tried
 
 
@@ -73,6 +79,8 @@ def best_of(tried: list[Tried]) -> Tried:
 
 def _within(tune: Tune, default: Any) -> Any:
     """The default, moved into the range where it is outside."""
+    if default is None:
+        return None
     if tune.choices:
         return default if default in tune.choices else tune.choices[0]
     return type(default)(min(max(default, tune.low), tune.high))

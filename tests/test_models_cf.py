@@ -1,5 +1,6 @@
 """The collaborative-filtering models against small cases worked out by hand or by a second implementation."""
 
+import math
 import subprocess
 import sys
 import types
@@ -29,6 +30,7 @@ from recli.models.item_knn import ItemKnnConfig
 from recli.models.item_knn import fit as fit_item_knn
 from recli.models.lmf import LmfConfig
 from recli.models.lmf import fit as fit_lmf
+from recli.models.neighbours import mean_history
 from recli.models.popularity import PopularityConfig
 from recli.models.popularity import fit as fit_popularity
 from recli.models.user_knn import UserKnnConfig
@@ -205,6 +207,49 @@ def test_item_knn_weights_as_implicit_does(weighting: str) -> None:
     expected = vectors @ vectors.T
     np.fill_diagonal(expected, 0.0)
     np.testing.assert_allclose(similar, expected, atol=1e-5)
+
+
+def histories(n: int, each: int) -> csr_matrix:
+    """`n` users with `each` events among 3 `each` items."""
+    rows = np.stack([np.random.default_rng(u).permutation(3 * each) < each for u in range(n)])
+    return csr_matrix(rows.astype(np.float32))
+
+
+def test_the_mean_history_is_of_users_who_have_one() -> None:
+    assert mean_history(csr([[1, 1, 0], [0, 0, 0], [5, 1, 1]])) == 5 / 2  # events, whatever they weigh
+    assert mean_history(csr_matrix((3, 4), dtype=np.float32)) == 1.0
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "each", "given"),
+    [
+        ("item-knn", ("shrinkage",), 4, 2000 / 4**1.5),
+        ("item-knn", ("shrinkage",), 25, 2000 / 25**1.5),
+        ("rp3beta", ("alpha", "beta"), 4, 0.2),
+        ("rp3beta", ("alpha", "beta"), 25, 0.15 + 25 / 100),
+        ("rp3beta", ("alpha", "beta"), 60, 0.5),
+        ("user-knn", ("similarity_power",), 4, 1.0),
+        ("user-knn", ("similarity_power",), 25, 2.0),  # log 25 / log 5
+        ("user-knn", ("similarity_power",), 200, 3.0),
+        ("bspm", ("sharpening",), 4, 0.0),
+        ("bspm", ("sharpening",), 12, 1.2 * math.log(2) / math.log(5)),
+        ("bspm", ("sharpening",), 60, 1.2),
+    ],
+)
+def test_what_is_not_given_goes_by_the_length_of_histories(
+    name: str, options: tuple[str, ...], each: int, given: float
+) -> None:
+    training, algorithm = Training(histories(40, each), threads=1), algorithms[name]
+    usual = algorithm.fit(algorithm.config(), training).score(training.matrix)
+    told = algorithm.config(**dict.fromkeys(options, given))
+    np.testing.assert_allclose(
+        algorithm.fit(told, training).score(training.matrix), usual, rtol=1e-5, atol=1e-6
+    )
+    other = algorithm.config(**dict.fromkeys(options, 1.3 * given + 0.3))
+    assert not np.allclose(algorithm.fit(other, training).score(training.matrix), usual, rtol=1e-3)
+    for option in options:  # each of them alone, too
+        other = algorithm.config(**{option: 1.3 * given + 0.3})
+        assert not np.allclose(algorithm.fit(other, training).score(training.matrix), usual, rtol=1e-3)
 
 
 def test_one_shrinkage_means_the_same_for_every_weighting() -> None:

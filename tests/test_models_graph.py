@@ -96,7 +96,10 @@ def published(given: csr_matrix, history: csr_matrix, config: BspmConfig) -> np.
 @pytest.mark.parametrize("shape", ["more users", "more items"])
 def test_bspm_equals_its_steps_when_all_signals_are_kept(shape: str) -> None:
     given = with_gaps() if shape == "more users" else matrix(25, 40)
-    config, new = BspmConfig(dimensions=25, low_pass_weight=0.4), matrix(10, given.shape[1], seed=5)
+    config, new = (
+        BspmConfig(dimensions=25, low_pass_weight=0.4, sharpening=1.2),
+        matrix(10, given.shape[1], seed=5),
+    )
     found = fit_bspm(config, Training(given)).score(new)
     np.testing.assert_allclose(found, published(given, new, config), rtol=1e-4, atol=1e-5)
 

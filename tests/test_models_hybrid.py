@@ -51,7 +51,7 @@ ALS_OPTIONS = {"factors": 8, "alpha": 10.0, "regularization": 0.1}
 
 def config_of(name: str) -> Any:
     if name == "text-factors":
-        return TextFactorsConfig(base_options=ALS_OPTIONS)
+        return TextFactorsConfig(base="als", base_options=ALS_OPTIONS)
     config = algorithms[name].config
     return config(l2=10.0, text_weight=2.0) if name == "cease" else config()
 
@@ -212,8 +212,10 @@ def test_items_without_text_get_the_mean_factors() -> None:
 
 
 def test_ridge_option_shrinks_the_map(board: Interactions) -> None:
-    weak = trained(board, "text-factors", TextFactorsConfig(ridge=0.01, base_options=ALS_OPTIONS))
-    strong = trained(board, "text-factors", TextFactorsConfig(ridge=1e6, base_options=ALS_OPTIONS))
+    weak = trained(board, "text-factors", TextFactorsConfig(ridge=0.01, base="als", base_options=ALS_OPTIONS))
+    strong = trained(
+        board, "text-factors", TextFactorsConfig(ridge=1e6, base="als", base_options=ALS_OPTIONS)
+    )
     assert isinstance(weak, TextFactors)
     assert isinstance(strong, TextFactors)
     assert np.ptp(strong.item_factors, axis=0).max() < 1e-3 < np.ptp(weak.item_factors, axis=0).max()
@@ -230,7 +232,7 @@ def test_cold_items_take_no_part_in_the_ridge(board: Interactions) -> None:
 
 def test_text_factors_without_factors_says_so(board: Interactions) -> None:
     training = Training(board.matrix("train"), features=features_of(board))
-    with pytest.raises(RecliError, match="als"):
+    with pytest.raises(RecliError, match="ials or als"):
         algorithms["text-factors"].fit(TextFactorsConfig(), training)
 
 

@@ -14,13 +14,14 @@ from conftest import WORDS, checkerboard, write_board
 from safetensors.numpy import load_file
 
 from recli import artifacts
+from recli.commands.train_hybrid import TrainHybridConfig
 from recli.fusing import Found, Panel, search_weights
 from recli.interactions import Interactions
 from recli.models.base import algorithms
 from recli.models.fusion import PRIOR, Fusion
 
 Recli = Callable[..., tuple[int, str, str]]
-DEFAULT = ("als", "user-knn", "content-knn", "text-factors")
+DEFAULT = tuple(TrainHybridConfig.sources.split(","))
 
 
 def embed(run: Path, name: str = "minilm", seed: int = 0, dim: int = 12, **config: Any) -> None:
@@ -46,14 +47,14 @@ def stored(run: Path, name: str = "hybrid") -> artifacts.StoredModel:
     return artifacts.read_model(run / "models" / name)
 
 
-def train_als(run: Path, name: str = "als", splits: tuple[str, ...] = ("train",), **options: Any) -> None:
+def train_ials(run: Path, name: str = "ials", splits: tuple[str, ...] = ("train",), **options: Any) -> None:
     from recli import training
 
-    algorithm = algorithms["als"]
+    algorithm = algorithms["ials"]
     config = algorithm.config(**{"factors": 8, **options})
     made = training.train(algorithm, config, artifacts.read_interactions(run), splits=splits).model
     artifacts.write_model(
-        run, name, "als", {**vars(config)}, made, seed=0, trained_on=splits, inputs={}, summary={}
+        run, name, "ials", {**vars(config)}, made, seed=0, trained_on=splits, inputs={}, summary={}
     )
 
 
@@ -62,7 +63,7 @@ def test_the_story(run: Path, recli: Recli, board: Interactions) -> None:
     assert out.strip() == str(run)
     for name in DEFAULT:
         assert name in err
-    assert "als: no such model in the run" in err
+    assert "ials: no such model in the run" in err
     assert "cold weight" in err
     made = stored(run)
     assert made.algorithm == "fusion"
@@ -120,19 +121,19 @@ def test_json_name_and_stdin(run: Path, recli: Recli, monkeypatch: pytest.Monkey
 
 
 def test_a_model_of_the_run_is_reused(run: Path, recli: Recli) -> None:
-    train_als(run)
+    train_ials(run)
     _, _, err = recli("train-hybrid", run)
-    assert "als: the run's model" in err
-    assert "training als" not in err
+    assert "ials: the run's model" in err
+    assert "training ials" not in err
     made = stored(run)
     assert isinstance(made.model, Fusion)
-    assert "models/als" in made.part.manifest["inputs"]
-    mine = load_file(run / "models" / "als" / "model.safetensors")["item_factors"]
-    assert np.array_equal(made.model.sources["als"].state()["item_factors"], mine)
+    assert "models/ials" in made.part.manifest["inputs"]
+    mine = load_file(run / "models" / "ials" / "model.safetensors")["item_factors"]
+    assert np.array_equal(made.model.sources["ials"].state()["item_factors"], mine)
 
 
 def test_cf_names_models_of_the_run(run: Path, recli: Recli) -> None:
-    train_als(run, "small", factors=4)
+    train_ials(run, "small", factors=4)
     recli("train-hybrid", run, "--cf", "small")
     made = stored(run)
     assert isinstance(made.model, Fusion)
@@ -144,12 +145,27 @@ def test_cf_names_models_of_the_run(run: Path, recli: Recli) -> None:
     assert "recli train-cf" in err
 
 
-def test_sources_without_als_still_have_text_factors(run: Path, recli: Recli) -> None:
+def test_sources_without_a_base_still_have_text_factors(run: Path, recli: Recli) -> None:
     recli("train-hybrid", run, "--sources", "user-knn,text-factors")
     made = stored(run)
     assert isinstance(made.model, Fusion)
     assert list(made.model.sources) == ["user-knn", "text-factors"]
     assert "source/text-factors/base/item_factors" in load_file(made.part.path / "model.safetensors")
+
+
+def test_text_factors_predict_the_factors_of_the_source_that_has_some(run: Path, recli: Recli) -> None:
+    _, _, err = recli("train-hybrid", run, "--sources", "user-knn,als,text-factors", "--save-sources")
+    assert "training ials" not in err
+    made = stored(run).model
+    assert isinstance(made, Fusion)
+    assert [s["base"] for s in made.config.sources] == [None, None, "als"]
+    assert stored(run, "text-factors").part.config["options"]["base"] == "als"
+
+
+def test_a_model_that_is_only_named_as_the_base_is_none(run: Path, recli: Recli) -> None:
+    recli("train-cf", run, "--algorithm", "ease", "--name", "ials")
+    _, _, err = recli("train-hybrid", run, "--sources", "user-knn,text-factors", code=1)
+    assert "'ials' is none" in err and "use ials or als as a source beside it" in err
 
 
 def test_any_cf_algorithm_and_cease_can_be_sources(run: Path, recli: Recli) -> None:
@@ -160,10 +176,10 @@ def test_any_cf_algorithm_and_cease_can_be_sources(run: Path, recli: Recli) -> N
 
 
 def test_a_model_that_saw_validation_is_trained_again_without(run: Path, recli: Recli) -> None:
-    train_als(run, splits=("train", "validation"))
+    train_ials(run, splits=("train", "validation"))
     _, _, err = recli("train-hybrid", run)
-    assert "als: the run's model has seen validation" in err
-    assert "training als" in err
+    assert "ials: the run's model has seen validation" in err
+    assert "training ials" in err
 
 
 def test_refit_trains_on_validation_too(run: Path, recli: Recli, board: Interactions) -> None:
@@ -181,15 +197,15 @@ def test_refit_trains_on_validation_too(run: Path, recli: Recli, board: Interact
 
 
 def test_a_fusion_does_not_overwrite_its_sources(run: Path, recli: Recli) -> None:
-    train_als(run)
-    before = stored(run, "als").part.sha256
-    _, _, err = recli("train-hybrid", run, "--sources", "als,content-knn", "--name", "als", code=2)
-    assert "--name als would overwrite the model als, which is a source of it" in err
-    assert stored(run, "als").part.sha256 == before
-    _, _, err = recli("train-hybrid", run, "--sources", "user-knn,content-knn", "--name", "als")
-    assert f"warning: the model als in {run}, which is of kind als, will be replaced" in err
-    assert stored(run, "als").algorithm == "fusion"
-    _, _, err = recli("train-hybrid", run, "--sources", "user-knn,content-knn", "--name", "als")
+    train_ials(run)
+    before = stored(run, "ials").part.sha256
+    _, _, err = recli("train-hybrid", run, "--sources", "ials,content-knn", "--name", "ials", code=2)
+    assert "--name ials would overwrite the model ials, which is a source of it" in err
+    assert stored(run, "ials").part.sha256 == before
+    _, _, err = recli("train-hybrid", run, "--sources", "user-knn,content-knn", "--name", "ials")
+    assert f"warning: the model ials in {run}, which is of kind ials, will be replaced" in err
+    assert stored(run, "ials").algorithm == "fusion"
+    _, _, err = recli("train-hybrid", run, "--sources", "user-knn,content-knn", "--name", "ials")
     assert "warning" not in err
 
 
@@ -242,7 +258,7 @@ def test_save_sources(run: Path, recli: Recli) -> None:
     assert stored(run, "text-factors").algorithm == "text-factors"
     # and the next run takes the collaborative ones
     _, _, err = recli("train-hybrid", run)
-    assert "als: the run's model" in err
+    assert "ials: the run's model" in err
 
 
 # features
@@ -279,7 +295,7 @@ def test_several_embeddings(run: Path, recli: Recli) -> None:
 def test_no_embeddings(board_run: Path, recli: Recli) -> None:
     _, _, err = recli("train-hybrid", board_run, code=1)
     assert f"recli embed {board_run}" in err
-    recli("train-hybrid", board_run, "--sources", "als,user-knn")
+    recli("train-hybrid", board_run, "--sources", "ials,user-knn")
     made = stored(board_run)
     assert isinstance(made.model, Fusion)
     assert made.model.text_dim == 0
@@ -296,7 +312,7 @@ def test_no_texts(tmp_path: Path, recli: Recli) -> None:
     artifacts.write_embeddings(run, "minilm", zeros, zeros[0], {"model": "random"}, {})
     _, _, err = recli("train-hybrid", run, code=1)
     assert "no item" in err
-    assert "--sources als,user-knn" in err
+    assert "--sources ials,user-knn" in err
 
 
 # weights
@@ -319,22 +335,22 @@ def test_weighted(run: Path, recli: Recli) -> None:
     ("arguments", "said"),
     [
         (("--fusion", "weighted"), "needs --weights"),
-        (("--weights", "als=1"), "--weights needs --fusion weighted"),
+        (("--weights", "ials=1"), "--weights needs --fusion weighted"),
         (("--fusion", "weighted", "--weights", "bpr=1"), "'bpr' is no source"),
-        (("--fusion", "weighted", "--weights", "als=-1"), "negative"),
-        (("--fusion", "weighted", "--weights", "als=0"), "all are 0"),
-        (("--fusion", "weighted", "--weights", "als"), "NAME=NUMBER"),
+        (("--fusion", "weighted", "--weights", "ials=-1"), "negative"),
+        (("--fusion", "weighted", "--weights", "ials=0"), "all are 0"),
+        (("--fusion", "weighted", "--weights", "ials"), "NAME=NUMBER"),
         (("--sources", ","), "names no source"),
-        (("--sources", "als,als"), "named twice"),
-        (("--sources", "als,fusion"), "cannot be a source"),
+        (("--sources", "ials,ials"), "named twice"),
+        (("--sources", "ials,fusion"), "cannot be a source"),
         (("--sources", PRIOR), "names no source"),
-        (("--fusion", "weighted", "--weights", "als=1,als=2"), "--weights names 'als' twice"),
+        (("--fusion", "weighted", "--weights", "ials=1,ials=2"), "--weights names 'ials' twice"),
         (("--model", "cease", "--fusion", "voting"), "--fusion is about a fusion"),
         (("--model", "cease", "--voting", "borda"), "--voting is about a fusion"),
-        (("--model", "content-knn", "--sources", "als"), "--sources is about a fusion"),
-        (("--model", "text-factors", "--weights", "als=1"), "--weights is about a fusion"),
+        (("--model", "content-knn", "--sources", "ials"), "--sources is about a fusion"),
+        (("--model", "text-factors", "--weights", "ials=1"), "--weights is about a fusion"),
         (("--name", "none"), "--name none: the word has a meaning"),
-        (("--name", "als", "--save-sources"), "--name als would overwrite"),
+        (("--name", "ials", "--save-sources"), "--name ials would overwrite"),
         (("--name", "../up"), "--name must be"),
         (("--neighbours", "0"), "neighbours"),
         (("--rrf-k", "0"), "rrf-k"),
@@ -400,7 +416,7 @@ def test_no_validation(tmp_path: Path, recli: Recli) -> None:
     embed(run)
     _, _, err = recli("train-hybrid", run, code=1)
     assert "--validation-size" in err
-    recli("train-hybrid", run, "--fusion", "weighted", "--weights", "als=0.5,content-knn=0.5")
+    recli("train-hybrid", run, "--fusion", "weighted", "--weights", "ials=0.5,content-knn=0.5")
     recli("train-hybrid", run, "--fusion", "voting", "--name", "votes")
     recli("train-hybrid", run, "--model", "cease", "--name", "closed")
     assert "validation" not in stored(run).part.summary
@@ -454,14 +470,14 @@ def test_neighbours_and_ridge_reach_the_fusion(run: Path, recli: Recli) -> None:
 
 
 def test_foreign_parts_are_refused(run: Path, recli: Recli) -> None:
-    train_als(run)
+    train_ials(run)
     write_board(run, checkerboard(seed=8))  # prepared again: other interactions
     _, _, err = recli("train-hybrid", run, code=1)
     assert "made from other interactions" in err
     assert f"recli embed {run} --name minilm" in err
-    _, _, err = recli("train-hybrid", run, "--sources", "als", code=1)
+    _, _, err = recli("train-hybrid", run, "--sources", "ials", code=1)
     assert "made from other interactions" in err
-    assert f"recli train-cf {run} --algorithm als --name als" in err
+    assert f"recli train-cf {run} --algorithm ials --name ials" in err
 
 
 def test_a_hybrid_is_no_source(run: Path, recli: Recli) -> None:

@@ -77,6 +77,27 @@ def test_a_default_outside_its_range_is_moved_into_it() -> None:
     assert search(Odd, {}, lambda odd: 0.0, trials=1, seed=0)[0].options == {"size": 9, "kind": "a"}
 
 
+def test_a_default_that_goes_by_the_data_is_the_first_trial_and_numbers_follow() -> None:
+    @dataclass(frozen=True)
+    class ByData:
+        power: float | None = option(None, "", min=0, tune=Tune(0.5, 2.0))
+        size: int = option(3, "", tune=Tune(1, 9))
+
+    texts: list[str] = []
+    tried = search(
+        ByData,
+        {},
+        lambda c: 0.7 if c.power is None else c.power / 10,
+        trials=6,
+        seed=1,
+        advance=lambda n, text: texts.append(text),
+    )
+    assert len(tried) == len(texts) == 6
+    assert tried[0] == Tried({"power": None, "size": 3}, 0.7) == best_of(tried)
+    assert all(0.5 <= t.options["power"] <= 2.0 for t in tried[1:])
+    assert texts[-1] == "best 0.7000"
+
+
 def test_progress_is_reported_with_the_best_so_far() -> None:
     texts: list[str] = []
     scores = iter([0.1, 0.3, 0.2])

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from recli.interactions import Interactions
     from recli.schema import Float32, State
 
-BASE = "ials"  # text-factors predicts the factors of this algorithm
+BASES = ("ials", "als")  # text-factors predicts the factors of one of these; of the first if none is a source
 TREND = "recent-popularity"  # popularity, with a half-life that is found on validation
 EXACT_ITEMS = 15_000  # up to so many, EASE is a usual source: its time grows with their cube, 20 s for 12,000
 
@@ -162,7 +162,7 @@ def read_ingredients(
 ) -> "tuple[dict[str, str], list[Ingredient]]":
     """sha256 of the run's models that are used, by part name; and the sources in order.
 
-    Where text-factors is among them and ials is not, ials is added behind them.
+    Where text-factors is among them and no base of it (see `BASES`) is, the first base is added behind them.
     """
     from recli import artifacts
     from recli.hybrid import Ingredient
@@ -184,8 +184,9 @@ def read_ingredients(
             made.append(Ingredient(name, name, algorithms[name].config()))
         else:
             raise _unknown(run, name)
-        if name == wanted[-1] and "text-factors" in wanted and all(i.algorithm != BASE for i in made):
-            wanted.append(BASE)  # the loop goes on with it
+        based = "text-factors" not in wanted or any(i.algorithm in BASES for i in made)
+        if len(made) == len(sources) and not based:
+            wanted.append(BASES[0])  # the loop goes on with it
     return inputs, _with_base(made)
 
 
@@ -237,12 +238,12 @@ def _unknown(run: Path, name: str) -> RecliError:
 
 def _with_base(made: "list[Ingredient]") -> "list[Ingredient]":
     """The sources, text-factors knowing the options of the model whose factors it predicts."""
-    base = next((one for one in made if one.algorithm == BASE), None)
+    base = next((one for one in made if one.algorithm in BASES), None)
     if base is None:
         return made
     options = to_dict(base.config)
     return [
-        replace(one, config=replace(one.config, base=BASE, base_options=options))
+        replace(one, config=replace(one.config, base=base.algorithm, base_options=options))
         if one.algorithm == "text-factors"
         else one
         for one in made

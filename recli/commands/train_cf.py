@@ -18,14 +18,14 @@ if TYPE_CHECKING:
 def train_cf(config: CommonConfig, console: Console) -> None:
     """Train a collaborative-filtering model on the interactions: RUN/models/NAME.
 
-    als, ials, bpr and lmf factorise; item-knn and user-knn go by neighbours; ease is linear, in closed form, and often
+    ials, als, bpr and lmf factorise; item-knn and user-knn go by neighbours; ease is linear, in closed form, and often
     the best where the catalogue is not too large; gf-cf, bspm and rp3beta need no training and suit large, sparse
     ones. sequential-rules goes by the order of events, and so does any other with --history-half-life: worth a try
     where what comes next is to be told. popularity is the baseline; bias predicts ratings. bpr's best learning rate,
     regularisation and iterations differ up to tenfold from log to log, and with unfit ones it can fall below
     popularity: use --tune.
 
-    Example: recli train-cf sample_data/run --algorithm als --patience 3
+    Example: recli train-cf sample_data/run --algorithm ials --patience 3
     """
     from recli import artifacts, training
     from recli.models.gpu import choose_device
@@ -183,6 +183,8 @@ class _Trainer:
 
 
 def _digits(value: Any) -> str:
+    if value is None:
+        return "by data"
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 

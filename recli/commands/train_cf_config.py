@@ -19,7 +19,7 @@ def _cf_names() -> tuple[str, ...]:
 @dataclass(frozen=True)
 class CommonConfig:
     run: str = argument(..., "The run's directory; - reads its path from stdin.", metavar="RUN")
-    algorithm: str = option("als", "The algorithm; its own options are below.", choices=_cf_names)
+    algorithm: str = option("ials", "The algorithm; its own options are below.", choices=_cf_names)
     name: str | None = option(None, "Name of the model: RUN/models/NAME.", default_text="the algorithm's")
     seed: int = option(0, "Seed of all randomness.", min=0, max=2**31 - 2)
     device: str = option(
@@ -90,7 +90,9 @@ def _merged(owners: list[tuple[str, "dataclasses.Field[Any]"]]) -> Any:
         max=None if None in bounds[1] else max(bounds[1]),
         choices=tuple(dict.fromkeys(choices)) or None,
         names=(f"{name}/--no-{name[2:]}",) if isinstance(fields[0].default, bool) else (),
-        default_text=", ".join(f"{owner} {_shown(field.default)}" for owner, field in owners),
+        default_text=", ".join(
+            f"{owner} {spec_of(field).default_text or _shown(field.default)}" for owner, field in owners
+        ),
         panel="Options of the algorithms",
     )
 

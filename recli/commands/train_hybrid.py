@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from recli import schema
 from recli.commands.hybrid_boost import asked_of_boost, check_boost, find_boost, measure
 from recli.commands.hybrid_input import (
-    BASE,
+    BASES,
     EXACT_ITEMS,
     TREND,
     Texts,
@@ -105,7 +105,7 @@ class TrainHybridConfig:
     )
     weights: str | None = option(
         None,
-        f"Weights of the sources for --fusion weighted, e.g. als=0.5,user-knn=0.2,{PRIOR}=0.1; others get 0.",
+        f"Weights of the sources for --fusion weighted, e.g. ials=0.5,user-knn=0.2,{PRIOR}=0.1; others get 0.",
         metavar="A=W,B=W,...",
         panel=_FUSION,
     )
@@ -197,7 +197,7 @@ def train_hybrid(config: TrainHybridConfig, console: Console) -> None:
         raise RecliError(
             f"there are no validation rows in {run} to find weights on",
             "prepare it with some: recli prepare LOG --out RUN --validation-size 0.1; or give the weights: "
-            "--fusion weighted --weights als=0.5,...",
+            "--fusion weighted --weights ials=0.5,...",
         )
     texts = read_texts(run, config, interactions, console) if needs_texts(config, sources) else None
     kitchen = Kitchen(interactions, texts.features if texts else None, config.seed, console.progress)
@@ -314,7 +314,7 @@ class _Made:
     console: Console
     kitchen: "Kitchen"
     sources: tuple[str, ...]  # those that are fused
-    ingredients: "list[Ingredient]"  # they, and als where text-factors needs it
+    ingredients: "list[Ingredient]"  # they, and the base that text-factors needs
     models: "dict[str, Model]" = field(default_factory=dict)
 
     @property
@@ -420,7 +420,7 @@ class _Made:
         self.ingredients = [
             one
             for one in self.ingredients
-            if one.name not in silent or (needs_base and one.algorithm == BASE)
+            if one.name not in silent or (needs_base and one.algorithm in BASES)
         ]
         kept = {one.name for one in self.ingredients}
         self.models = {name: model for name, model in self.models.items() if name in kept}

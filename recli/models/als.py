@@ -2,6 +2,11 @@
 
 implicit's confidence is c = alpha * value for what a user did and 1 for all else (not 1 + alpha * value), so
 alpha = 1 on binary data means no weighting at all.
+
+256 factors instead of 128 are 3 to 6% better on Amazon Beauty, MovieLens (610 users) and yelp2018, where they give
+Recall@20 / NDCG@20 of .0676/.0554 on the test part, and 2.5% worse on MovieTweetings; they cost more.
+The best regularisation and alpha differ much from log to log (`recli.models.ials` has relative ones, and is ahead on
+all four with its defaults).
 """
 
 from dataclasses import dataclass

@@ -19,8 +19,9 @@ import numpy as np
 
 from recli.config import Tune, option
 from recli.models.base import Training, algorithm
+from recli.models.neighbours import mean_history
 from recli.models.spectral import GraphFilter, SpectralConfig, Spectrum, fit_spectrum, ideal, stored_spectrum
-from recli.schema import State
+from recli.schema import CSR, State
 
 _DIMENSIONS = 384  # as published for yelp2018
 
@@ -34,9 +35,23 @@ class BspmConfig(SpectralConfig):
         max=2048,
         tune=Tune(0, 512),
     )
-    sharpening: float = option(
-        1.2, "How long blurred histories are sharpened; 0: not at all.", min=0, max=100, tune=Tune(0, 2.5)
+    sharpening: float | None = option(
+        None,
+        "How long blurred histories are sharpened; 0: not at all.",
+        min=0,
+        max=100,
+        default_text="1.2; less below 30 mean events per user, 0 below 6",
+        tune=Tune(0, 2.5),
     )
+
+
+def usual_sharpening(matrix: CSR) -> float:
+    """1.2 where users have 30 events or more on average, 0 where they have 6 or less, in between by the logarithm.
+
+    Sharpening undoes blurring, and blurring is all that a short history has: validation NDCG@20 with 1.2 and with 0
+    .052 and .061 on MovieTweetings, .063 and .066 on Amazon Beauty, but .215 and .206 on MovieLens (610 users).
+    """
+    return 1.2 * float(np.clip(np.log(mean_history(matrix) / 6.0) / np.log(5.0), 0.0, 1.0))
 
 
 def _filter(config: BspmConfig, basis: Spectrum) -> GraphFilter:
@@ -47,7 +62,8 @@ def _filter(config: BspmConfig, basis: Spectrum) -> GraphFilter:
     that is nearest to x^2 on [0, a], x^2 ~ 3/4 a x. NDCG@20 on held-out rows of yelp2018 (d = 384, powers 0.5,
     a = .12): .0681 against .0680 with the whole product.
     """
-    squares, time = basis.values**2, config.sharpening
+    squares = basis.values**2
+    time = usual_sharpening(basis.graph) if config.sharpening is None else config.sharpening
     slope = 0.75 * float(squares[-1]) if squares.size else 0.0
     left, low = ideal(basis)
     sharpened = low - time * (basis.graph.T @ (basis.graph @ np.ascontiguousarray(low.T))).T

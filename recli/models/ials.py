@@ -27,6 +27,11 @@ STEPS = 3
 EXACT = 200  # at most, in a model's last half-step: it ends by its tolerance
 
 
+# The regularisation is a compromise: the best are .045, .07, .06 and .15 by validation NDCG@20 on MovieLens (610
+# users), Amazon Beauty, yelp2018 and MovieTweetings (temporal), where this one reaches 98, 100, 99 and 97% of them.
+# Synthetic logs without a long tail want more, .15 to .2: --tune.
+
+
 @dataclass(frozen=True)
 class IalsConfig:
     factors: int = option(
@@ -34,7 +39,7 @@ class IalsConfig:
     )
     iterations: int = option(16, "Passes over the data.", min=1, max=10_000)
     regularization: float = option(
-        0.06,
+        0.07,
         "Pull of the factors towards zero, as a share of the pull that leaves nothing of them.",
         min=1e-9,
         max=1.0,

@@ -6,7 +6,7 @@ import numpy as np
 
 from recli.config import Tune, option
 from recli.models.base import Training, algorithm, pack_csr, unpack_csr
-from recli.models.neighbours import keep_largest, row_lengths, scaled
+from recli.models.neighbours import keep_largest, mean_history, row_lengths, scaled
 from recli.schema import CSR, Float32, Float64, Int64, State
 
 _BLOCK = 1024  # items whose similarities are held at a time
@@ -16,7 +16,7 @@ _K1, _B = 1.2, 0.75  # BM25's usual constants
 @dataclass(frozen=True)
 class ItemKnnConfig:
     neighbours: int = option(
-        200, "Most similar items that are kept for each.", min=1, max=100_000, tune=Tune(20, 500, log=True)
+        400, "Most similar items that are kept for each.", min=1, max=100_000, tune=Tune(50, 1000, log=True)
     )
     weighting: str = option(
         "damped",
@@ -24,12 +24,13 @@ class ItemKnnConfig:
         choices=("damped", "cosine", "tfidf", "bm25"),
         tune=Tune(choices=("damped", "cosine", "tfidf", "bm25")),
     )
-    shrinkage: float = option(
-        5.0,
+    shrinkage: float | None = option(
+        None,
         "Distrust of similarities that rest on few users: added to the denominator.",
         min=0,
         max=1e6,
-        tune=Tune(0, 30),
+        default_text="2000 / mean events per user ^ 1.5",
+        tune=Tune(1, 500, log=True),
     )
 
 
@@ -57,16 +58,26 @@ def load(config: ItemKnnConfig, state: State) -> ItemKnn:
 def fit(config: ItemKnnConfig, training: Training) -> ItemKnn:
     from scipy.sparse import vstack
 
+    shrinkage = usual_shrinkage(training.matrix) if config.shrinkage is None else config.shrinkage
     vectors, lengths = item_vectors(training.matrix, config.weighting)
     users, kept = vectors.T.tocsr(), []
     for start in range(0, vectors.shape[0], _BLOCK):
         similar = (vectors[start : start + _BLOCK] @ users).tocsr()
         of = np.repeat(np.arange(start, start + similar.shape[0]), np.diff(similar.indptr))
-        similar.data /= (lengths[of] * lengths[similar.indices] + config.shrinkage).astype(np.float32)
+        similar.data /= (lengths[of] * lengths[similar.indices] + shrinkage).astype(np.float32)
         similar.data[of == similar.indices] = 0.0
         kept.append(keep_largest(similar, config.neighbours))
     training.advance(1, "")
     return ItemKnn(vstack(kept, format="csr"))
+
+
+def usual_shrinkage(matrix: CSR) -> float:
+    """The shorter the histories, the more distrust: 2000 / (mean events per user)^1.5.
+
+    That is 1.3, 9, 116 and 150 for MovieLens (610 users), yelp2018, Amazon Beauty and MovieTweetings. Of 5 to 200,
+    the best on their validation parts were 5 (the least tried), 10, 200 and 50; one for all loses up to 6%.
+    """
+    return 2000.0 * float(np.power(mean_history(matrix), -1.5))
 
 
 def item_vectors(matrix: CSR, weighting: str) -> tuple[CSR, Float64]:

@@ -1,7 +1,7 @@
 """RP3beta: where a random walk of three steps from a user ends, popular items less often than it would.
 
 Paudel et al. 2017, "Updatable, Accurate, Diverse, and Scalable Recommendations for Interactive Applications".
-The defaults are a compromise: dense logs want more of all three options, short histories smaller powers (--tune).
+With both powers 0.5 this is the damped cosine of `recli.models.item_knn` without its shrinkage.
 """
 
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ import numpy as np
 from recli.config import Tune, option
 from recli.models.base import Training, algorithm, unpack_csr
 from recli.models.item_knn import ItemKnn
-from recli.models.neighbours import keep_largest, scaled
+from recli.models.neighbours import keep_largest, mean_history, scaled
 from recli.schema import CSR, Float64, State
 
 _BLOCK = 1024  # items whose walks are held at a time
@@ -19,8 +19,17 @@ _BLOCK = 1024  # items whose walks are held at a time
 
 @dataclass(frozen=True)
 class Rp3betaConfig:
-    alpha: float = option(0.5, "Power of the transition probabilities.", min=0, max=10, tune=Tune(0.1, 1.5))
-    beta: float = option(0.4, "Penalty of popular items.", min=0, max=10, tune=Tune(0, 0.8))
+    alpha: float | None = option(
+        None,
+        "Power of the transition probabilities.",
+        min=0,
+        max=10,
+        default_text="0.2 to 0.5, by mean events per user",
+        tune=Tune(0.1, 1.5),
+    )
+    beta: float | None = option(
+        None, "Penalty of popular items.", min=0, max=10, default_text="as alpha", tune=Tune(0, 0.8)
+    )
     neighbours: int = option(
         500, "Most similar items that are kept for each.", min=1, max=100_000, tune=Tune(50, 1000, log=True)
     )
@@ -34,11 +43,13 @@ def load(config: Rp3betaConfig, state: State) -> ItemKnn:
 def fit(config: Rp3betaConfig, training: Training) -> ItemKnn:
     from scipy.sparse import vstack
 
-    matrix = training.matrix
+    matrix, power = training.matrix, usual_power(training.matrix)
+    alpha = power if config.alpha is None else config.alpha
+    beta = power if config.beta is None else config.beta
     popular = np.asarray(matrix.sum(axis=0), dtype=np.float64).ravel()  # (n_items,)
-    penalty = np.maximum(popular, 1e-12) ** -config.beta
-    to_users = transitions(matrix.T.tocsr(), config.alpha)
-    to_items = scaled(transitions(matrix, config.alpha), columns=penalty)
+    penalty = np.maximum(popular, 1e-12) ** -beta
+    to_users = transitions(matrix.T.tocsr(), alpha)
+    to_items = scaled(transitions(matrix, alpha), columns=penalty)
     kept = []
     for start in range(0, matrix.shape[1], _BLOCK):
         walks = (to_users[start : start + _BLOCK] @ to_items).tocsr()  # float32 (block, n_items)
@@ -47,6 +58,15 @@ def fit(config: Rp3betaConfig, training: Training) -> ItemKnn:
         kept.append(keep_largest(walks, config.neighbours))
     training.advance(1, "")
     return ItemKnn(vstack(kept, format="csr"))
+
+
+def usual_power(matrix: CSR) -> float:
+    """Both powers where none is given: 0.15 + mean events per user / 100, but 0.2 at least and 0.5 at most.
+
+    The best common powers on validation parts: 0.5 for MovieLens (610 users, 133 events each) and yelp2018 (36), 0.25
+    and 0.2 for MovieTweetings and Amazon Beauty (6 and 7). One choice for all loses 10% somewhere.
+    """
+    return min(max(0.2, 0.15 + mean_history(matrix) / 100.0), 0.5)
 
 
 def transitions(matrix: CSR, alpha: float) -> CSR:

@@ -68,7 +68,7 @@ def fit(config: TextFactorsConfig, training: Training) -> TextFactors:
     if base is None or not isinstance(base, FactorModel):
         raise RecliError(
             f"text-factors needs the factors of a trained model, and {config.base!r} is none",
-            "use ials as a source beside it",
+            "use ials or als as a source beside it",
         )
     warm = training.matrix.getnnz(axis=0) > 0
     if training.cold is not None:

@@ -6,7 +6,7 @@ import numpy as np
 
 from recli.config import Tune, option
 from recli.models.base import Training, algorithm, pack_csr, unpack_csr
-from recli.models.neighbours import idf, keep_largest, row_lengths, scaled
+from recli.models.neighbours import idf, keep_largest, mean_history, row_lengths, scaled
 from recli.schema import CSR, Float32, Float64, Int64, State
 
 _SAME = 1.0 - 1e-5  # a similarity of 1, up to float32's rounding
@@ -15,7 +15,7 @@ _SAME = 1.0 - 1e-5  # a similarity of 1, up to float32's rounding
 @dataclass(frozen=True)
 class UserKnnConfig:
     neighbours: int = option(
-        100, "Most similar users that are asked.", min=1, max=100_000, tune=Tune(20, 500, log=True)
+        300, "Most similar users that are asked.", min=1, max=100_000, tune=Tune(50, 1000, log=True)
     )
     weighting: str = option(
         "idf",
@@ -23,8 +23,13 @@ class UserKnnConfig:
         choices=("idf", "cosine"),
         tune=Tune(choices=("idf", "cosine")),
     )
-    similarity_power: float = option(
-        1.0, "Similarities are raised to this power.", min=0, max=20, tune=Tune(0.5, 3)
+    similarity_power: float | None = option(
+        None,
+        "Similarities are raised to this power.",
+        min=0,
+        max=20,
+        default_text="1 to 3, by mean events per user",
+        tune=Tune(0.5, 4),
     )
 
 
@@ -55,12 +60,22 @@ class UserKnn:
             owners = np.repeat(users, np.diff(similar.indptr))
             similar.data[similar.indices == owners] = 0.0
         kept = keep_largest(similar, self.config.neighbours)
-        if self.config.similarity_power != 1.0:
-            kept.data **= np.float32(self.config.similarity_power)
+        power = self.config.similarity_power
+        kept.data **= np.float32(usual_power(self.matrix) if power is None else power)
         return kept
 
     def state(self) -> State:
         return pack_csr("matrix", self.matrix) | {"weights": self.weights}
+
+
+def usual_power(matrix: CSR) -> float:
+    """The longer the histories, the more the nearest count: log of mean events per user to base 5, from 1 to 3.
+
+    Validation NDCG@20 with powers 1, 2, 3: .183, .197, .203 on MovieLens (610 users, 133 events each), .057, .060,
+    .058 on yelp2018 (36), and with 1 and 2 .066 and .062 on Amazon Beauty (7).
+    """
+    power = float(np.log(mean_history(matrix)) / np.log(5.0))
+    return min(max(1.0, power), 3.0)
 
 
 def _unit_rows(matrix: CSR, weights: Float64) -> CSR:
