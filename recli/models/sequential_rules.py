@@ -33,7 +33,7 @@ class SequentialRulesConfig:
     )
     backward: float = option(
         0.2,
-        "Weight of pairs against their order: 0 is strictly sequential, sparse logs want more.",
+        "Weight of pairs against their order: 0 is strictly sequential; more where the order says little.",
         min=0,
         max=1,
         tune=Tune(0, 1),
