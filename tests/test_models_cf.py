@@ -14,11 +14,12 @@ from scipy.sparse import csr_matrix
 from scipy.sparse import random as random_csr
 
 from recli.errors import DeviceError, RecliError, UsageError
+from recli.history import History, ordered_pairs
 from recli.interactions import Interactions
 from recli.models import gpu, neighbours
 from recli.models.als import AlsConfig
 from recli.models.als import fit as fit_als
-from recli.models.base import BestState, Model, Training, algorithms, train_epochs
+from recli.models.base import BestState, Model, Training, algorithms, scores_of, train_epochs
 from recli.models.bias import BiasConfig
 from recli.models.bias import fit as fit_bias
 from recli.models.bpr import BprConfig
@@ -411,6 +412,7 @@ OTHER = {
     "item_damping": 1.0, "user_damping": 1.0, "count": "weights",
     "unobserved_weight": 3.0, "nu": 0.5, "stddev": 0.4,
     "dimensions": 3, "low_pass_weight": 1.5, "sharpening": 0.7, "user_power": 0.2, "item_power": 0.3, "beta": 0.1,
+    "window": 2, "backward": 0.9, "recency": 0.1, "popularity_power": 1.0, "half_life": 3.0,
 }  # fmt: skip
 
 
@@ -426,11 +428,14 @@ OTHER = {
 def test_every_option_changes_the_model(name: str, option: str, board: Interactions) -> None:
     algorithm, given = algorithms[name], matrix(60, 30, 0.3)
     coo = given.tocoo()
-    rows = pl.DataFrame({"user": coo.row, "item": coo.col, "rating": coo.data})
-    training = Training(given, rows=rows, threads=1)
+    days = np.random.default_rng(0).permutation(given.nnz).astype(np.int64)
+    columns = {"user": coo.row, "item": coo.col, "rating": coo.data, "timestamp": days * 86_400_000_000}
+    training = Training(given, rows=pl.DataFrame(columns), threads=1)
+    history = History(given, ordered_pairs(coo.row, coo.col, days)[1])
     default = algorithm.fit(algorithm.config(), training)
     other = algorithm.fit(algorithm.config(**{option: OTHER[option]}), training)
-    assert not np.array_equal(default.score(given, np.arange(60)), other.score(given, np.arange(60)))
+    scores = [scores_of(model, history, np.arange(60)) for model in (default, other)]
+    assert not np.array_equal(*scores)
 
 
 # --- patience
