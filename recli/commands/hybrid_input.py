@@ -30,9 +30,12 @@ def content_algorithms() -> tuple[str, ...]:
     return algorithms.names(lambda a: a.family == "content")
 
 
-def usual_sources(interactions: "Interactions", with_texts: bool) -> tuple[str, ...]:
-    """What is fused where nothing is named: as many different views as the interactions allow."""
-    names = ["ials", "bspm", "user-knn"]
+def usual_sources(interactions: "Interactions", models: list[str], with_texts: bool) -> tuple[str, ...]:
+    """What is fused where nothing is named: as many different views as the interactions allow.
+
+    Of the factor models the one that the run has among its `models`.
+    """
+    names = [next((base for base in BASES if base in models), BASES[0]), "bspm", "user-knn"]
     if with_texts:
         names += ["content-knn", "text-factors"]
     if interactions.n_items <= EXACT_ITEMS:
@@ -42,12 +45,14 @@ def usual_sources(interactions: "Interactions", with_texts: bool) -> tuple[str, 
     return tuple(names)
 
 
-def named_sources(config: "TrainHybridConfig", interactions: "Interactions") -> tuple[str, ...]:
-    """Names of the sources in order. Raises `UsageError` for none, one named twice, or one that cannot be."""
+def named_sources(
+    config: "TrainHybridConfig", interactions: "Interactions", models: list[str]
+) -> tuple[str, ...]:
+    """Names of the sources in order; `models`: those that the run has. Raises `UsageError` for none, one named twice, or one that cannot be."""
     if config.model != "fusion":
         return (config.model,)
     # the prior is in every fusion already
-    asked = [name for name in _asked_sources(config, interactions) if name not in ("", PRIOR)]
+    asked = [name for name in _asked_sources(config, interactions, models) if name not in ("", PRIOR)]
     if config.cf:
         asked = [*config.cf, *(name for name in asked if name in content_algorithms())]
     if not asked:
@@ -62,14 +67,14 @@ def named_sources(config: "TrainHybridConfig", interactions: "Interactions") -> 
     return tuple(asked)
 
 
-def _asked_sources(config: "TrainHybridConfig", interactions: "Interactions") -> list[str]:
+def _asked_sources(config: "TrainHybridConfig", interactions: "Interactions", models: list[str]) -> list[str]:
     """What --sources names, or else --weights, or else what the interactions allow."""
     if config.sources is not None:
         return [name.strip() for name in config.sources.split(",")]
     if config.weights is not None and not config.cf:
         return list(parse_pairs(config.weights, "--weights"))
     texts = bool(config.embeddings) or interactions.items[schema.TEXT].null_count() < interactions.n_items
-    return list(usual_sources(interactions, texts))
+    return list(usual_sources(interactions, models, texts))
 
 
 def needs_texts(config: "TrainHybridConfig", sources: tuple[str, ...]) -> bool:

@@ -190,7 +190,7 @@ def train_hybrid(config: TrainHybridConfig, console: Console) -> None:
     asked = asked_of_boost(config)
     run = run_path(config.run)
     interactions = artifacts.read_interactions(run)
-    sources = named_sources(config, interactions)
+    sources = named_sources(config, interactions, artifacts.part_names(run, schema.MODELS))
     given = _given_weights(config, sources)
     _check_times(config, sources, interactions)
     if config.model == "fusion" and given is None and not training.has_validation(interactions):
