@@ -9,7 +9,7 @@ What it costs: NDCG@20, CPU seconds of the whole command on one core, peak memor
     yelp2018  32k x 38k    .0552  525 s   5.7 GiB 5.4 GiB    .0554  17 s  .5 GiB  .06 GiB  test, dense with l2 300
 
 One l2 does for all: on each of four logs (these and MovieTweetings) 200 was within 3% of the best that was tried,
-50 to 400 (100 to 300 on yelp2018, sparse). The best do not follow the mean number of events of an item.
+25 to 1600 (of 50 to 300 on yelp2018, sparse). The best do not follow the mean number of events of an item.
 """
 
 from dataclasses import dataclass
