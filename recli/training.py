@@ -77,6 +77,7 @@ def train(
     device: str = "cpu",
     threads: int = 0,
     advance: Callable[[int, str], None] = lambda steps, text: None,
+    say: Callable[[str], None] = lambda text: None,
     validate: Callable[[Model], float] | None = None,
     patience: int = 0,
     features: Float32 | None = None,
@@ -84,10 +85,10 @@ def train(
 ) -> Trained:
     """Train `algorithm` with its options `config` on the named splits of the interactions.
 
-    `advance(iterations, text)` is called as it goes (`total_steps` says how many there are). With `patience`,
-    training stops when `validate` (see `judge`) has not improved for so many iterations, and the best
-    iteration's model is returned. With `history_half_life`, the model is one that scores by `Recent`. Raises
-    `RecliError` where that has no order to go by.
+    `advance(iterations, text)` is called as it goes (`total_steps` says how many there are), `say(text)` where the
+    algorithm has something to say before it starts. With `patience`, training stops when `validate` (see `judge`)
+    has not improved for so many iterations, and the best iteration's model is returned. With `history_half_life`, the
+    model is one that scores by `Recent`. Raises `RecliError` where that has no order to go by.
     """
     import polars as pl
 
@@ -116,6 +117,7 @@ def train(
         device=device,
         threads=threads,
         advance=advance,
+        say=say,
         validate=noted if patience else None,
         patience=patience,
     )

@@ -24,8 +24,6 @@ from recli.models.bias import BiasConfig
 from recli.models.bias import fit as fit_bias
 from recli.models.bpr import BprConfig
 from recli.models.bpr import fit as fit_bpr
-from recli.models.ease import Ease, EaseConfig, gram, inverse_in_place
-from recli.models.ease import fit as fit_ease
 from recli.models.factors import Factors, HistoryMap, confidence_fold_in, learn_map
 from recli.models.item_knn import ItemKnnConfig
 from recli.models.item_knn import fit as fit_item_knn
@@ -325,47 +323,6 @@ def test_keep_largest_keeps_positive_values_and_breaks_ties_by_column() -> None:
     assert neighbours.keep_largest(shuffled, 2).toarray().tolist() == kept
 
 
-# --- ease
-
-
-def test_ease_equals_its_closed_form() -> None:
-    given = matrix(200, 40)
-    x = given.toarray().astype(np.float64)
-    p = np.linalg.inv(x.T @ x + 7.0 * np.eye(40))
-    b = np.eye(40) - p / np.diag(p)  # column by column
-    model = fit_ease(EaseConfig(l2=7.0), Training(given))
-    np.testing.assert_allclose(model.weights, b, atol=2e-5)
-    assert not np.diag(model.weights).any()
-    assert model.weights.flags.c_contiguous
-    np.testing.assert_allclose(model.score(given), x @ b, atol=2e-4)
-
-
-def test_ease_does_not_depend_on_its_block_size(monkeypatch: pytest.MonkeyPatch) -> None:
-    given = matrix(50, 40)
-    whole = fit_ease(EaseConfig(), Training(given)).weights
-    monkeypatch.setattr("recli.models.ease._BLOCK", 7)
-    assert np.array_equal(gram(given), (given.T @ given).toarray())
-    assert np.array_equal(fit_ease(EaseConfig(), Training(given)).weights, whole)
-
-
-def test_inverse_in_place_uses_no_second_matrix_and_refuses_what_has_none() -> None:
-    given = gram(matrix(200, 30)) + 5.0 * np.eye(30, dtype=np.float32)
-    expected = np.linalg.inv(given.astype(np.float64))
-    found = inverse_in_place(given)
-    assert np.shares_memory(found, given)
-    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-6)
-    with pytest.raises(RecliError, match="cannot be inverted"):
-        inverse_in_place(-np.eye(3, dtype=np.float32))
-
-
-def test_ease_refuses_a_catalogue_that_is_too_large_and_says_what_it_needs() -> None:
-    with pytest.raises(RecliError) as caught:
-        fit_ease(EaseConfig(max_items=24), Training(matrix(40, 25)))
-    assert "25 items" in caught.value.what
-    assert "--max-items 25" in str(caught.value.fix)
-    assert isinstance(fit_ease(EaseConfig(max_items=25), Training(matrix(40, 25))), Ease)
-
-
 # --- bias
 
 
@@ -422,7 +379,7 @@ OTHER = {
         (name, field.name)
         for name in algorithms.names(lambda a: a.family == "cf")
         for field in fields(algorithms[name].config)
-        if field.name != "max_items"  # a limit, tested above
+        if field.name != "max_items"  # a limit: test_models_ease
     ],
 )
 def test_every_option_changes_the_model(name: str, option: str, board: Interactions) -> None:

@@ -210,7 +210,7 @@ def test_without_validation_rows_it_trains_but_does_not_choose(
 
 def test_an_option_of_another_algorithm_is_refused_with_those_it_has(board_run: Path, recli: Recli) -> None:
     _, _, err = recli("train-cf", board_run, "--algorithm", "ease", "--alpha", 3, code=2)
-    assert "--alpha is not an option of ease; it has --l2, --max-items" in err
+    assert "--alpha is not an option of ease; it has --l2, --neighbours, --max-items" in err
     assert not (board_run / "models").exists()
 
 
@@ -267,10 +267,26 @@ def test_a_run_that_is_not_there(tmp_path: Path, recli: Recli) -> None:
     assert "there is no interactions part" in err and "recli prepare" in err
 
 
-def test_a_failed_training_leaves_the_model_that_was_there(board_run: Path, recli: Recli) -> None:
+def test_a_catalogue_above_max_items_gets_a_sparse_ease_and_a_line_that_says_so(
+    board_run: Path, recli: Recli
+) -> None:
+    _, _, err = recli("train-cf", board_run, "--algorithm", "ease", "--max-items", 5)
+    assert "30 items are more than --max-items 5" in err and "--neighbours" in err
+    assert "similar.data" in artifacts.read_model(board_run / "models" / "ease").model.state()
+    _, _, err = recli("train-cf", board_run, "--algorithm", "ease", "--max-items", 5, "--tune", 2, "--quiet")
+    assert "--max-items" not in err
+    _, _, err = recli("train-cf", board_run, "--algorithm", "ease", "--neighbours", -1, code=2)
+    assert "--neighbours" in err
+
+
+def test_a_failed_training_leaves_the_model_that_was_there(
+    board_run: Path, recli: Recli, monkeypatch: pytest.MonkeyPatch
+) -> None:
     recli("train-cf", board_run, "--algorithm", "ease", "--name", "mine")
     before = bytes_of(board_run, "mine")
-    recli("train-cf", board_run, "--algorithm", "ease", "--name", "mine", "--max-items", 5, code=1)
+    monkeypatch.setattr("recli.models.ease.available_memory", lambda: 1000)
+    _, _, err = recli("train-cf", board_run, "--algorithm", "ease", "--name", "mine", code=1)
+    assert "30 items need 0.0 GiB of memory; 0.0 GiB are free" in err and "use --neighbours 200" in err
     assert bytes_of(board_run, "mine") == before
 
 

@@ -441,7 +441,7 @@ def test_cease_is_searched_on_validation(run: Path, recli: Recli) -> None:
     made = stored(run, "cease")
     assert "trials" not in made.part.summary
     assert made.trained_on == ("train", "validation")
-    assert made.part.config["options"] == {"l2": 7.0, "max_items": 30_000, "text_weight": 3.0}
+    assert made.part.config["options"] == {"l2": 7.0, "max_items": 40_000, "text_weight": 3.0}
     _, _, err = recli("train-hybrid", run, "--model", "cease", "--max-items", 29, code=1)
     assert "--max-items 30" in err
 

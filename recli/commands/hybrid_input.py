@@ -23,7 +23,9 @@ if TYPE_CHECKING:
 
 BASES = ("ials", "als")  # text-factors predicts the factors of one of these; of the first if none is a source
 TREND = "recent-popularity"  # popularity, with a half-life that is found on validation
-EXACT_ITEMS = 15_000  # up to so many, EASE is a usual source: its time grows with their cube, 20 s for 12,000
+EXACT_ITEMS = (
+    15_000  # up to so many, cease is a usual source: its time grows with their cube, 20 s for 12,000
+)
 
 
 def content_algorithms() -> tuple[str, ...]:
@@ -38,8 +40,7 @@ def usual_sources(interactions: "Interactions", models: list[str], with_texts: b
     names = [next((base for base in BASES if base in models), BASES[0]), "bspm", "user-knn"]
     if with_texts:
         names += ["content-knn", "text-factors"]
-    if interactions.n_items <= EXACT_ITEMS:
-        names.append("cease" if with_texts else "ease")
+    names.append("cease" if with_texts and interactions.n_items <= EXACT_ITEMS else "ease")
     if interactions.has_times:
         names += ["sequential-rules", TREND]
     return tuple(names)
@@ -48,7 +49,10 @@ def usual_sources(interactions: "Interactions", models: list[str], with_texts: b
 def named_sources(
     config: "TrainHybridConfig", interactions: "Interactions", models: list[str]
 ) -> tuple[str, ...]:
-    """Names of the sources in order; `models`: those that the run has. Raises `UsageError` for none, one named twice, or one that cannot be."""
+    """Names of the sources in order; `models`: those that the run has.
+
+    Raises `UsageError` for none, one named twice, or one that cannot be.
+    """
     if config.model != "fusion":
         return (config.model,)
     # the prior is in every fusion already

@@ -1,12 +1,13 @@
 """`recli train-cf`: train a collaborative-filtering algorithm on the interactions."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from recli.commands.train_cf_config import CommonConfig, checked_name, given_options
 from recli.commands.train_cf_config import TrainCfConfig as TrainCfConfig
 from recli.config import to_dict, validate
-from recli.console import Console, run_path
+from recli.console import Advance, Console, run_path
 from recli.errors import UsageError
 from recli.models.base import Algorithm, algorithms
 
@@ -19,11 +20,11 @@ def train_cf(config: CommonConfig, console: Console) -> None:
     """Train a collaborative-filtering model on the interactions: RUN/models/NAME.
 
     ials, als, bpr and lmf factorise; item-knn and user-knn go by neighbours; ease is linear, in closed form, and often
-    the best where the catalogue is not too large; gf-cf, bspm and rp3beta need no training and suit large, sparse
-    ones. sequential-rules goes by the order of events, and so does any other with --history-half-life: worth a try
-    where what comes next is to be told. popularity is the baseline; bias predicts ratings. bpr's best learning rate,
-    regularisation and iterations differ up to tenfold from log to log, and with unfit ones it can fall below
-    popularity: use --tune.
+    the best where the catalogue is not too large (above 20,000 items it is sparse, an approximation); gf-cf, bspm and
+    rp3beta need no training and suit large, sparse logs. sequential-rules goes by the order of events, and so does any
+    other with --history-half-life: worth a try where what comes next is to be told. popularity is the baseline; bias
+    predicts ratings. bpr's best learning rate, regularisation and iterations differ up to tenfold from log to log, and
+    with unfit ones it can fall below popularity: use --tune.
 
     Example: recli train-cf sample_data/run --algorithm ials --patience 3
     """
@@ -117,9 +118,16 @@ class _Trainer:
         from recli import training
 
         with self.console.progress(what, training.total_steps(options), "iterations") as advance:
-            return self._fit(options, splits, patience, advance)
+            return self._fit(options, splits, patience, advance, self.console.say)
 
-    def _fit(self, options: Any, splits: tuple[str, ...], patience: int, advance: Any) -> "Trained":
+    def _fit(
+        self,
+        options: Any,
+        splits: tuple[str, ...],
+        patience: int,
+        advance: Advance,
+        say: Callable[[str], None] = lambda text: None,
+    ) -> "Trained":
         from recli import training
 
         return training.train(
@@ -131,6 +139,7 @@ class _Trainer:
             device=self.device,
             threads=self.config.threads,
             advance=advance,
+            say=say,
             validate=self.judge,
             patience=patience,
             history_half_life=self.config.history_half_life,

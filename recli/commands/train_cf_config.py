@@ -27,10 +27,10 @@ class CommonConfig:
     )
     threads: int = option(
         0,
-        "CPU threads. With several, bpr is not reproducible; lmf and ease depend on their number.",
+        "CPU threads. With several, bpr is not reproducible; lmf and dense ease depend on their number.",
         min=0,
         max=1024,
-        default_text="all cores; 1 for bpr, lmf, ease",
+        default_text="all cores; 1 for bpr, lmf, dense ease",
     )
     patience: int = option(
         0,

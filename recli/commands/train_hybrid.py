@@ -58,8 +58,8 @@ class TrainHybridConfig:
         "What is fused: algorithms, or models of the run by name. A model that the run has under the algorithm's "
         f"name is taken, the others are trained with their defaults. {TREND} is popularity with a half-life that is "
         "found on validation. Sources whose weight is found to be 0 are left out of the model.",
-        default_text="ials,bspm,user-knn; with texts content-knn,text-factors; up to "
-        f"{EXACT_ITEMS:,} items cease (or ease); with times sequential-rules,{TREND}",
+        default_text="ials,bspm,user-knn,ease; with texts content-knn,text-factors, and up to "
+        f"{EXACT_ITEMS:,} items cease for ease; with times sequential-rules,{TREND}",
         metavar="A,B,...",
         panel=_SOURCES,
     )

@@ -138,6 +138,7 @@ class Training:
     device: str = "cpu"
     threads: int = 0  # 0: as many as there are cores
     advance: Callable[[int, str], None] = lambda steps, text: None  # progress: iterations done, a short text
+    say: Callable[[str], None] = lambda text: None  # a line to read before the work starts: what it will cost
     validate: Callable[[Model], float] | None = None  # NDCG@20 on the validation split
     patience: int = 0  # iterations without a better validation score before stopping; 0: never stop early
 

@@ -9,9 +9,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from recli.config import Tune, option
+from recli.errors import RecliError
 from recli.models.base import Training, algorithm
 from recli.models.content_knn import content_features
-from recli.models.ease import Ease, check_size, gram, inverse_in_place
+from recli.models.ease import Ease, check_memory, cost, gram, inverse_in_place, to_weights
 from recli.models.threads import one_blas_thread
 from recli.schema import Float32, State
 
@@ -29,7 +30,10 @@ class CeaseConfig:
         tune=Tune(1, 200, log=True),
     )
     max_items: int = option(
-        30_000, "Refuse larger catalogues: memory grows with the square of items.", min=1, max=1_000_000
+        40_000,
+        "Refuse larger catalogues: each pair of items needs 4 bytes, in memory and on disk, 6 GiB for 40,000.",
+        min=1,
+        max=1_000_000,
     )
 
 
@@ -46,14 +50,18 @@ def load(config: CeaseConfig, state: State) -> Ease:
 )
 def fit(config: CeaseConfig, training: Training) -> Ease:
     features, n = content_features(training), training.matrix.shape[1]
-    check_size(n, config.max_items)
+    if n > config.max_items:
+        raise RecliError(
+            f"{cost(n, 1)}; --max-items is {config.max_items:,}",
+            f"raise it with --max-items {n}, or use content-knn, which needs no such matrix",
+        )
+    check_memory(n, "use content-knn, which needs no such matrix")
     with one_blas_thread():
         weights = gram(training.matrix)
         add_text(weights, features, config.text_weight)
         weights[np.arange(n), np.arange(n)] += np.float32(config.l2)
         weights = inverse_in_place(weights)
-    weights /= -np.diag(weights).copy()  # B = I - P / diag(P), column by column
-    np.fill_diagonal(weights, 0.0)
+    to_weights(weights)
     training.advance(1, "")
     return Ease(weights)
 
