@@ -48,7 +48,10 @@ def usual_sources(interactions: "Interactions", models: list[str], with_texts: b
 def named_sources(
     config: "TrainHybridConfig", interactions: "Interactions", models: list[str]
 ) -> tuple[str, ...]:
-    """Names of the sources in order; `models`: those that the run has. Raises `UsageError` for none, one named twice, or one that cannot be."""
+    """Names of the sources in order; `models`: those that the run has.
+
+    Raises `UsageError` for none, one named twice, or one that cannot be.
+    """
     if config.model != "fusion":
         return (config.model,)
     # the prior is in every fusion already
