@@ -90,7 +90,7 @@ def train_sources(
         if one.content:
             continue
         if one.model is not None and one.trained_on == splits:
-            models[one.name] = one.model
+            models[one.name] = recent(plain(one.model), one.history_half_life)
             continue
         with kitchen.progress(f"training {one.name}", total_steps(one.config)) as advance:
             models[one.name] = train(

@@ -277,7 +277,19 @@ def trained(run: Path, half_life: float) -> object:
 
 
 def test_refit_and_patience_see_the_half_life(board_run: Path, recli: Recli) -> None:
-    short = ("--factors", 4, "--regularization", 1, "--iterations", 6, "--patience", 2, "--refit")
+    short = (
+        "--algorithm",
+        "als",
+        "--factors",
+        4,
+        "--regularization",
+        1,
+        "--iterations",
+        6,
+        "--patience",
+        2,
+        "--refit",
+    )
     _, _, err = recli("train-cf", board_run, *short, "--history-half-life", 1)
     stored = artifacts.read_model(board_run / "models" / "als")
     assert isinstance(stored.model, Recent) and stored.trained_on == ("train", "validation")
@@ -286,12 +298,13 @@ def test_refit_and_patience_see_the_half_life(board_run: Path, recli: Recli) -> 
 
 def test_a_hybrid_takes_a_model_with_its_half_life(board_run: Path, recli: Recli) -> None:
     recli("train-cf", board_run, "--algorithm", "item-knn", "--history-half-life", 2)
-    recli("train-hybrid", board_run, "--sources", "item-knn,user-knn", "--refit")
+    hybrid_of = ("train-hybrid", board_run, "--sources", "item-knn,user-knn", "--fusion", "voting")
+    recli(*hybrid_of, "--history-half-life", 0, "--refit")
     model = artifacts.read_model(board_run / "models" / "hybrid").model
     assert isinstance(model, Fusion)
     kinds = {name: isinstance(source, Recent) for name, source in model.sources.items()}
     assert kinds == {"item-knn": True, "user-knn": False}
-    recli("train-hybrid", board_run, "--sources", "item-knn,user-knn", "--save-sources", "--name", "h")
+    recli(*hybrid_of, "--save-sources", "--name", "h")
 
 
 def test_similar_items_of_a_model_with_a_half_life(board_run: Path, recli: Recli) -> None:

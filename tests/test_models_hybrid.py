@@ -10,6 +10,7 @@ from scipy.sparse import csr_matrix
 from recli import ranking
 from recli.config import from_dict, to_dict
 from recli.errors import RecliError
+from recli.history import History
 from recli.hybrid import cold_items, join_features
 from recli.interactions import Interactions
 from recli.models.base import ExplainsSources, ItemSpace, Model, TextModel, Training, algorithms, scores_of
@@ -338,6 +339,40 @@ def test_the_prior_is_standardised_log_popularity() -> None:
     np.testing.assert_allclose(small(**{PRIOR: 1.0}).score(EMPTY)[0], [-1, -1, 1, 1], rtol=1e-5)
     cold = np.array([True, False, False, False])
     assert standard_logs(np.array([0, 1, 3, 3]), cold)[0] == 0
+
+
+class Silent(Fixed):
+    """A model that has nothing to say to those without a history."""
+
+    def score(self, history: csr_matrix, users: Any = None) -> Any:
+        known = (np.diff(history.indptr) > 0).astype(np.float32)
+        return super().score(history, users) * known[:, None]
+
+
+@pytest.mark.parametrize("method", ["weighted", "rrf", "borda"])
+def test_where_no_source_has_anything_to_say_popularity_does(method: str) -> None:
+    config = FusionConfig(fusion=method, weights={"a": 1.0}, cold_weights={"a": 1.0}, cold_boost=-3.0)
+    counts = np.array([1, 3, 1, 3, 0, 0], dtype=np.float32)
+    cold = counts == 0
+    model = Fusion(config, {"a": Silent(1, 2, 3, 4, 5, 6)}, counts, cold)
+    history = History(csr_matrix(np.array([[0] * 6, [1, 0, 0, 0, 0, 0]], dtype=np.float32)))
+    scores = scores_of(model, history)
+    # log 2, log 4, log 2, log 4: two values at equal distance from the mean; cold items have no popularity, and
+    # all have the boost
+    np.testing.assert_allclose(scores[0], [-1, 1, -1, 1, -3, -3], rtol=1e-5)
+    assert scores[1, 1] < scores[1, 2] < scores[1, 3], "the other is served by the source"
+    shares = model.source_scores(history)
+    assert set(shares) == {"a", PRIOR, "cold-boost"}
+    np.testing.assert_allclose(sum(shares.values()), scores, atol=1e-5)
+    np.testing.assert_allclose(shares[PRIOR], [[-1, 1, -1, 1, 0, 0], [0] * 6], atol=1e-5)
+    assert not shares["a"][0].any() and shares["a"][1, 1:].any()
+
+
+def test_a_source_that_speaks_to_everybody_is_heard_without_a_history() -> None:
+    model = replace(small(b=1.0), sources={"b": Fixed(4, 4, 0, 0)})
+    # popularity would be -1, -1, 1, 1
+    np.testing.assert_allclose(model.score(EMPTY)[0], [1, 1, -1, -1], rtol=1e-5)
+    assert PRIOR not in model.source_scores(History(EMPTY))
 
 
 def test_voting_by_hand() -> None:

@@ -708,12 +708,13 @@ def test_explained_lists_come_in_parts(als: Path, recli: Call, monkeypatch: pyte
 
 def test_a_hybrid_recommends_explains_and_reads_profiles(board_run: Path, recli: Call) -> None:
     recli("embed", board_run, "--model", "tfidf")
-    recli("train-hybrid", board_run)
+    weights = "ials=1,user-knn=1,content-knn=1,text-factors=1"
+    recli("train-hybrid", board_run, "--fusion", "weighted", "--weights", weights)
     rows = rows_of(recli("recommend", board_run, "--users", "u001,u025", "-k", 2, "--explain")[1])
     for row in rows:
         assert row["source"] == "hybrid"
         assert {one["source"] for one in row["sources"]} <= {
-            "als",
+            "ials",
             "user-knn",
             "content-knn",
             "text-factors",

@@ -14,14 +14,19 @@ from conftest import WORDS, checkerboard, write_board
 from safetensors.numpy import load_file
 
 from recli import artifacts
-from recli.commands.train_hybrid import TrainHybridConfig
+from recli.commands.hybrid_input import usual_sources
+from recli.commands.train_hybrid import _Made
 from recli.fusing import Found, Panel, search_weights
 from recli.interactions import Interactions
-from recli.models.base import algorithms
+from recli.models.base import algorithms, scores_of
 from recli.models.fusion import PRIOR, Fusion
 
 Recli = Callable[..., tuple[int, str, str]]
-DEFAULT = tuple(TrainHybridConfig.sources.split(","))
+VOTING = ("--fusion", "voting")  # equal weights: no source is left out
+DEFAULT = (
+    *("ials", "bspm", "user-knn", "content-knn", "text-factors", "cease", "sequential-rules"),
+    "recent-popularity",
+)
 
 
 def embed(run: Path, name: str = "minilm", seed: int = 0, dim: int = 12, **config: Any) -> None:
@@ -122,7 +127,7 @@ def test_json_name_and_stdin(run: Path, recli: Recli, monkeypatch: pytest.Monkey
 
 def test_a_model_of_the_run_is_reused(run: Path, recli: Recli) -> None:
     train_ials(run)
-    _, _, err = recli("train-hybrid", run)
+    _, _, err = recli("train-hybrid", run, "--sources", "ials,content-knn", *VOTING)
     assert "ials: the run's model" in err
     assert "training ials" not in err
     made = stored(run)
@@ -134,7 +139,7 @@ def test_a_model_of_the_run_is_reused(run: Path, recli: Recli) -> None:
 
 def test_cf_names_models_of_the_run(run: Path, recli: Recli) -> None:
     train_ials(run, "small", factors=4)
-    recli("train-hybrid", run, "--cf", "small")
+    recli("train-hybrid", run, "--cf", "small", "--sources", "ials,content-knn,text-factors", *VOTING)
     made = stored(run)
     assert isinstance(made.model, Fusion)
     assert list(made.model.sources) == ["small", "content-knn", "text-factors"]
@@ -146,7 +151,7 @@ def test_cf_names_models_of_the_run(run: Path, recli: Recli) -> None:
 
 
 def test_sources_without_a_base_still_have_text_factors(run: Path, recli: Recli) -> None:
-    recli("train-hybrid", run, "--sources", "user-knn,text-factors")
+    recli("train-hybrid", run, "--sources", "user-knn,text-factors", *VOTING)
     made = stored(run)
     assert isinstance(made.model, Fusion)
     assert list(made.model.sources) == ["user-knn", "text-factors"]
@@ -154,7 +159,8 @@ def test_sources_without_a_base_still_have_text_factors(run: Path, recli: Recli)
 
 
 def test_text_factors_predict_the_factors_of_the_source_that_has_some(run: Path, recli: Recli) -> None:
-    _, _, err = recli("train-hybrid", run, "--sources", "user-knn,als,text-factors", "--save-sources")
+    command = ("train-hybrid", run, "--sources", "user-knn,als,text-factors", *VOTING)
+    _, _, err = recli(*command, "--save-sources")
     assert "training ials" not in err
     made = stored(run).model
     assert isinstance(made, Fusion)
@@ -169,7 +175,7 @@ def test_a_model_that_is_only_named_as_the_base_is_none(run: Path, recli: Recli)
 
 
 def test_any_cf_algorithm_and_cease_can_be_sources(run: Path, recli: Recli) -> None:
-    recli("train-hybrid", run, "--sources", "ease,item-knn,cease,content-knn")
+    recli("train-hybrid", run, "--sources", "ease,item-knn,cease,content-knn", *VOTING)
     made = stored(run)
     assert isinstance(made.model, Fusion)
     assert set(made.model.config.cold_weights) == {"cease", "content-knn"}
@@ -210,7 +216,7 @@ def test_a_fusion_does_not_overwrite_its_sources(run: Path, recli: Recli) -> Non
 
 
 def test_the_prior_may_be_named_among_the_sources(run: Path, recli: Recli) -> None:
-    recli("train-hybrid", run, "--sources", f"user-knn,{PRIOR},content-knn")
+    recli("train-hybrid", run, "--sources", f"user-knn,{PRIOR},content-knn", *VOTING)
     model = stored(run).model
     assert isinstance(model, Fusion)
     assert sorted(model.config.weights) == ["content-knn", PRIOR, "user-knn"]
@@ -250,15 +256,165 @@ def test_it_says_how_often_cold_items_are_listed(run: Path, recli: Recli, board:
 
 
 def test_save_sources(run: Path, recli: Recli) -> None:
-    recli("train-hybrid", run)
+    recli("train-hybrid", run, *VOTING)
     assert artifacts.part_names(run, "models") == ["hybrid"]
-    recli("train-hybrid", run, "--save-sources")
+    recli("train-hybrid", run, *VOTING, "--save-sources")
     assert artifacts.part_names(run, "models") == sorted(["hybrid", *DEFAULT])
     assert stored(run, "content-knn").algorithm == "content-knn"
     assert stored(run, "text-factors").algorithm == "text-factors"
     # and the next run takes the collaborative ones
     _, _, err = recli("train-hybrid", run)
     assert "ials: the run's model" in err
+
+
+# what is fused where nothing is named
+
+
+@pytest.mark.parametrize("models", [[], ["als", "ials"], ["als", "popularity"]])
+@pytest.mark.parametrize("texts", [True, False])
+@pytest.mark.parametrize("few", [True, False])
+@pytest.mark.parametrize("times", [True, False])
+def test_usual_sources(
+    board: Interactions,
+    monkeypatch: pytest.MonkeyPatch,
+    models: list[str],
+    texts: bool,
+    few: bool,
+    times: bool,
+) -> None:
+    monkeypatch.setattr("recli.commands.hybrid_input.EXACT_ITEMS", 30 if few else 29)  # the board has 30
+    if not times:
+        splits = {name: rows.drop("timestamp") for name, rows in board.splits.items()}
+        board = Interactions(board.users, board.items, splits)
+    expected = ["als" if models == ["als", "popularity"] else "ials", "bspm", "user-knn"]
+    expected += ["content-knn", "text-factors"] * texts
+    expected += (["cease"] if texts else ["ease"]) * few
+    expected += ["sequential-rules", "recent-popularity"] * times
+    assert usual_sources(board, models, texts) == tuple(expected)
+
+
+def test_the_factor_model_of_the_run_is_a_usual_source(run: Path, recli: Recli) -> None:
+    recli("train-cf", run, "--algorithm", "als", "--factors", 4)
+    _, _, err = recli("train-hybrid", run, *VOTING)
+    assert "als: the run's model" in err.splitlines()
+    model = stored(run).model
+    assert isinstance(model, Fusion)
+    assert list(model.sources) == ["als", *DEFAULT[1:]]
+    assert {s["name"]: s["base"] for s in model.config.sources}["text-factors"] == "als"
+
+
+def test_weights_name_the_sources(run: Path, recli: Recli) -> None:
+    weighted = ("train-hybrid", run, "--fusion", "weighted", "--weights")
+    recli(*weighted, f"item-knn=0.5,content-knn=0.25,{PRIOR}=0.25")
+    model = stored(run).model
+    assert isinstance(model, Fusion)
+    assert model.config.weights == {"item-knn": 0.5, "content-knn": 0.25, PRIOR: 0.25}
+    assert list(model.sources) == ["item-knn", "content-knn"]
+    _, _, err = recli(*weighted, "nothing=1", code=1)
+    assert "no model 'nothing'" in err
+    _, _, err = recli(*weighted, f"{PRIOR}=1", code=2)
+    assert "names no source" in err
+
+
+# sources without weight
+
+
+def test_sources_without_weight_are_left_out_and_change_nothing(
+    run: Path, recli: Recli, board: Interactions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    weights = f"user-knn=0.5,content-knn=0.25,item-knn=0,bspm=0,{PRIOR}=0.25"
+    command = ("train-hybrid", run, "--fusion", "weighted", "--weights", weights, "--save-sources")
+    _, _, err = recli(*command)
+    assert "left out, as their weight is 0: item-knn, bspm" in err.splitlines()
+    made = stored(run)
+    model = made.model
+    assert isinstance(model, Fusion)
+    assert list(model.sources) == ["user-knn", "content-knn"]
+    assert set(model.config.weights) == {"user-knn", "content-knn", PRIOR}
+    tensors = {name.split("/")[1] for name in load_file(made.part.path / "model.safetensors") if "/" in name}
+    assert tensors == {"user-knn", "content-knn"}
+    assert artifacts.part_names(run, "models") == ["content-knn", "hybrid", "user-knn"]
+    assert set(made.part.summary["sources"]) == {"user-knn", "content-knn", "item-knn", "bspm", PRIOR}
+    assert made.part.summary["sources"]["item-knn"]["weight"] == 0
+    monkeypatch.setattr(_Made, "_leave_out", lambda self, silent: None)
+    recli(*command[:-1], "--name", "whole")
+    whole = stored(run, "whole").model
+    assert isinstance(whole, Fusion)
+    assert list(whole.sources) == ["user-knn", "content-knn", "item-knn", "bspm"]
+    history = board.history()
+    np.testing.assert_array_equal(scores_of(whole, history), scores_of(model, history))
+
+
+def test_what_a_search_gives_no_weight_is_left_out(run: Path, recli: Recli) -> None:
+    _, _, err = recli("train-hybrid", run)
+    made = stored(run)
+    model, figures = made.model, made.part.summary["sources"]
+    assert isinstance(model, Fusion)
+    weights = {n: f["weight"] or f.get("cold_weight", 0) for n, f in figures.items() if n != PRIOR}
+    silent = [name for name in DEFAULT if not weights[name] and name != "text-factors"]
+    assert silent, "on this board some sources say what others say better"
+    assert f"left out, as their weight is 0: {', '.join(silent)}" in err.splitlines()
+    assert list(model.sources) == [name for name in DEFAULT if name not in silent]
+
+
+def test_a_source_of_cold_items_stays_without_weight_among_warm_ones(run: Path, recli: Recli) -> None:
+    weights = ("--fusion", "weighted", "--weights", "user-knn=1,content-knn=0,cease=0")
+    _, _, err = recli("train-hybrid", run, *weights)
+    model = stored(run).model
+    assert isinstance(model, Fusion)
+    assert list(model.sources) == ["user-knn", "content-knn", "cease"]
+    assert model.config.cold_weights == {"content-knn": 0.5, "cease": 0.5}
+    assert "left out" not in err
+
+
+def test_text_factors_stay_for_texts_about_users(run: Path, recli: Recli) -> None:
+    weights = ("--fusion", "weighted", "--weights", "user-knn=1,content-knn=1,ials=0,text-factors=0")
+    _, _, err = recli("train-hybrid", run, *weights)
+    assert "left out, as their weight is 0: ials" in err.splitlines()
+    model = stored(run).model
+    assert isinstance(model, Fusion)
+    assert list(model.sources) == ["user-knn", "content-knn", "text-factors"]
+    assert model.config.sources[2]["base"] is None, "it keeps the factors of ials itself"
+    assert model.text_dim == 12
+    vectors = np.eye(12, dtype=np.float32)[:3]  # a text about a block, see embed
+    top = np.argsort(-model.score_text(vectors), axis=1)[:, :5]
+    assert (top // 10 == np.arange(3)[:, None]).all()
+
+
+@pytest.mark.parametrize("refit", [(), ("--refit",)])
+def test_one_source_stays_where_popularity_is_all(
+    run: Path, recli: Recli, board: Interactions, refit: tuple[str, ...]
+) -> None:
+    weights = ("--fusion", "weighted", "--weights", f"user-knn=0,item-knn=0,{PRIOR}=1")
+    _, _, err = recli("train-hybrid", run, *weights, *refit)
+    assert "left out, as their weight is 0: item-knn" in err.splitlines()
+    model = stored(run).model
+    assert isinstance(model, Fusion)
+    assert list(model.sources) == ["user-knn"]
+    empty = model.score(board.history().values[:1] * 0)
+    warm = ~model.cold
+    assert (
+        np.argsort(-empty[0, warm], kind="stable") == np.argsort(-model.popularity[warm], kind="stable")
+    ).all()
+
+
+# users without a history
+
+
+def test_weights_are_found_on_users_without_a_history_too(tmp_path: Path, recli: Recli) -> None:
+    # validation rows of 3 more users, who have no training events: 33 + 3 are asked
+    board = checkerboard()
+    new = pl.DataFrame({"user": [11, 23, 35], "item": [0, 10, 20]})
+    rows = board.splits["validation"]
+    more = rows.head(3).with_columns(new["user"].cast(pl.Int32), new["item"].cast(pl.Int32))
+    splits = {
+        **board.splits,
+        "validation": pl.concat([rows, more]).sort("user", "timestamp", "item"),
+        "history": board.splits["history"].clear(),
+    }
+    run = write_board(tmp_path / "run", Interactions(board.users, board.items, splits))
+    recli("train-hybrid", run, "--sources", "user-knn,recent-popularity")
+    assert stored(run).part.summary["validation"]["users"] == 36
 
 
 # features
@@ -310,9 +466,13 @@ def test_no_texts(tmp_path: Path, recli: Recli) -> None:
     run = write_board(tmp_path / "run", bare)
     zeros = np.zeros((30, 4), dtype=np.float32)
     artifacts.write_embeddings(run, "minilm", zeros, zeros[0], {"model": "random"}, {})
-    _, _, err = recli("train-hybrid", run, code=1)
-    assert "no item" in err
-    assert "--sources ials,user-knn" in err
+    for asked in (("--embeddings", "minilm"), ("--sources", "ials,content-knn")):
+        _, _, err = recli("train-hybrid", run, *asked, code=1)
+        assert "no item" in err
+        assert "--sources ials,user-knn" in err
+    recli("train-hybrid", run)  # embeddings of nothing are no texts
+    without = {"ials", "bspm", "user-knn", "ease", "sequential-rules", "recent-popularity"}
+    assert set(stored(run).part.summary["sources"]) == {*without, PRIOR}
 
 
 # weights
@@ -336,7 +496,9 @@ def test_weighted(run: Path, recli: Recli) -> None:
     [
         (("--fusion", "weighted"), "needs --weights"),
         (("--weights", "ials=1"), "--weights needs --fusion weighted"),
-        (("--fusion", "weighted", "--weights", "bpr=1"), "'bpr' is no source"),
+        (("--sources", "ials", "--fusion", "weighted", "--weights", "bpr=1"), "'bpr' is no source"),
+        (("--model", "content-knn", "--history-half-life", "2"), "--history-half-life is about a fusion"),
+        (("--history-half-life", "-1"), "history-half-life"),
         (("--fusion", "weighted", "--weights", "ials=-1"), "negative"),
         (("--fusion", "weighted", "--weights", "ials=0"), "all are 0"),
         (("--fusion", "weighted", "--weights", "ials"), "NAME=NUMBER"),
@@ -458,7 +620,7 @@ def test_content_models_by_themselves(run: Path, recli: Recli) -> None:
 
 
 def test_neighbours_and_ridge_reach_the_fusion(run: Path, recli: Recli) -> None:
-    recli("train-hybrid", run, "--neighbours", 2, "--ridge", 9)
+    recli("train-hybrid", run, "--neighbours", 2, "--ridge", 9, *VOTING)
     model = stored(run).model
     assert isinstance(model, Fusion)
     options = {s["name"]: s["options"] for s in model.config.sources}

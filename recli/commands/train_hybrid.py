@@ -235,7 +235,7 @@ def _check_fusion_options(config: TrainHybridConfig) -> None:
     if config.model == "fusion":
         return
     for one in fields(config):
-        of_fusion = spec_of(one).panel == _FUSION or one.name in ("sources", "cf")
+        of_fusion = spec_of(one).panel == _FUSION or one.name in ("sources", "cf", "history_half_life")
         if of_fusion and getattr(config, one.name) != one.default:
             raise UsageError(
                 f"{option_name(one)} is about a fusion: it does not go with --model {config.model}"
@@ -410,6 +410,10 @@ class _Made:
     def _leave_out(self, silent: set[str]) -> None:
         """Forget the sources that have no weight; but for text factors, which score texts about users."""
         silent -= {one.name for one in self.ingredients if one.algorithm == "text-factors"}
+        if silent.issuperset(
+            self.sources
+        ):  # the prior has all the weight, but a fusion has at least one source
+            silent.discard(self.sources[0])
         if not silent:
             return
         self.console.say(
