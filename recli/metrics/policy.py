@@ -60,8 +60,8 @@ def policy(
         )
         counts = ", ".join(f"{name} {count}" for name, count in unknown.items())
         lines.append(
-            f"Users without a history, or with equal scores for all items: {what} (--fallback {settings.fallback}); "
-            f"{counts} users. Models that rank items for such users themselves do so."
+            f"Users without a history, or with equal scores for all items: {what} (--fallback {settings.fallback}): "
+            f"{counts}. Fusions and models that are the same for everybody rank items for such users themselves."
         )
     if facts.repeated:
         lines.append(f"{facts.repeated} test events on items that the user already had are no targets.")
