@@ -23,6 +23,7 @@ from recli.metrics.judging import (
 )
 from recli.metrics.scorecard import System
 from recli.metrics.slices import measure, slices_of
+from recli.models.fallback import POPULARITY, WithFallback, item_counts
 from recli.schema import CSR, Float32
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 Progress = Callable[[str, int, str], AbstractContextManager[Callable[[int, str], None]]]
 Warn = Callable[[str], None]
 
+STOOD_IN = {POPULARITY: "users served popularity", "none": "users without a list"}  # by fallback
 NOTES = {  # of one, and of several
     "unknown users": ("user that the run does not know", "users that the run does not know"),
     "unknown items": (
@@ -139,6 +141,7 @@ class Bench:
     rated: RatedPairs | None
     progress: Progress
     warn: Warn
+    fallback: str = POPULARITY  # what stands in where a model has nothing to say
 
     @property
     def _k(self) -> int:
@@ -148,15 +151,18 @@ class Bench:
         return any(a.metric.name in names for a in self.asked)
 
     def model(self, part: Part) -> System:
-        """Score, rank and measure a model."""
+        """Score, rank and measure a model, as `recommend` serves it."""
         stored = artifacts.read_model(part.path)
         users, name = self.exam.users, part.path.name
-        trained = np.diff(self.interactions.matrix(*stored.trained_on).indptr)[users] > 0
+        matrix = self.interactions.matrix(*stored.trained_on)
+        trained = np.diff(matrix.indptr)[users] > 0
         known = np.where(trained, users, -1)
         history = self.interactions.history(stored.trained_on)[users]
+        silent: list[int] = []  # users of whom the model knows nothing, batch by batch
+        served = WithFallback(stored.model, item_counts(matrix), self.fallback, silent.append)
         with self.progress(name, self.exam.n_users, "users") as advance:
             judged = judge_model(
-                stored.model,
+                served,
                 self.exam,
                 history,
                 known,
@@ -166,9 +172,9 @@ class Bench:
             )
         if self.rated is not None and self._wants("rmse", "mae"):
             judged = replace(judged, errors=rating_errors(stored.model, self.exam, known, self.rated))
-        return System(
-            name, f"{stored.algorithm} model", measure(judged, self.asked, slices_of(self.exam)), {}
-        )
+        figures = measure(judged, self.asked, slices_of(self.exam))
+        notes = {STOOD_IN[self.fallback]: sum(silent)} if sum(silent) else {}
+        return System(name, f"{stored.algorithm} model", figures, notes)
 
     def lists(self, name: str, path: str) -> tuple[System, str]:
         """Read and measure somebody's lists; the system and the file's sha256.

@@ -9,7 +9,8 @@ import numpy as np
 from recli import schema
 from recli.artifacts import StoredModel
 from recli.explain import sentence
-from recli.recommending import POPULARITY, Lists, item_counts
+from recli.models.fallback import POPULARITY
+from recli.recommending import Lists, item_counts
 from recli.schema import Float32
 
 if TYPE_CHECKING:

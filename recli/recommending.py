@@ -13,15 +13,14 @@ from recli.errors import RecliError
 from recli.explain import Reason
 from recli.history import History
 from recli.interactions import Interactions
-from recli.models.base import ExplainsSources, FactorModel, ItemSpace, Model, TextModel, scores_of
+from recli.models.base import ExplainsSources, FactorModel, ItemSpace, Model, TextModel
+from recli.models.fallback import POPULARITY, WithFallback
+from recli.models.fallback import item_counts as counts_of
 from recli.ranking import Ranked, score_batches, tie_order, top_k
 from recli.schema import CSR, Bool, Float32, Int64
 
 MASKS = ("seen", "all", "none")
-POPULARITY = "popularity"
-FALLBACKS = (POPULARITY, "none")
 _EXPLAINED = 64  # lists explained at a time: that takes long, so progress is to be seen
-_PROBES = 64  # scores looked at before a whole row is: few rows are constant
 
 
 @dataclass(frozen=True)
@@ -57,15 +56,10 @@ class Lists:
 
 @dataclass
 class Scorer:
-    """A model, and what stands in where it has nothing to say: it knows users by their place in the audience.
+    """A model with its fallback, which knows users by their place in the audience, some of them by a text alone."""
 
-    A model has nothing to say where there is no history, or where it finds all items equal.
-    """
-
-    model: Model
+    model: WithFallback
     rows: Int64  # (n,), row numbers of training users by place, -1 for others
-    popularity: Float32  # (n_items,)
-    fallback: str
     vectors: dict[int, Float32] = field(default_factory=dict)  # encoded profiles by place, (d,)
     by_popularity: set[int] = field(default_factory=set)  # places for which popularity stood in
 
@@ -75,15 +69,12 @@ class Scorer:
     def score_ordered(self, history: History, users: Int64 | None = None) -> Float32:
         """Scores of all items, float32 (batch, n_items); `users`: places in the audience, (batch,)."""
         places = np.full(history.shape[0], -1) if users is None else users
-        scores = scores_of(self.model, history, self.rows[places])
-        probes = scores[:, np.linspace(0, scores.shape[1] - 1, _PROBES, dtype=np.int64)]
-        empty = history.sizes == 0
-        for at in np.flatnonzero(empty | (np.ptp(probes, axis=1) == 0)):
+        scores, silent = self.model.filled(history, self.rows[places])
+        for at in np.flatnonzero(silent | (history.sizes == 0)):
             place = int(places[at])
             if place in self.vectors:
-                scores[at] = text_model(self.model).score_text(self.vectors[place][None, :])[0]
-            elif empty[at] or np.ptp(scores[at]) == 0:
-                scores[at] = self.popularity if self.fallback == POPULARITY else -np.inf
+                scores[at] = text_model(self.model.model).score_text(self.vectors[place][None, :])[0]
+            elif silent[at]:
                 self.by_popularity.add(place)
         return scores
 
@@ -103,8 +94,7 @@ def text_model(model: Model) -> TextModel:
 
 def item_counts(stored: StoredModel) -> Float32:
     """Users of each item in what the model was trained on, float32 (n_items,)."""
-    counts = stored.interactions.matrix(*stored.trained_on).getnnz(axis=0)
-    return np.asarray(counts, dtype=np.float32)
+    return counts_of(stored.interactions.matrix(*stored.trained_on))
 
 
 def recommend(
@@ -115,7 +105,8 @@ def recommend(
     trained = np.diff(data.matrix(*stored.trained_on).indptr) > 0
     rows = np.where(audience.rows >= 0, audience.rows, 0)
     rows = np.where((audience.rows >= 0) & trained[rows], rows, -1)
-    scorer = Scorer(stored.model, rows, item_counts(stored), wanted.fallback, vectors or {})
+    model = WithFallback(stored.model, item_counts(stored), wanted.fallback)
+    scorer = Scorer(model, rows, vectors or {})
     history = audience.histories_of(data.history(stored.trained_on))
     masked = None if wanted.mask == "none" else audience.rows_of(_events(data, wanted.mask))
     for made in _lists(stored, scorer, history, masked, wanted):
@@ -141,10 +132,10 @@ def similar_items(stored: StoredModel, items: Int64, wanted: Wanted) -> Iterator
     data = stored.interactions
     ones, ends = np.ones(items.size, dtype=np.float32), np.arange(items.size + 1)
     alone = csr_matrix((ones, items, ends), shape=(items.size, data.n_items))
-    scorer = Scorer(stored.model, np.full(items.size, -1), item_counts(stored), wanted.fallback)
     vectors = item_vectors(stored.model)
-    if vectors is not None:
-        scorer = Scorer(_Cosines(rerank.unit_rows(vectors)), items, scorer.popularity, wanted.fallback)
+    model = stored.model if vectors is None else _Cosines(rerank.unit_rows(vectors))
+    rows = np.full(items.size, -1) if vectors is None else items
+    scorer = Scorer(WithFallback(model, item_counts(stored), wanted.fallback), rows)
     yield from _lists(stored, scorer, History(alone, np.zeros(items.size, dtype=np.int32)), alone, wanted)
 
 

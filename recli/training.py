@@ -12,6 +12,7 @@ from recli.history import History
 from recli.interactions import Interactions
 from recli.metrics import ndcg_at
 from recli.models.base import Algorithm, Model, Training
+from recli.models.fallback import WithFallback, item_counts
 from recli.models.recency import recent
 from recli.schema import CSR, Float32, Int32, Int64
 
@@ -21,17 +22,22 @@ MAX_USERS = 10_000  # more are judged by a sample: the mean's standard error is 
 
 @dataclass(frozen=True)
 class Judge:
-    """NDCG@20 of a model on the validation split: full ranking, what was seen in training masked."""
+    """NDCG@20 of a model on the validation split: full ranking, what was seen in training masked.
+
+    Users without training rows are judged by what they would be served: see `recli.models.fallback`.
+    """
 
     users: Int64  # (n,), those with validation rows
     history: History  # (n, n_items), their training rows
     relevant: CSR  # (n, n_items), their validation rows
     ties: Int32  # (n_items,)
+    popularity: Float32  # (n_items,), training users
 
     def __call__(self, model: Model) -> float:
         history = self.history
         known = np.where(history.sizes > 0, self.users, -1)
-        ranked = ranking.rank(model, history, known, k=TOP, ties=self.ties, seen=history.values)
+        served = WithFallback(model, self.popularity)
+        ranked = ranking.rank(served, history, known, k=TOP, ties=self.ties, seen=history.values)
         return float(ndcg_at(ranked.items, self.relevant).mean())
 
 
@@ -51,7 +57,7 @@ def judge(interactions: Interactions, seed: int = 0, max_users: int = MAX_USERS)
         users = np.sort(np.random.default_rng(seed).choice(users, max_users, replace=False))
     train = interactions.ordered("train")
     ties = ranking.tie_order(interactions.items["item_id"])
-    return Judge(users, train[users], relevant[users], ties)
+    return Judge(users, train[users], relevant[users], ties, item_counts(train.values))
 
 
 def has_validation(interactions: Interactions) -> bool:

@@ -6,7 +6,17 @@ import pytest
 from recli import ranking
 from recli.config import from_dict, to_dict
 from recli.interactions import Interactions
-from recli.models.base import Algorithm, FactorModel, Model, RatingModel, Training, algorithms, scores_of
+from recli.models.base import (
+    Algorithm,
+    ColdStart,
+    FactorModel,
+    Model,
+    RatingModel,
+    Training,
+    algorithms,
+    scores_of,
+)
+from recli.models.fallback import WithFallback, item_counts
 
 FOR_BOARD = {  # what differs from the defaults, which are made for thousands of users
     "als": {"factors": 8, "alpha": 10.0, "regularization": 1.0},
@@ -86,6 +96,21 @@ def test_scores_have_their_shape_and_are_finite_for_an_empty_history(name: str, 
         assert scores.dtype == np.float32
         assert np.isfinite(scores).all()
         assert scores.flags.writeable  # masks are written into them
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_without_a_history_popularity_stands_in_unless_all_get_the_same(
+    name: str, board: Interactions
+) -> None:
+    model, history = fit(name, board), board.history()[:4]
+    history = history.keep(np.zeros(history.nnz, dtype=bool))
+    assert (isinstance(model, ColdStart) and model.cold_start) == (name in SAME_FOR_ALL)
+    counts = item_counts(board.matrix("train"))
+    users = np.full(4, -1)
+    scores, silent = WithFallback(model, counts).filled(history, users)
+    expected = scores_of(model, history, users) if name in SAME_FOR_ALL else np.tile(counts, (4, 1))
+    assert np.array_equal(scores, expected)
+    assert silent.tolist() == [name not in SAME_FOR_ALL] * 4
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -54,6 +54,11 @@ class EvaluateConfig:
         "What is ranked: all items, or only those with a training event.",
         choices=("all", "warm"),
     )
+    fallback: str = option(
+        "popularity",
+        "For users of whom a model knows nothing, as in recommend: the most popular items, or no list (counts 0).",
+        choices=("popularity", "none"),
+    )
     compare: str | None = option(
         None,
         "Model or list that the others are compared with.",
@@ -120,8 +125,9 @@ def evaluate(config: EvaluateConfig, console: Console) -> None:
         vectors, similarity, read = diversity_vectors(run, config.embeddings, interactions)
         exam, inputs = replace(exam, vectors=vectors), inputs | read
     rated = rated_pairs(interactions, config.split, exam)
-    bench = Bench(interactions, exam, asked, rated, console.progress, console.warn)
+    bench = Bench(interactions, exam, asked, rated, console.progress, console.warn, config.fallback)
     systems = [bench.model(part) for part in parts.values()]
+    unknown = {s.name: count for s in systems for count in s.notes.values()}
     for name, path in files.items():
         system, inputs[f"lists/{name}"] = bench.lists(name, path)
         systems.append(system)
@@ -130,7 +136,7 @@ def evaluate(config: EvaluateConfig, console: Console) -> None:
     with console.progress("bootstrap", config.samples, "draws") as advance:
         drawn = resample([s.figures for s in systems], config.samples, config.seed, advance)
     card = scorecard(systems, asked, drawn, config.confidence, config.compare)
-    rules = policy(config, exam, facts, asked, similarity)
+    rules = policy(config, exam, facts, asked, similarity, unknown)
     outcome = check_gates(gates, card)
     summary = _summary(config, card, rules, outcome, _data(interactions, exam), list(parts))
     user_ids = interactions.users[schema.USER_ID].gather(exam.users)

@@ -81,7 +81,7 @@ def _write(
 ) -> dict[str, int]:
     """Write all lists, say what there is to say about them, and return the figures."""
     from recli.lists import frame_of
-    from recli.recommending import POPULARITY
+    from recli.models.fallback import POPULARITY
 
     first = "similar_to" if config.similar_to else schema.USER_ID
     whose = "items" if config.similar_to else "users"

@@ -80,7 +80,7 @@ class RecommendConfig:
     )
     fallback: str = option(
         "popularity",
-        "For users of whom nothing is known: the most popular items (said in `source`), or no list.",
+        "For users of whom the model knows nothing: the most popular items (said in `source`), or no list.",
         choices=("popularity", "none"),
         panel=HOW,
     )

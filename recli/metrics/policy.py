@@ -1,5 +1,6 @@
 """The rules of the comparison in words: printed below the tables, stored with the figures."""
 
+from collections.abc import Mapping
 from typing import Protocol
 
 import numpy as np
@@ -15,6 +16,8 @@ class Settings(Protocol):
     @property
     def split(self) -> str: ...
     @property
+    def fallback(self) -> str: ...
+    @property
     def samples(self) -> int: ...
     @property
     def confidence(self) -> float: ...
@@ -23,9 +26,17 @@ class Settings(Protocol):
 
 
 def policy(
-    settings: Settings, exam: Exam, facts: Facts, asked: tuple[Asked, ...], similarity: str
+    settings: Settings,
+    exam: Exam,
+    facts: Facts,
+    asked: tuple[Asked, ...],
+    similarity: str,
+    unknown: Mapping[str, int],
 ) -> list[str]:
-    """One line for each rule that bears on a figure. `similarity`: what diversity is measured on."""
+    """One line for each rule that bears on a figure.
+
+    `similarity`: what diversity is measured on. `unknown`: by model, the users of whom it knows nothing, if any.
+    """
     candidates = exam.n_items if exam.allowed is None else int(exam.allowed.sum())
     which = "" if exam.allowed is None else " with a training event"
     names = {a.metric.name for a in asked}
@@ -39,9 +50,18 @@ def policy(
     ]
     strangers = int((np.diff(exam.seen.indptr) == 0).sum())
     if strangers:
+        have = "has" if strangers == 1 else "have"
+        lines.append(f"{strangers} of the {exam.n_users} users {have} no history.")
+    if unknown:
+        what = (
+            "they get no list, count 0, and have no auc"
+            if settings.fallback == "none"
+            else "popularity, as `recommend` serves them"
+        )
+        counts = ", ".join(f"{name} {count}" for name, count in unknown.items())
         lines.append(
-            f"{strangers} of the {exam.n_users} users {'has' if strangers == 1 else 'have'} no history: "
-            "models are judged as they score there; `recommend` serves them popularity (its --fallback)."
+            f"Users without a history, or with equal scores for all items: {what} (--fallback {settings.fallback}): "
+            f"{counts}. Fusions and models that are the same for everybody rank items for such users themselves."
         )
     if facts.repeated:
         lines.append(f"{facts.repeated} test events on items that the user already had are no targets.")

@@ -24,7 +24,7 @@ class System:
     name: str
     source: str  # "als model", "lists (by score)"
     figures: list[Figure]
-    notes: dict[str, int] = field(default_factory=dict)  # what was found in the lists
+    notes: dict[str, int] = field(default_factory=dict)  # what was found in lists, users unknown to a model
 
     def overall(self, label: str) -> Figure | None:
         """The figure of the metric `ndcg@10` over all users; None where it cannot be measured."""

@@ -65,6 +65,16 @@ class BinaryModel(Protocol):
 
 
 @runtime_checkable
+class ColdStart(Protocol):
+    """A model that ranks items for users without a history too, by what everybody did: nothing need stand in for it."""
+
+    @property
+    def cold_start(self) -> bool:
+        """Whether this instance does."""
+        ...
+
+
+@runtime_checkable
 class FactorModel(Protocol):
     """A model whose scores are dot products, so that large catalogues can be ranked in blocks."""
 

@@ -33,6 +33,10 @@ class Bias:
         scores: Float32 = above[:, None] + self.item_bias[None, :]
         return scores
 
+    @property
+    def cold_start(self) -> bool:
+        return True
+
     def predict(self, users: Int64, items: Int64) -> Float32:
         predicted: Float32 = np.float32(self.mean) + self._user(users) + self.item_bias[items]
         return predicted

@@ -212,6 +212,15 @@ class Fusion:
             scores[:, block.items] = made + np.float32(boost)
 
     @property
+    def cold_start(self) -> bool:
+        """Popularity is among the sources, and stands in where no source says anything.
+
+        On films split by time, recent popularity among the sources: validation NDCG@20 of users without a history .139,
+        against .055 for the counts of all time that would stand in.
+        """
+        return True
+
+    @property
     def boost(self) -> float:
         """What cold items get beside; where no source knows anything of them, they come last."""
         return self.config.cold_boost if any(self.config.cold_weights.values()) else UNKNOWN

@@ -39,6 +39,10 @@ class Popularity:
     def score(self, history: CSR, users: Int64 | None = None) -> Float32:
         return np.repeat(self.counts[None, :], history.shape[0], axis=0)
 
+    @property
+    def cold_start(self) -> bool:
+        return True
+
     def state(self) -> State:
         return {"counts": self.counts}
 
