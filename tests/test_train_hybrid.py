@@ -288,7 +288,7 @@ def test_usual_sources(
         board = Interactions(board.users, board.items, splits)
     expected = ["als" if models == ["als", "popularity"] else "ials", "bspm", "user-knn"]
     expected += ["content-knn", "text-factors"] * texts
-    expected += (["cease"] if texts else ["ease"]) * few
+    expected += ["cease" if texts and few else "ease"]
     expected += ["sequential-rules", "recent-popularity"] * times
     assert usual_sources(board, models, texts) == tuple(expected)
 
