@@ -89,6 +89,9 @@ def refitted(rows: Iterable[Row]) -> tuple[Row, ...]:
 
 AMAZON = "prepare {data}/interactions.csv.gz --items {data}/items.csv.gz"
 AMAZON_ROWS = (HYBRID, cf("popularity"), cf("als"), cf("ials"), cf("user-knn"), CONTENT, CEASE)
+VALIDATED_YELP = (
+    "prepare {data}/train.csv.gz --test-file {data}/test.csv.gz --validation-size 0.2 --out {run}"
+)
 BARS = "BARS leaderboard"
 XSIMGCL = Published(0.0723, 0.0604, "XSimGCL (Yu et al. 2023), the best")
 
@@ -128,9 +131,16 @@ DATASETS: dict[str, DataSet] = {
         # With a tenth, users had 3 validation items to find where they have 10 in the test: weights differed.
         "the given split, 31,668 x 38,048; a fifth of the training rows, as the test is of all, for validation, "
         "then trained on",
-        "prepare {data}/train.csv.gz --test-file {data}/test.csv.gz --validation-size 0.2 --out {run}",
+        VALIDATED_YELP,
         refitted([
             Row("hybrid", "train-hybrid {run}", XSIMGCL),
+        ]),
+    ),
+    "yelp2018-wide": DataSet(
+        "yelp2018",
+        "as yelp2018-fusion, with larger sources than the defaults",
+        VALIDATED_YELP,
+        refitted([
             Row("hybrid-wide", "train-hybrid {run} --sources ials-512,bspm-640,user-knn,ease --name hybrid-wide",
                 XSIMGCL, needs=("train-cf {run} --algorithm ials --factors 512 --name ials-512",
                                 "train-cf {run} --algorithm bspm --dimensions 640 --name bspm-640")),
