@@ -189,6 +189,8 @@ def test_recent_popularity_is_trained_with_the_half_life_that_was_found(tmp_path
     np.testing.assert_allclose(model.sources["recent-popularity"].state()["counts"], expected, rtol=1e-6)
     figures = artifacts.read_model(run / "models" / "hybrid").part.summary["sources"]["recent-popularity"]
     assert figures["ndcg@20"] == 1.0 and figures["weight"] > 0
+    shown = {line.split()[0]: line for line in err.splitlines() if line.strip()}
+    assert "half-life" in shown["source"] and "30 days" in shown["recent-popularity"]
 
 
 def test_refit_keeps_the_half_life_of_popularity(tmp_path: Path, recli: Recli) -> None:
@@ -234,6 +236,7 @@ def test_a_half_life_that_is_given(board_run: Path, recli: Recli) -> None:
     _, _, err = recli(*command, "--history-half-life", 3)
     assert "half-lives of histories" not in err, "nothing is looked for"
     assert half_lives(fused(board_run)) == {"item-knn": 3.0, "user-knn": 3.0, "sequential-rules": 0.0}
+    assert err.count("3 events") == 2
     _, _, err = recli(*command, "--history-half-life", 0)
     assert "half-lives of histories" not in err
     assert set(half_lives(fused(board_run)).values()) == {0.0}

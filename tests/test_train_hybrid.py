@@ -15,7 +15,7 @@ from safetensors.numpy import load_file
 
 from recli import artifacts
 from recli.commands.hybrid_input import usual_sources
-from recli.commands.train_hybrid import _Made
+from recli.commands.hybrid_making import Making
 from recli.fusing import Found, Panel, search_weights
 from recli.interactions import Interactions
 from recli.models.base import algorithms, scores_of
@@ -336,7 +336,7 @@ def test_sources_without_weight_are_left_out_and_change_nothing(
     assert artifacts.part_names(run, "models") == ["content-knn", "hybrid", "user-knn"]
     assert set(made.part.summary["sources"]) == {"user-knn", "content-knn", "item-knn", "bspm", PRIOR}
     assert made.part.summary["sources"]["item-knn"]["weight"] == 0
-    monkeypatch.setattr(_Made, "_leave_out", lambda self, silent: None)
+    monkeypatch.setattr(Making, "_leave_out", lambda self, silent: None)
     recli(*command[:-1], "--name", "whole")
     whole = stored(run, "whole").model
     assert isinstance(whole, Fusion)

@@ -10,7 +10,7 @@ from recli.fusing import K
 
 if TYPE_CHECKING:
     from recli.boosting import Contest
-    from recli.commands.train_hybrid import TrainHybridConfig
+    from recli.commands.train_hybrid_config import TrainHybridConfig
     from recli.hybrid import Blind, Ingredient, Kitchen
     from recli.interactions import Interactions
     from recli.models.base import Model

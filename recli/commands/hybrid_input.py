@@ -16,7 +16,7 @@ from recli.models.text_factors import TextFactorsConfig
 
 if TYPE_CHECKING:
     from recli.artifacts import Part
-    from recli.commands.train_hybrid import TrainHybridConfig
+    from recli.commands.train_hybrid_config import TrainHybridConfig
     from recli.hybrid import Ingredient
     from recli.interactions import Interactions
     from recli.schema import Float32, State
