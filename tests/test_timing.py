@@ -80,6 +80,11 @@ def test_popularity_ages_as_fast_as_tastes_move() -> None:
     assert "30 days: ndcg@20 1.0000" in steps
 
 
+def test_of_equally_good_half_lives_the_longest_is_taken() -> None:
+    # The items of day 90 are on top with any half-life below 15 days: 1, 3, 7 and 14 are all the same here.
+    assert timing.trend_config(kitchen_of(moving(range(10, 15))), quiet).half_life == 14.0
+
+
 def test_popularity_does_not_age_where_tastes_stay() -> None:
     # Items of day 0 are liked on day 91: 30 users against 12 and 3 put them on top without a half-life. With 90
     # days they are as much on top (15 against 9.5 and 3), which is no gain.
