@@ -1,10 +1,15 @@
 """Histories in order: what each user did, and how long ago in events of the user's own."""
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from recli import schema
 from recli.schema import CSR, Bool, Int32, Int64
+
+if TYPE_CHECKING:
+    import polars as pl
 
 _LEAST = 1e-30  # zeros are no entries: models may divide by what an item weighs
 
@@ -62,6 +67,15 @@ class History:
         weights = np.exp2(self.steps * (-1.0 / half_life)).astype(np.float32)
         made.data *= np.maximum(weights, np.float32(_LEAST))
         return made
+
+
+def order_of(rows: "pl.DataFrame") -> Int64 | None:
+    """What tells which of a split's events came first, int64 (rows,): places in the log, or times; None: nothing."""
+    for name in (schema.POSITION, schema.TIMESTAMP):
+        if name in rows.columns:
+            places: Int64 = rows[name].to_numpy()
+            return places
+    return None
 
 
 def ordered_pairs(users: Int64, items: Int64, times: Int64) -> tuple[Int64, Int32]:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from recli import schema
-from recli.history import History, ordered_pairs
+from recli.history import History, order_of, ordered_pairs
 from recli.schema import CSR
 
 if TYPE_CHECKING:
@@ -51,24 +51,27 @@ class Interactions:
         return made
 
     def ordered(self, *splits: str) -> History:
-        """The named splits as histories (n_users, n_items), in order where all of them have timestamps."""
-        import polars as pl
-
+        """The named splits as histories (n_users, n_items), in order where it is known for all of them."""
         values = self.matrix(*splits)
         rows = [self.splits[s] for s in splits if self.splits[s].height]
-        if not rows or any(schema.TIMESTAMP not in r.columns for r in rows):
+        orders = [order for order in map(order_of, rows) if order is not None]
+        if not rows or len(orders) < len(rows):
             return History(values)
-        events = pl.concat([r.select(schema.USER, schema.ITEM, schema.TIMESTAMP) for r in rows])
-        users, items, times = (events[c].to_numpy() for c in (schema.USER, schema.ITEM, schema.TIMESTAMP))
-        return History(values, ordered_pairs(users, items, times)[1])
+        users, items = (np.concatenate([r[c].to_numpy() for r in rows]) for c in (schema.USER, schema.ITEM))
+        return History(values, ordered_pairs(users, items, np.concatenate(orders))[1])
 
     def history(self, trained_on: tuple[str, ...] = ("train",)) -> History:
         """What scores are computed from: the splits a model was trained on, and what cold users did."""
         return self.ordered(*trained_on, "history")
 
     @property
+    def has_order(self) -> bool:
+        """Whether it is known which of a user's events came first."""
+        return all(order_of(rows) is not None for rows in self.splits.values() if rows.height)
+
+    @property
     def has_times(self) -> bool:
-        """Whether the order of events is known."""
+        """Whether it is known when events were."""
         return all(schema.TIMESTAMP in rows.columns for rows in self.splits.values() if rows.height)
 
     def seen(self) -> CSR:

@@ -1,6 +1,6 @@
 """Events as columns of numbers, small enough that 100 million of them are worked on in memory."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -13,11 +13,15 @@ BLOCK = 2_000_000  # rows that are sorted at a time: bounds what a sort needs be
 Column = npt.NDArray[Any]
 
 
+def order_name(columns: Mapping[str, Column]) -> str | None:
+    return next((name for name in ("position", "timestamp") if name in columns), None)
+
+
 class Rows:
     """Events as equally long arrays, replaced one column at a time so that a step needs little extra memory.
 
     `columns`: user int32, item int32, value float32 [, rating float32] [, timestamp int64, microseconds]
-    [, part uint8: the given split].
+    [, position int64: place in time] [, part uint8: the given split].
     """
 
     def __init__(self, columns: dict[str, Column]) -> None:
@@ -38,8 +42,9 @@ class Rows:
         return self.columns["item"]
 
     @property
-    def timestamp(self) -> Int64 | None:
-        return self.columns.get("timestamp")
+    def order(self) -> str | None:
+        """The column that tells which of a user's events came first: the position, or the time; None: nothing does."""
+        return order_name(self.columns)
 
     def apply(self, change: Callable[[Column], Column]) -> None:
         """Replace each column by `change` of it; the old one is freed before the next is made."""

@@ -21,6 +21,7 @@ ITEM = "item"
 VALUE = "value"  # float32, weight of an interaction (confidence), > 0
 RATING = "rating"  # float32, only where the log has ratings
 TIMESTAMP = "timestamp"  # int64, in the log's unit: microseconds
+POSITION = "position"  # int64, the event's place in time, where the log's rows tell it (`prepare --in-order`)
 TEXT = "text"
 COLD = "cold"  # bool: no training event
 

@@ -137,10 +137,10 @@ def check_half_life(algorithm: Algorithm, interactions: Interactions) -> None:
     """Raises `UsageError` for an algorithm that does not look at histories, `RecliError` where they have no order."""
     if not algorithm.personal:
         raise UsageError(f"--history-half-life: {algorithm.name} does not look at the history")
-    if not interactions.has_times:
+    if not interactions.has_order:
         raise RecliError(
-            "--history-half-life needs the order of events, and these interactions have no timestamps",
-            "prepare the run from a log with a time column: recli prepare LOG --out RUN --time-column NAME",
+            "--history-half-life needs the order of events, which these interactions do not have",
+            "prepare the run from a log with times (recli prepare --time-column) or with rows in order (--in-order)",
         )
 
 

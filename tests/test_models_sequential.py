@@ -11,6 +11,7 @@ from conftest import write_board
 from scipy.sparse import csr_matrix
 
 from recli import artifacts
+from recli.commands.hybrid_input import usual_sources
 from recli.errors import RecliError
 from recli.history import History
 from recli.interactions import Interactions
@@ -136,11 +137,24 @@ def test_without_timestamps_it_says_what_to_do(
 ) -> None:
     bare = replace(board, splits={split: rows.drop("timestamp") for split, rows in board.splits.items()})
     more = ("--half-life", 30) if name == "popularity" else ()
+    missing = (
+        "have no timestamps" if more else "needs the order of events, which these interactions do not have"
+    )
     _, _, err = recli("train-cf", write_board(tmp_path / "bare", bare), "--algorithm", name, *more, code=1)
-    assert "have no timestamps" in err and "--time-column" in err
+    assert missing in err and "--time-column" in err
     config = algorithms[name].config(**({"half_life": 1.0} if more else {}))
-    with pytest.raises(RecliError, match="have no timestamps"):
+    with pytest.raises(RecliError, match=missing):
         algorithms[name].fit(config, Training(board.matrix("train")))
+
+
+def test_positions_tell_the_order_as_times_do(board: Interactions) -> None:
+    placed = {s: rows.rename({"timestamp": "position"}) for s, rows in board.splits.items()}
+    matrix = board.matrix("train")
+    rules = [fit(Training(matrix, rows=splits["train"])).rules for splits in (board.splits, placed)]
+    assert rules[0].nnz and (rules[0] != rules[1]).nnz == 0
+    assert "sequential-rules" in usual_sources(replace(board, splits=placed), [], with_texts=False)
+    assert "recent-popularity" not in usual_sources(replace(board, splits=placed), [], with_texts=False)
+    assert "recent-popularity" in usual_sources(board, [], with_texts=False)
 
 
 # --- popularity that fades

@@ -466,6 +466,107 @@ def test_cold_items_and_cold_users(made: Made) -> None:
     assert (summary["cold_items"], summary["cold_users"]) == (2, 3)
 
 
+# Order without times
+
+
+def rows_in_log(found: Interactions, split: str, user: str) -> list[str]:
+    """The user's items in the split, in the order that is known."""
+    frame = all_rows(found).filter(split=split, user_id=user)
+    return list(frame.sort("position")["item_id"])
+
+
+def test_rows_in_order_stand_for_times(tmp_path: Path, run: Path, recli: Recli) -> None:
+    """Items of later rows have lower names, so that neither ids nor the alphabet give the order away."""
+    rows = [f"u{u},i{9 - i}" for i in range(10) for u in range(4)]
+    log = write(tmp_path / "log.csv", rows, "user_id,item_id")
+    recli("prepare", log, "--in-order", "--split", "leave-last-out", "--out", run)
+    found = artifacts.read_interactions(run)
+    assert rows_in_log(found, "train", "u2") == [f"i{i}" for i in range(9, 1, -1)]
+    assert (rows_in_log(found, "validation", "u2"), rows_in_log(found, "test", "u2")) == (["i1"], ["i0"])
+    assert found.has_order and not found.has_times
+    history = found.ordered("train")
+    assert history.steps is not None  # i2 was the last of the eight: columns are i0, i1, ...
+    assert history.values.indices[:8].tolist() == [2, 3, 4, 5, 6, 7, 8, 9]
+    assert history.steps[:8].tolist() == [0, 1, 2, 3, 4, 5, 6, 7]
+
+    recli(
+        "prepare",
+        log,
+        "--in-order",
+        "--max-user-events",
+        3,
+        "--test-size",
+        0,
+        "--validation-size",
+        0,
+        "--out",
+        run,
+    )
+    assert rows_in_log(artifacts.read_interactions(run), "train", "u0") == ["i2", "i1", "i0"]
+
+    _, _, err = recli("prepare", log, "--out", run)
+    assert "the order of events is unknown; --in-order says" in err
+    found = artifacts.read_interactions(run)
+    assert not found.has_order and "position" not in found.splits["train"].columns
+
+
+def test_a_repeated_event_counts_at_its_last_row(tmp_path: Path, run: Path, recli: Recli) -> None:
+    log = write(tmp_path / "log.csv", ["u,a,1", "u,b,2", "u,c,3", "u,a,5"], "user_id,item_id,rating")
+    recli("prepare", log, "--in-order", "--split", "leave-last-out", "--out", run)
+    found = artifacts.read_interactions(run)
+    assert [rows_in_log(found, s, "u") for s in ("train", "validation", "test")] == [["b"], ["c"], ["a"]]
+    assert found.splits["test"]["rating"].to_list() == [5.0]
+
+
+def test_rows_order_what_is_at_the_same_time(tmp_path: Path, run: Path, recli: Recli) -> None:
+    """Times come first, then rows; without --in-order, then ids."""
+    rows = ["u,z,200", "u,b,100", "u,y,100", "u,a,100", "u,x,300"]
+    log = write(tmp_path / "log.csv", rows, "user_id,item_id,timestamp")
+    options = ("--time-unit", "s", "--test-size", 0, "--validation-size", 0, "--out", run)
+    recli("prepare", log, "--in-order", *options)
+    found = artifacts.read_interactions(run)
+    assert rows_in_log(found, "train", "u") == ["b", "y", "a", "z", "x"]
+    assert found.has_times
+    recli("prepare", log, *options)
+    steps = artifacts.read_interactions(run).ordered("train").steps
+    assert steps is not None  # a, b, x, y, z in the order a, b, y, z, x
+    assert steps.tolist() == [4, 3, 0, 2, 1]
+
+
+def test_what_is_given_last_was_last(tmp_path: Path, run: Path, recli: Recli) -> None:
+    train = write(
+        tmp_path / "train.csv", [f"u{u},i{9 - i}" for u in range(3) for i in range(8)], "user_id,item_id"
+    )
+    test = write(
+        tmp_path / "test.csv", [f"u{u},i{1 - i}" for u in range(3) for i in range(2)], "user_id,item_id"
+    )
+    given = ("prepare", train, "--test-file", test, "--in-order", "--out", run)
+    recli(*given, "--split", "temporal-user", "--validation-size", 0.25)
+    found = artifacts.read_interactions(run)
+    assert rows_in_log(found, "train", "u1") == ["i9", "i8", "i7", "i6", "i5", "i4"]
+    assert rows_in_log(found, "validation", "u1") == ["i3", "i2"]
+    assert rows_in_log(found, "test", "u1") == ["i1", "i0"]
+    stored = artifacts.open_part(run / "interactions", "interactions").config
+    assert (stored["split"], stored["in_order"], stored["test_size"]) == ("temporal-user", True, 0.0)
+    recli(*given, "--split", "leave-last-out")
+    assert rows_in_log(artifacts.read_interactions(run), "validation", "u1") == ["i2"]
+    recli(*given, "--split", "random")  # a tenth of 8, at least one, by hash
+    assert sizes(artifacts.read_interactions(run)) == {"train": 21, "validation": 3, "test": 6, "history": 0}
+
+
+def test_order_is_asked_where_a_split_needs_it(tmp_path: Path, run: Path, recli: Recli) -> None:
+    log = write(tmp_path / "log.csv", ["u,a", "u,b", "u,c"], "user_id,item_id")
+    _, _, err = recli("prepare", log, "--split", "temporal-user", "--out", run, code=1)
+    assert "needs the order of events" in err and "--time-column" in err and "--in-order" in err
+    _, _, err = recli("prepare", log, "--split", "temporal", "--in-order", "--out", run, code=1)
+    assert "--split temporal needs a column of times" in err
+    _, _, err = recli("prepare", log, "--test-file", log, "--split", "temporal", "--out", run, code=1)
+    assert "--split temporal needs a column of times" in err
+    _, _, err = recli("prepare", log, "--half-life", "3d", "--in-order", "--out", run, code=1)
+    assert "--half-life needs a column of times" in err
+    assert not run.exists()
+
+
 # Privacy
 
 
@@ -600,7 +701,10 @@ def test_an_option_whose_column_is_missing(
         ("--robots", "kill"),
         ("--split", "magic"),
         ("--split", "given"),
-        ("--split", "random", "--test-file", "x.csv"),
+        ("--split", "random", "--test-file", "x.csv", "--test-size", 0.2),
+        ("--split", "temporal-user", "--test-file", "x.csv", "--validation-file", "y.csv"),
+        ("--split", "leave-last-out", "--test-file", "x.csv", "--validation-size", 0.2),
+        ("--split", "random", "--validation-file", "x.csv"),
         ("--test-file", "x.csv", "--test-size", 0.1),
         ("--test-file", "x.csv", "--validation-file", "y.csv", "--validation-size", 0.1),
         ("--split", "leave-last-out", "--test-size", 0.2),

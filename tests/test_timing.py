@@ -275,12 +275,18 @@ def test_without_times_nothing_ages_and_what_needs_them_is_refused(
 ) -> None:
     run = bare_run(tmp_path / "bare", board)
     for asked, what in (
-        (("--history-half-life", 2), "--history-half-life"),
-        (("--sources", "item-knn,recent-popularity"), "the source recent-popularity"),
+        (
+            ("--history-half-life", 2),
+            "--history-half-life needs the order of events, which these interactions do not have",
+        ),
+        (
+            ("--sources", "item-knn,recent-popularity"),
+            "the source recent-popularity needs the time of events, and these interactions have no timestamps",
+        ),
     ):
         _, _, err = recli("train-hybrid", run, "--sources", "item-knn", *asked, code=1)
         said = " ".join(err.split())
-        assert f"{what} needs the time of events, and these interactions have no timestamps" in said
+        assert what in said
         assert "recli prepare --time-column" in said
         assert "training" not in err
     assert artifacts.part_names(run, "models") == []

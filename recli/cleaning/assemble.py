@@ -89,7 +89,7 @@ def assemble(
     user_cold = np.bincount(rows.user[train], minlength=len(user_ids)) == 0
     item_cold = np.bincount(rows.item[train], minlength=items.height) == 0
     splits: dict[str, dict[str, pl.Series]] = {name: {} for name in masks}
-    for name in (schema.USER, schema.ITEM, schema.VALUE, schema.RATING, schema.TIMESTAMP):
+    for name in (schema.USER, schema.ITEM, schema.VALUE, schema.RATING, schema.TIMESTAMP, schema.POSITION):
         if name in rows:
             column = rows.columns.pop(name)
             for split, mask in masks.items():

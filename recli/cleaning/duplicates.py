@@ -4,7 +4,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from recli.rows import BLOCK, Column, Rows
+from recli.rows import BLOCK, Column, Rows, order_name
 from recli.schema import Bool, Int64
 
 DUPLICATES = ("sum", "last", "max")
@@ -14,8 +14,8 @@ def merge(rows: Rows, how: str, n_users: int, block: int = BLOCK) -> tuple[int, 
     """Merge the events of a user with an item, in place, and sort by user, time, item.
 
     `how`: the value becomes the `sum`, the `max`, or the `last` one's; rating and time are the last one's.
-    Last is the latest in time (then the largest value), or without times the last in the log. A pair that is
-    in two given parts stays in the first of them. Returns the rows merged and those left out for that reason.
+    Last is the latest in position, or else in time (then the largest value), or else the last in the log. A pair that
+    is in two given parts stays in the first of them. Returns the rows merged and those left out for that reason.
     """
     n, end, repeated = len(rows), 0, 0
     edges = _gather_users(rows, n_users, block)
@@ -56,8 +56,9 @@ def _merge_block(columns: dict[str, Column], how: str) -> tuple[dict[str, Column
         merged["value"] = _reduce(columns["value"], begins, how)
     keep: Bool = new_pair[begins]
     merged = {name: column[keep] for name, column in merged.items()}
-    if "timestamp" in merged:  # the rows are sorted by item: a stable sort leaves ties by item
-        by_time = np.lexsort((merged["timestamp"], merged["user"]))
+    by = order_name(merged)
+    if by is not None:  # the rows are sorted by item: a stable sort leaves ties by item
+        by_time = np.lexsort((merged[by], merged["user"]))
         merged = {name: column[by_time] for name, column in merged.items()}
     return merged, int(_sizes(begins, pair.size)[~keep].sum())
 
@@ -71,8 +72,9 @@ def _order(columns: dict[str, Column]) -> Int64:
     keys = [columns["item"], columns["user"]]
     if "part" in columns:
         keys.insert(0, columns["part"])
-    if "timestamp" in columns:
-        late = [columns[name] for name in ("rating", "value", "timestamp") if name in columns]
+    by = order_name(columns)
+    if by is not None:
+        late = [columns[name] for name in ("rating", "value", by) if name in columns]
         keys = [*late, *keys]
     return np.lexsort(keys)
 

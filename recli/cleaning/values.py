@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 _SMALLEST = float(np.finfo(np.float32).tiny)  # a decayed value stays above 0, however old
 _LARGEST = float(np.finfo(np.float32).max)
-_TYPES = {"rating": np.float32, "timestamp": np.int64, "part": np.uint8}
+_TYPES = {"rating": np.float32, "timestamp": np.int64, "position": np.int64, "part": np.uint8}
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,8 @@ class Indexed:
 
 
 def index_events(events: "pl.LazyFrame", weighing: Weighing) -> Indexed:
-    """Filter, weigh and number `events`: user_id, item_id [, rating] [, event] [, weight] [, timestamp] [, part].
+    """Filter, weigh and number `events`: user_id, item_id [, rating] [, event] [, weight] [, timestamp] [, position]
+    [, part].
 
     The value of an event is its type's weight times its column `weight` times
     `0.5 ** ((latest - timestamp) / half_life)`, where `latest` is the last event of the whole log.
@@ -61,6 +62,9 @@ def index_events(events: "pl.LazyFrame", weighing: Weighing) -> Indexed:
     ]
     frame = kept.select(wanted).collect(engine="streaming")
     rows = Rows(_columns(frame))
+    if "timestamp" in rows and "position" in rows:  # rows tell the order of events at the same time only
+        in_time = np.lexsort((rows.columns["position"], rows.columns["timestamp"]))
+        rows.columns["position"][in_time] = np.arange(len(rows))
     largest = float(rows.columns["value"].max(initial=0))
     if largest > _LARGEST or np.isnan(largest):
         raise InvalidDataError(

@@ -41,8 +41,10 @@ def usual_sources(interactions: "Interactions", models: list[str], with_texts: b
     if with_texts:
         names += ["content-knn", "text-factors"]
     names.append("cease" if with_texts and interactions.n_items <= EXACT_ITEMS else "ease")
+    if interactions.has_order:
+        names.append("sequential-rules")
     if interactions.has_times:
-        names += ["sequential-rules", TREND]
+        names.append(TREND)
     return tuple(names)
 
 

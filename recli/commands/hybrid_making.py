@@ -111,7 +111,7 @@ class Making:
         from recli.models.recency import recent
 
         asked, interactions = self.config.history_half_life, self.kitchen.interactions
-        if asked is None and not (interactions.has_times and training.has_validation(interactions)):
+        if asked is None and not (interactions.has_order and training.has_validation(interactions)):
             return
         aging = [one for one in self.ingredients if timing.may_age(one, self.models[one.name])]
         if asked is None:

@@ -82,7 +82,7 @@ def _clean(
     if config.max_user_events is not None:
         ranks = (
             splits.time_ranks(rows.user)
-            if schema.TIMESTAMP in rows
+            if rows.order is not None
             else splits.hash_ranks(
                 rows.user,
                 rows.item,
@@ -232,6 +232,8 @@ def _report(
         note=f"density {summary['density']:.4%}",
     )  # fmt: skip
     console.say("columns: " + ", ".join(f"{role} = {column}" for role, column in summary["columns"].items()))
+    if "time" not in summary["columns"] and not config.in_order:
+        console.say("the order of events is unknown; --in-order says that each user's rows are in it")
     if unused:
         more = f", and {len(unused) - _NAMED} more" if len(unused) > _NAMED else ""
         see = "" if config.weight_column else " (see --weight-column)"

@@ -50,6 +50,12 @@ class PrepareConfig:
         None, "Format of the times, as strptime has it: '%d.%m.%Y %H:%M'; UTC where it has no zone.",
         metavar="FORMAT", default_text="found", panel=_INPUT,
     )  # fmt: skip
+    in_order: bool = option(
+        False,
+        "Each user's rows are in the order of the events: no times are needed for that; where there are times, rows "
+        "order those that are equal.",
+        panel=_INPUT,
+    )
     decimal_comma: bool = option(
         False, "Numbers are written 2,8: ratings, weights, and the catalogue's.", panel=_INPUT
     )
@@ -113,11 +119,18 @@ class PrepareConfig:
         panel=_CLEANING,
     )
     split: str | None = option(
-        None, "How to hold events out.", default_text="random; given with --test-file",
+        None,
+        "How to hold events out; with --test-file, how validation is held out of the log.",
+        default_text="random; given with --test-file",
         choices=("random", "leave-last-out", "temporal-user", "temporal", "given"), panel=_SPLITS,
     )  # fmt: skip
     validation_size: float | None = option(
-        None, "Share of events held out for validation.", min=0.0, max=0.9, default_text="0.1", panel=_SPLITS
+        None,
+        "Share of events held out for validation.",
+        min=0.0,
+        max=0.9,
+        default_text="0.1; 0 with --test-file alone",
+        panel=_SPLITS,
     )
     test_size: float | None = option(
         None, "Share of events held out for the test.", min=0.0, max=0.9, default_text="0.1", panel=_SPLITS
@@ -188,7 +201,7 @@ def settings_of(config: PrepareConfig) -> Settings:
         )
     most, are_share = _most_rejects(config.max_rejects)
     stored = to_dict(config) | {
-        "split": plan.split,
+        "split": config.split or plan.split,
         "validation_size": plan.validation_size,
         "test_size": plan.test_size,
         **{
@@ -227,34 +240,41 @@ def _plan(config: PrepareConfig) -> "Plan":
 
     given = bool(config.test_file or config.validation_file)
     split = config.split or ("given" if given else "random")
-    if given and split != "given":
+    if given or split == "given":
+        _check_given(config, split)
+    validation, test = (0.1 if s is None else s for s in (config.validation_size, config.test_size))
+    if split == "leave-last-out" and (config.validation_size or config.test_size):
         raise UsageError(
-            f"--split {split} and given files exclude each other", "leave out --split, or the files"
+            "leave-last-out holds out one event for each of validation and test, not a share",
+            "leave out the size; 0 means none",
         )
     if split == "given":
-        if not config.test_file:
-            raise UsageError("--split given needs the test events", "name them with --test-file FILE")
-        if config.test_size is not None:
-            raise UsageError("--test-size and --test-file exclude each other", "leave out --test-size")
-        if config.validation_file and config.validation_size is not None:
-            raise UsageError(
-                "--validation-size and --validation-file exclude each other", "leave out one of them"
-            )
-        sizes = (config.validation_size or 0.0, 0.0)
-    else:
-        sizes = tuple(0.1 if s is None else s for s in (config.validation_size, config.test_size))  # type: ignore[assignment]
-        if split == "leave-last-out":
-            named = [s for s in (config.validation_size, config.test_size) if s]
-            if named:
-                raise UsageError(
-                    "leave-last-out holds out one event for each of validation and test, not a share",
-                    "leave out the size; 0 means none",
-                )
-    if sum(sizes) >= 1:
+        return Plan("given", config.validation_size or 0.0, 0.0, config.cold_items, config.cold_users)
+    if given:
+        return Plan("given", validation, 0.0, config.cold_items, config.cold_users, rest=split)
+    if validation + test >= 1:
         raise UsageError(
-            f"validation and test together are {sum(sizes):g} of the events", "nothing is left to train"
+            f"validation and test together are {validation + test:g} of the events",
+            "nothing is left to train",
         )
-    return Plan(split, *sizes, config.cold_items, config.cold_users)
+    return Plan(split, validation, test, config.cold_items, config.cold_users)
+
+
+def _check_given(config: PrepareConfig, split: str) -> None:
+    """Raises `UsageError` where given files and the other options of a split contradict each other."""
+    if not config.test_file:
+        raise UsageError("--split given needs the test events", "name them with --test-file FILE")
+    if config.test_size is not None:
+        raise UsageError("--test-size and --test-file exclude each other", "leave out --test-size")
+    if config.validation_file and config.validation_size is not None:
+        raise UsageError(
+            "--validation-size and --validation-file exclude each other", "leave out one of them"
+        )
+    if config.validation_file and split != "given":
+        raise UsageError(
+            f"--split {split} has nothing to hold out: validation and test are both given",
+            "leave out --split",
+        )
 
 
 def _most_rejects(text: str) -> tuple[float, bool]:

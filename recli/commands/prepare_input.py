@@ -82,9 +82,12 @@ def read_input(config: PrepareConfig, settings: Settings, spool: Path, console: 
         else log.events
         for part, log in logs.items()
     ]
+    events = pl.concat(frames)
+    if config.in_order:
+        events = events.with_row_index("position")
     rows = sum(log.rows for log in logs.values())
     unused = list(dict.fromkeys(name for log in logs.values() for name in log.unused))
-    return Input(pl.concat(frames), rows, rejected, columns, rejects, unused)
+    return Input(events, rows, rejected, columns, rejects, unused)
 
 
 def read_items(config: PrepareConfig, console: Console) -> InputItems | None:
@@ -134,19 +137,30 @@ def _check_columns(config: PrepareConfig, settings: Settings, columns: dict[str,
     """Raises `RecliError` where an option needs a role that no column has."""
     from recli.splits import TIMED
 
+    split = settings.plan.rest if settings.plan.split == "given" else settings.plan.split
+    if split in TIMED and split != "temporal" and "time" not in columns and not config.in_order:
+        raise RecliError(
+            f"--split {split} needs the order of events, and no column of times was recognised; "
+            f"columns used: {_used(columns)}",
+            "name it with --time-column NAME, or say --in-order if each user's rows are in the order of the events",
+        )
     needed = {
         "--min-rating": ("rating", config.min_rating is not None),
         "--event-weights": ("event", config.event_weights is not None),
         "--half-life": ("time", config.half_life is not None),
-        f"--split {settings.plan.split}": ("time", settings.plan.split in TIMED),
+        "--split temporal": ("time", split == "temporal"),
     }
     for option, (role, wanted) in needed.items():
         if wanted and role not in columns:
-            used = ", ".join(f"{column} ({name})" for name, column in columns.items())
             raise RecliError(
-                f"{option} needs a column of {_PLURAL[role]}, and none was recognised; columns used: {used}",
+                f"{option} needs a column of {_PLURAL[role]}, and none was recognised; "
+                f"columns used: {_used(columns)}",
                 f"name it with --{role}-column NAME",
             )
+
+
+def _used(columns: dict[str, str]) -> str:
+    return ", ".join(f"{column} ({name})" for name, column in columns.items())
 
 
 def check_rejects(config: PrepareConfig, settings: Settings, *read: Input | InputItems) -> "pl.DataFrame":

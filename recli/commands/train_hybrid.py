@@ -91,14 +91,17 @@ def _check_fusion_options(config: TrainHybridConfig) -> None:
 
 
 def _check_times(config: TrainHybridConfig, sources: tuple[str, ...], interactions: "Interactions") -> None:
-    """Raises `RecliError` where something is asked that needs the times of events, and there are none."""
-    asked = [f"the source {TREND}"] * (TREND in sources) + ["--history-half-life"] * bool(
-        config.history_half_life
-    )
-    if asked and not interactions.has_times:
+    """Raises `RecliError` where something is asked that needs the times or the order of events, and there are none."""
+    if TREND in sources and not interactions.has_times:
         raise RecliError(
-            f"{asked[0]} needs the time of events, and these interactions have no timestamps",
+            f"the source {TREND} needs the time of events, and these interactions have no timestamps",
             "prepare the run from a log with a time column (recli prepare --time-column), or leave it out",
+        )
+    if config.history_half_life and not interactions.has_order:
+        raise RecliError(
+            "--history-half-life needs the order of events, which these interactions do not have",
+            "prepare the run from a log with times (recli prepare --time-column) or with rows in order (--in-order), "
+            "or leave it out",
         )
 
 

@@ -14,7 +14,7 @@ import numpy as np
 from recli import schema
 from recli.config import Tune, option
 from recli.errors import RecliError
-from recli.history import History, ordered_pairs
+from recli.history import History, order_of, ordered_pairs
 from recli.models.base import Training, algorithm, pack_csr, unpack_csr
 from recli.models.neighbours import keep_largest, scaled
 from recli.schema import CSR, Float32, Float64, Int64, State
@@ -102,12 +102,14 @@ def load(config: SequentialRulesConfig, state: State) -> SequentialRules:
 )
 def fit(config: SequentialRulesConfig, training: Training) -> SequentialRules:
     rows = training.rows
-    if rows is None or schema.TIMESTAMP not in rows.columns:
+    times = None if rows is None else order_of(rows)
+    if rows is None or times is None:
         raise RecliError(
-            "the algorithm sequential-rules needs the order of events, and these interactions have no timestamps",
-            "prepare the run from a log with a time column (recli prepare --time-column), or use another --algorithm",
+            "the algorithm sequential-rules needs the order of events, which these interactions do not have",
+            "prepare the run from a log with times (recli prepare --time-column) or with rows in order (--in-order), "
+            "or use another --algorithm",
         )
-    users, items, times = (rows[c].to_numpy() for c in (schema.USER, schema.ITEM, schema.TIMESTAMP))
+    users, items = (rows[c].to_numpy() for c in (schema.USER, schema.ITEM))
     counts = pair_counts(users, items, times, training.matrix.shape[1], config.window, config.backward)
     popular = np.maximum(training.matrix.getnnz(axis=0), 1).astype(np.float64)  # (n_items,)
     of = np.repeat(np.arange(counts.shape[0]), np.diff(counts.indptr))

@@ -1,7 +1,7 @@
 """Assign each event to train, validation, test or history."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -21,13 +21,17 @@ _TINY = 1e-9  # 0.29 * 100 is 28.999999999999996: it is meant to be 29
 
 @dataclass(frozen=True)
 class Plan:
-    """How to split: one of `PARTS`, and the shares of events, items and users that are held out."""
+    """How to split: one of `PARTS`, and the shares of events, items and users that are held out.
+
+    Of a given split the validation size is a share of the training events.
+    """
 
     split: str = "random"
     validation_size: float = 0.1
     test_size: float = 0.1
     cold_items: float = 0.0
     cold_users: float = 0.0
+    rest: str = "random"  # of a given split: how validation is taken from its training events
 
 
 def assign(rows: Rows, plan: Plan, user_keys: UInt64, item_keys: UInt64) -> Part:
@@ -62,11 +66,11 @@ def _whole(x: float) -> int:
 
 def _split(rows: Rows, warm: Bool | slice, plan: Plan, user_keys: UInt64, item_keys: UInt64) -> Part:
     """The parts of the warm rows, uint8 (number of them,)."""
-    user, item = rows.user[warm], rows.item[warm]
+    if plan.split == "given":
+        return _given(rows, warm, plan, user_keys, item_keys)
     if plan.split == "temporal":
         return _by_clock(rows.columns["timestamp"][warm], plan)
-    if plan.split == "given":
-        return _given(rows.columns["part"][warm], user, item, plan, user_keys, item_keys)
+    user, item = rows.user[warm], rows.item[warm]
     keyed = plan.split == "random"
     ranks = hash_ranks(user, item, user_keys, item_keys) if keyed else time_ranks(user)
     sizes = np.diff(starts(user))
@@ -119,14 +123,13 @@ def _by_clock(timestamp: Int64, plan: Plan) -> Part:
     return part
 
 
-def _given(given: Part, user: Int32, item: Int32, plan: Plan, user_keys: UInt64, item_keys: UInt64) -> Part:
-    """The given parts; with a validation size, that share of each user's training events is taken for it."""
-    part = given.copy()
+def _given(rows: Rows, warm: Bool | slice, plan: Plan, user_keys: UInt64, item_keys: UInt64) -> Part:
+    """The given parts of the warm rows; with a validation size, training events are split once more for it."""
+    part = rows.columns["part"][warm].copy()
     if plan.validation_size > 0:
-        train = given == TRAIN
-        mine = user[train]
-        ranks = hash_ranks(mine, item[train], user_keys, item_keys)
-        sizes = np.diff(starts(mine))
-        validation, none = held_out(sizes, plan.validation_size, 0.0)
-        part[train] = _last(ranks, sizes, validation, none)
+        train = rows.columns["part"] == TRAIN
+        if not isinstance(warm, slice):
+            train &= warm
+        once_more = replace(plan, split=plan.rest, test_size=0.0)
+        part[train[warm]] = _split(rows, train, once_more, user_keys, item_keys)
     return part
