@@ -5,15 +5,16 @@ Both are looked for only where events have times. What does not help stays off: 
 
 from collections.abc import Callable, Mapping, Sequence
 
+import numpy as np
+
 from recli.hybrid import Ingredient, Kitchen
 from recli.models.base import Model, OrderedModel, algorithms
-from recli.models.popularity import PopularityConfig
+from recli.models.popularity import TREND_DAYS, PopularityConfig
 from recli.models.recency import plain, recent
+from recli.schema import Float64
 from recli.training import judge, train
 
-HALF_LIVES = (1.0, 2.0, 4.0, 8.0)  # of histories, in events of the user's own
-TREND_DAYS = (1.0, 3.0, 7.0, 14.0, 30.0, 90.0)  # half-lives of popularity
-GAIN = 1.01  # a shorter half-life must be worth so many times the NDCG@20 of a longer one: less is noise of 2,000 users
+HALF_LIVES = (1.0, 2.0, 4.0, 8.0, 16.0)  # of histories, in events of the user's own
 _USERS = 2000  # of validation that are asked
 
 Advance = Callable[[int, str], None]
@@ -23,11 +24,11 @@ def trend_config(kitchen: Kitchen, advance: Advance) -> PopularityConfig:
     """Popularity with the best half-life in days, or with none if none is better than all of the past."""
     measure = judge(kitchen.interactions, kitchen.seed, _USERS)
 
-    def ndcg(days: float) -> float:
+    def ndcg(days: float) -> Float64:
         config = PopularityConfig(half_life=days)
-        score = measure(train(algorithms["popularity"], config, kitchen.interactions).model)
-        advance(1, f"{days:g} days: ndcg@20 {score:.4f}")
-        return score
+        found = measure.per_user(train(algorithms["popularity"], config, kitchen.interactions).model)
+        advance(1, f"{days:g} days: ndcg@20 {found.mean():.4f}")
+        return found
 
     return PopularityConfig(half_life=_longest({days: ndcg(days) for days in (0.0, *TREND_DAYS)}))
 
@@ -46,16 +47,26 @@ def choose_half_lives(
     found = {}
     for one in ingredients:
         model = models[one.name]
-        tried = {0.0: measure(model)}
+        tried = {0.0: measure.per_user(model)}
         for half_life in HALF_LIVES:
-            tried[half_life] = measure(recent(model, half_life))
-            advance(1, f"{one.name}, {half_life:g} events: ndcg@20 {tried[half_life]:.4f}")
+            tried[half_life] = measure.per_user(recent(model, half_life))
+            advance(1, f"{one.name}, {half_life:g} events: ndcg@20 {tried[half_life].mean():.4f}")
         found[one.name] = _longest(tried)
     return found
 
 
-def _longest(tried: Mapping[float, float]) -> float:
-    """The longest half-life whose NDCG@20 is next to the best one; 0, none, is the longest: it rests on most events."""
-    enough = max(tried.values()) / GAIN
-    near = [half_life for half_life, ndcg in tried.items() if ndcg >= enough]
-    return 0.0 if 0.0 in near else max(near)
+def _longest(tried: Mapping[float, Float64]) -> float:
+    """The longest half-life that is within a standard error of the best; 0, none, is the longest.
+
+    The rule of Breiman et al. 1984 for the simplest of models that are as good: a long half-life rests on most events.
+    The error is that of the mean difference to the best over the same users. `tried`: NDCG@20, float64 (n_users,).
+    """
+    best = max(tried.values(), key=lambda ndcg: float(ndcg.mean()))
+
+    def near(ndcg: Float64) -> bool:
+        lost = best - ndcg
+        error = lost.std(ddof=1) / np.sqrt(lost.size) if lost.size > 1 else 0.0
+        return bool(lost.mean() <= error)
+
+    found = [half_life for half_life, ndcg in tried.items() if near(ndcg)]
+    return 0.0 if 0.0 in found else max(found)

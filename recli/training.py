@@ -14,7 +14,7 @@ from recli.metrics import ndcg_at
 from recli.models.base import Algorithm, Model, Training
 from recli.models.fallback import WithFallback, item_counts
 from recli.models.recency import recent
-from recli.schema import CSR, Float32, Int32, Int64
+from recli.schema import CSR, Float32, Float64, Int32, Int64
 
 TOP = 20  # NDCG@20, as all published figures on these data sets
 MAX_USERS = 10_000  # more are judged by a sample: the mean's standard error is then below .003
@@ -34,11 +34,16 @@ class Judge:
     popularity: Float32  # (n_items,), training users
 
     def __call__(self, model: Model) -> float:
+        """The mean over the users."""
+        return float(self.per_user(model).mean())
+
+    def per_user(self, model: Model) -> Float64:
+        """NDCG@20 of each user, float64 (n,)."""
         history = self.history
         known = np.where(history.sizes > 0, self.users, -1)
         served = WithFallback(model, self.popularity)
         ranked = ranking.rank(served, history, known, k=TOP, ties=self.ties, seen=history.values)
-        return float(ndcg_at(ranked.items, self.relevant).mean())
+        return ndcg_at(ranked.items, self.relevant)
 
 
 def judge(interactions: Interactions, seed: int = 0, max_users: int = MAX_USERS) -> Judge:

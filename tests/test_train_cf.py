@@ -240,8 +240,10 @@ def test_patience_needs_iterations(board_run: Path, recli: Recli) -> None:
 
 
 def test_tune_needs_something_to_search(board_run: Path, recli: Recli) -> None:
-    _, _, err = recli("train-cf", board_run, "--algorithm", "popularity", "--tune", 2, code=2)
-    assert "nothing to search" in err
+    _, _, err = recli(
+        "train-cf", board_run, "--algorithm", "popularity", "--half-life", 3, "--tune", 2, code=2
+    )
+    assert "all it could search is given: --half-life" in err
 
 
 def test_a_missing_gpu_exits_5_and_says_what_is_missing(board_run: Path, recli: Recli) -> None:

@@ -98,9 +98,10 @@ class Making:
     def _with_trend(self) -> "list[Ingredient]":
         """The ingredients, recent popularity with the half-life that was found."""
         from recli import timing, training
+        from recli.models import popularity
 
         if TREND in self.sources and training.has_validation(self.kitchen.interactions):
-            with self.console.progress(f"half-life of {TREND}", len(timing.TREND_DAYS) + 1) as advance:
+            with self.console.progress(f"half-life of {TREND}", len(popularity.TREND_DAYS) + 1) as advance:
                 found = timing.trend_config(self.kitchen, advance)
             self.ingredients = [replace(i, config=found) if i.name == TREND else i for i in self.ingredients]
         return self.ingredients

@@ -5,13 +5,15 @@ from dataclasses import dataclass
 import numpy as np
 
 from recli import schema
-from recli.config import option
+from recli.config import Tune, option
 from recli.errors import RecliError
 from recli.history import ordered_pairs
 from recli.models.base import Training, algorithm
 from recli.schema import CSR, Float32, Float64, Int64, State
 
 _DAY = 86_400 * 1_000_000  # microseconds
+
+TREND_DAYS = (1.0, 2.0, 3.0, 5.0, 7.0, 14.0, 30.0, 60.0, 90.0, 180.0, 365.0)  # half-lives to choose from
 
 
 @dataclass(frozen=True)
@@ -27,6 +29,7 @@ class PopularityConfig:
         "--half-life changes the weights that all algorithms learn from.)",
         min=0,
         max=1e6,
+        tune=Tune(choices=(0.0, *TREND_DAYS)),
     )
 
 
