@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from recli import artifacts
+
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
@@ -55,3 +57,5 @@ def test_the_shell_blocks_run_in_order(tmp_path: Path) -> None:
     assert (folder / "run" / "report.html").stat().st_size > 5000
     assert (folder / "result.json").stat().st_size > 500
     assert (folder / "checked" / "interactions" / "rejects.parquet").exists()
+    ordered = artifacts.read_interactions(folder / "ordered")
+    assert ordered.has_order and not ordered.has_times

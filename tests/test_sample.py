@@ -156,7 +156,7 @@ def test_the_targets_for_published_data_read_the_published_layouts(tmp_path: Pat
     done = make(folder, "yelp2018", f"DATA={yelp}")
     assert done.returncode == 0, done.stderr
     summary = artifacts.open_part(folder / "yelp2018-run/interactions", "interactions").summary
-    assert summary["splits"] == {"history": 0, "test": 39, "train": 120, "validation": 0}
+    assert summary["splits"] == {"history": 0, "test": 39, "train": 80, "validation": 40}
     usage = make(folder, "movielens", "DATA=/nowhere")
     assert usage.returncode == 2
     assert "usage: make movielens" in usage.stdout
