@@ -125,7 +125,7 @@ def similar_items(stored: StoredModel, items: Int64, wanted: Wanted) -> Iterator
     """For each of `items`, row numbers int64 (n,), the items most similar to it.
 
     By the cosine of the model's vectors of items where it has any, else by what the model recommends to
-    somebody who did nothing but this item.
+    somebody who did nothing but this item. No list for items of which the model knows nothing.
     """
     from scipy.sparse import csr_matrix
 
@@ -135,7 +135,7 @@ def similar_items(stored: StoredModel, items: Int64, wanted: Wanted) -> Iterator
     vectors = item_vectors(stored.model)
     model = stored.model if vectors is None else _Cosines(rerank.unit_rows(vectors))
     rows = np.full(items.size, -1) if vectors is None else items
-    scorer = Scorer(WithFallback(model, item_counts(stored), wanted.fallback), rows)
+    scorer = Scorer(WithFallback(model, item_counts(stored), "none"), rows)
     yield from _lists(stored, scorer, History(alone, np.zeros(items.size, dtype=np.int32)), alone, wanted)
 
 

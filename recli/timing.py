@@ -30,7 +30,9 @@ def trend_config(kitchen: Kitchen, advance: Advance) -> PopularityConfig:
         advance(1, f"{days:g} days: ndcg@20 {found.mean():.4f}")
         return found
 
-    return PopularityConfig(half_life=_longest({days: ndcg(days) for days in (0.0, *TREND_DAYS)}))
+    chosen = _longest({days: ndcg(days) for days in (0.0, *TREND_DAYS)})
+    advance(0, f"{chosen:g} days" if chosen else "none helps")
+    return PopularityConfig(half_life=chosen)
 
 
 def may_age(ingredient: Ingredient, model: Model) -> bool:
@@ -52,6 +54,7 @@ def choose_half_lives(
             tried[half_life] = measure.per_user(recent(model, half_life))
             advance(1, f"{one.name}, {half_life:g} events: ndcg@20 {tried[half_life].mean():.4f}")
         found[one.name] = _longest(tried)
+    advance(0, ", ".join(f"{name} {h:g}" for name, h in found.items() if h) or "none helps")
     return found
 
 

@@ -8,13 +8,14 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import polars as pl
 import pytest
+from conftest import write_board
 
 from recli import artifacts
 from recli.config import to_dict
@@ -535,6 +536,18 @@ def test_similar_items_by_cosine_of_factors(als: Path, recli: Call) -> None:
     best = json.loads(line)["items"][0]
     assert cosines[int(best["item_id"][1:])] == pytest.approx(float(cosines.max()), abs=1e-6)
     assert best["score"] == pytest.approx(float(cosines.max()), abs=1e-6)
+
+
+def test_nothing_is_similar_where_nothing_is_known(board_run: Path, recli: Call, board: Interactions) -> None:
+    train = board.splits["train"].filter(pl.col("item") != 3)  # i003 has no event
+    run = write_board(board_run.parent / "cold", replace(board, splits={**board.splits, "train": train}))
+    recli("train-cf", run, "--algorithm", "ease")
+    _, out, err = recli("recommend", run, "--similar-to", "i003,i004", "-k", 2)
+    assert list(lists_of(out)) == ["i004"]
+    assert "1 of 2 got no list: nothing is known of them" in err
+    recli("train-cf", run, "--algorithm", "popularity")
+    _, _, err = recli("recommend", run, "--model", "popularity", "--similar-to", "i004", code=2)
+    assert "gives everybody the same, and compares no items" in err
 
 
 def test_unknown_items_to_be_similar_to(als: Path, recli: Call) -> None:

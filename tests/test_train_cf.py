@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
+from conftest import write_board
 
 from recli import artifacts, ranking, training
 from recli.commands.train_cf_config import CommonConfig
@@ -232,6 +233,23 @@ def test_a_name_that_is_no_directory_name_is_refused(name: str, board_run: Path,
 def test_a_name_that_evaluate_reads_otherwise_is_refused(name: str, board_run: Path, recli: Recli) -> None:
     _, _, err = recli("train-cf", board_run, "--name", name, code=2)
     assert f"--name {name}: the word has a meaning in recli evaluate --models" in err
+
+
+@pytest.mark.parametrize("name", ["user-knn", "recent-popularity", "log-popularity"])
+def test_a_name_that_fusion_reads_otherwise_is_refused(name: str, board_run: Path, recli: Recli) -> None:
+    _, _, err = recli("train-cf", board_run, "--algorithm", "popularity", "--name", name, code=2)
+    assert f"--name {name}: that is what recli train-hybrid calls a source of another kind" in err
+    recli("train-cf", board_run, "--algorithm", "popularity", "--name", "popularity")
+
+
+def test_a_trial_that_cannot_be_says_why_and_no_more(board_run: Path, recli: Recli) -> None:
+    data = artifacts.read_interactions(board_run)
+    bare = replace(data, splits={name: rows.drop("timestamp") for name, rows in data.splits.items()})
+    run = write_board(board_run.parent / "bare", bare)
+    for algorithm in ("popularity", "sequential-rules"):
+        _, _, err = recli("train-cf", run, "--algorithm", algorithm, "--tune", 5, code=1)
+        assert "Trial" not in err and "Traceback" not in err
+        assert "--tune" in err if algorithm == "popularity" else "needs the order of events" in err
 
 
 def test_patience_needs_iterations(board_run: Path, recli: Recli) -> None:

@@ -169,7 +169,8 @@ def test_text_factors_predict_the_factors_of_the_source_that_has_some(run: Path,
 
 
 def test_a_model_that_is_only_named_as_the_base_is_none(run: Path, recli: Recli) -> None:
-    recli("train-cf", run, "--algorithm", "ease", "--name", "ials")
+    recli("train-cf", run, "--algorithm", "ease", "--name", "other")
+    (run / "models" / "other").rename(run / "models" / "ials")
     _, _, err = recli("train-hybrid", run, "--sources", "user-knn,text-factors", code=1)
     assert "'ials' is none" in err and "use ials or als as a source beside it" in err
 
@@ -203,15 +204,15 @@ def test_refit_trains_on_validation_too(run: Path, recli: Recli, board: Interact
 
 
 def test_a_fusion_does_not_overwrite_its_sources(run: Path, recli: Recli) -> None:
-    train_ials(run)
-    before = stored(run, "ials").part.sha256
-    _, _, err = recli("train-hybrid", run, "--sources", "ials,content-knn", "--name", "ials", code=2)
-    assert "--name ials would overwrite the model ials, which is a source of it" in err
-    assert stored(run, "ials").part.sha256 == before
-    _, _, err = recli("train-hybrid", run, "--sources", "user-knn,content-knn", "--name", "ials")
-    assert f"warning: the model ials in {run}, which is of kind ials, will be replaced" in err
-    assert stored(run, "ials").algorithm == "fusion"
-    _, _, err = recli("train-hybrid", run, "--sources", "user-knn,content-knn", "--name", "ials")
+    train_ials(run, "mine")
+    before = stored(run, "mine").part.sha256
+    _, _, err = recli("train-hybrid", run, "--sources", "mine,content-knn", "--name", "mine", code=2)
+    assert "--name mine would overwrite the model mine, which is a source of it" in err
+    assert stored(run, "mine").part.sha256 == before
+    _, _, err = recli("train-hybrid", run, "--sources", "user-knn,content-knn", "--name", "mine")
+    assert f"warning: the model mine in {run}, which is of kind ials, will be replaced" in err
+    assert stored(run, "mine").algorithm == "fusion"
+    _, _, err = recli("train-hybrid", run, "--sources", "user-knn,content-knn", "--name", "mine")
     assert "warning" not in err
 
 
@@ -512,7 +513,20 @@ def test_weighted(run: Path, recli: Recli) -> None:
         (("--model", "content-knn", "--sources", "ials"), "--sources is about a fusion"),
         (("--model", "text-factors", "--weights", "ials=1"), "--weights is about a fusion"),
         (("--name", "none"), "--name none: the word has a meaning"),
-        (("--name", "ials", "--save-sources"), "--name ials would overwrite"),
+        (("--name", "ials"), "what recli train-hybrid calls a source of another kind, and this is fusion"),
+        (("--name", PRIOR), "calls a source of another kind"),
+        (("--name", ""), "--name must be"),
+        (("--voting", "borda"), "--voting is about --fusion voting, which is not asked for"),
+        (("--rrf-k", "5"), "--rrf-k is about --fusion voting"),
+        (("--sources", "ials", "--neighbours", "5"), "--neighbours is about the source content-knn"),
+        (("--sources", "ials", "--ridge", "5"), "--ridge is about the source text-factors"),
+        (
+            ("--sources", "ials,ease", "--l2", "5"),
+            "cease, which is not asked for; the sources are ials, ease",
+        ),
+        (("--sources", "ials", "--no-tfidf"), "--tfidf is about texts"),
+        (("--sources", "ials", "--embeddings", "x"), "--embeddings is about texts"),
+        (("--fusion", "weighted", "--weights", f"{PRIOR}=1"), "--weights names no source"),
         (("--name", "../up"), "--name must be"),
         (("--neighbours", "0"), "neighbours"),
         (("--rrf-k", "0"), "rrf-k"),

@@ -11,7 +11,7 @@ from recli.errors import RecliError, UsageError
 from recli.models.base import algorithms
 from recli.models.content_knn import ContentKnnConfig
 from recli.models.fusion import PRIOR
-from recli.models.popularity import PopularityConfig
+from recli.models.popularity import TREND, PopularityConfig
 from recli.models.text_factors import TextFactorsConfig
 
 if TYPE_CHECKING:
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from recli.schema import Float32, State
 
 BASES = ("ials", "als")  # text-factors predicts the factors of one of these; of the first if none is a source
-TREND = "recent-popularity"  # popularity, with a half-life that is found on validation
 EXACT_ITEMS = (
     15_000  # up to so many, cease is a usual source: its time grows with their cube, 20 s for 12,000
 )
@@ -62,7 +61,11 @@ def named_sources(
     if config.cf:
         asked = [*config.cf, *(name for name in asked if name in content_algorithms())]
     if not asked:
-        raise UsageError("--sources names no source")
+        option = "--sources" if config.sources is not None else "--weights"
+        raise UsageError(
+            f"{option} names no source ({PRIOR} is in every fusion)",
+            "name some, such as ials,user-knn",
+        )
     for name in asked:
         if asked.count(name) > 1:
             raise UsageError(f"the source {name!r} is named twice")

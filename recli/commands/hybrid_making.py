@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 from recli import schema
 from recli.commands.hybrid_boost import asked_of_boost, find_boost, measure
-from recli.commands.hybrid_input import BASES, TREND, Texts
+from recli.commands.hybrid_input import BASES, Texts
 from recli.commands.train_hybrid_config import TrainHybridConfig
 from recli.config import to_dict
 from recli.console import Console
 from recli.models.fusion import PRIOR, Fusion, FusionConfig
+from recli.models.popularity import TREND
 
 if TYPE_CHECKING:
     from recli.hybrid import Ingredient, Kitchen, Weighting

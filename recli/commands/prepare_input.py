@@ -152,10 +152,11 @@ def _check_columns(config: PrepareConfig, settings: Settings, columns: dict[str,
     }
     for option, (role, wanted) in needed.items():
         if wanted and role not in columns:
+            by_order = "; --split temporal-user goes by the order of rows" if split == "temporal" else ""
             raise RecliError(
                 f"{option} needs a column of {_PLURAL[role]}, and none was recognised; "
                 f"columns used: {_used(columns)}",
-                f"name it with --{role}-column NAME",
+                f"name it with --{role}-column NAME" + (by_order if config.in_order else ""),
             )
 
 
@@ -186,6 +187,7 @@ def check_rejects(config: PrepareConfig, settings: Settings, *read: Input | Inpu
                 f"{total:,} of {one.rows:,} rows cannot be used, more than --max-rejects {config.max_rejects}: "
                 f"{reasons}; first: {'; '.join(_example(row) for row in first.iter_rows(named=True))}",
                 (mixed if OTHER_TIME in one.rejected else "")
+                + ('--time-column "" does without times; ' if "missing time" in one.rejected else "")
                 + (
                     f"see them in {config.rejects}"
                     if config.rejects

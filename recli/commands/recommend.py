@@ -110,7 +110,7 @@ def _write(
     if figures["empty"]:
         why = (
             "nothing is known of them, or no item was left"
-            if wanted.fallback == "none"
+            if wanted.fallback == "none" or config.similar_to
             else "no item was left"
         )
         console.say(f"{figures['empty']:,} of {len(names.who):,} got no list: {why}")

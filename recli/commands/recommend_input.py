@@ -187,7 +187,13 @@ def similar_to(stored: "StoredModel", config: RecommendConfig) -> "Int64":
     import numpy as np
 
     from recli import filters
+    from recli.models.base import algorithms
 
+    if not algorithms[stored.algorithm].personal:
+        raise UsageError(
+            f"--similar-to: {stored.name} ({stored.algorithm}) gives everybody the same, and compares no items",
+            "choose another one with --model",
+        )
     index = _index(stored.interactions.items[schema.ITEM_ID].to_list())
     rows, unknown = filters.rows_of([text for _, text in _lines(config.similar_to, index) if text], index)
     if unknown:

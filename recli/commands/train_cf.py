@@ -35,7 +35,7 @@ def train_cf(config: CommonConfig, console: Console) -> None:
     given = given_options(config, chosen)
     options = chosen.config(**given)
     validate(options)
-    name = checked_name(config.name or chosen.name)
+    name = checked_name(chosen.name if config.name is None else config.name, chosen.name)
     if config.patience and not hasattr(options, "iterations"):
         raise UsageError(f"--patience: {chosen.name} has no iterations to stop")
     device, note = choose_device(config.device, chosen.name, chosen.gpu)

@@ -8,8 +8,11 @@ from typing import Any, get_type_hints
 from recli.config import argument, choices_of, option, option_name, spec_of
 from recli.errors import UsageError
 from recli.models.base import Algorithm, algorithms
+from recli.models.fusion import PRIOR
+from recli.models.popularity import TREND
 
 RESERVED = ("all", "none")
+SOURCE_NAMES = (PRIOR, TREND)  # beside algorithms
 
 
 def _cf_names() -> tuple[str, ...]:
@@ -122,12 +125,20 @@ def given_options(config: Any, algorithm: Algorithm) -> dict[str, Any]:
     return given
 
 
-def checked_name(name: str) -> str:
-    """A model's name, which becomes a directory's. Raises `UsageError`."""
+def checked_name(name: str, algorithm: str) -> str:
+    """A model's name, which becomes a directory's. Raises `UsageError`.
+
+    Names of sources mean something to `recli train-hybrid`: only a model of that algorithm has them.
+    """
     if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}", name):
         raise UsageError(f"--name must be made of letters, digits, '.', '_' and '-', not {name!r}")
     if name in RESERVED:
         raise UsageError(
             f"--name {name}: the word has a meaning in recli evaluate --models", "choose another name"
+        )
+    if name != algorithm and name in (*algorithms.names(), *SOURCE_NAMES):
+        raise UsageError(
+            f"--name {name}: that is what recli train-hybrid calls a source of another kind, and this is {algorithm}",
+            "choose another name",
         )
     return name

@@ -7,18 +7,18 @@ from typing import TYPE_CHECKING
 
 from recli import schema
 from recli.commands.hybrid_boost import asked_of_boost, check_boost
-from recli.commands.hybrid_input import TREND, named_sources, needs_texts, read_ingredients, read_texts
+from recli.commands.hybrid_input import named_sources, needs_texts, read_ingredients, read_texts
 from recli.commands.hybrid_making import Making
 from recli.commands.train_cf_config import checked_name
-from recli.commands.train_hybrid_config import FUSION
+from recli.commands.train_hybrid_config import CEASE, FUSION
 from recli.commands.train_hybrid_config import TrainHybridConfig as TrainHybridConfig
 from recli.config import option_name, parse_pairs, spec_of, to_dict
 from recli.console import Console, run_path
 from recli.errors import RecliError, UsageError
 from recli.models.fusion import PRIOR
+from recli.models.popularity import TREND
 
 if TYPE_CHECKING:
-    from recli.hybrid import Ingredient
     from recli.interactions import Interactions
 
 
@@ -33,12 +33,14 @@ def train_hybrid(config: TrainHybridConfig, console: Console) -> None:
     from recli import artifacts, training
     from recli.hybrid import Kitchen
 
-    name = checked_name(config.name or ("hybrid" if config.model == "fusion" else config.model))
+    usual = "hybrid" if config.model == "fusion" else config.model
+    name = checked_name(usual if config.name is None else config.name, config.model)
     _check_fusion_options(config)
     asked = asked_of_boost(config)
     run = run_path(config.run)
     interactions = artifacts.read_interactions(run)
     sources = named_sources(config, interactions, artifacts.part_names(run, schema.MODELS))
+    _check_used(config, sources)
     given = _given_weights(config, sources)
     _check_times(config, sources, interactions)
     if config.model == "fusion" and given is None and not training.has_validation(interactions):
@@ -50,7 +52,7 @@ def train_hybrid(config: TrainHybridConfig, console: Console) -> None:
     texts = read_texts(run, config, interactions, console) if needs_texts(config, sources) else None
     kitchen = Kitchen(interactions, texts.features if texts else None, config.seed, console.progress)
     inputs, ingredients = read_ingredients(run, config, interactions, sources, console)
-    _check_overwriting(run, name, config, inputs, ingredients, console)
+    _check_overwriting(run, name, config, inputs, console)
     made = Making(config, console, kitchen, sources, ingredients)
     if asked is not None:
         check_boost(config, asked, interactions, made.fused, made.splits)
@@ -90,6 +92,29 @@ def _check_fusion_options(config: TrainHybridConfig) -> None:
             )
 
 
+def _check_used(config: TrainHybridConfig, sources: tuple[str, ...]) -> None:
+    """Raises `UsageError` for options of something that is not part of what is to be trained."""
+    needed = {
+        "voting": ("--fusion voting", config.fusion == "voting"),
+        "rrf_k": ("--fusion voting", config.fusion == "voting"),
+        "neighbours": ("the source content-knn", "content-knn" in sources),
+        "ridge": ("the source text-factors", "text-factors" in sources),
+        **{
+            one.name: ("the source cease", "cease" in sources)
+            for one in fields(config)
+            if spec_of(one).panel == CEASE
+        },
+        **dict.fromkeys(("embeddings", "tfidf"), ("texts", needs_texts(config, sources))),
+    }
+    for one in fields(config):
+        what, there = needed.get(one.name, ("", True))
+        if not there and getattr(config, one.name) != one.default:
+            among = "" if what.startswith("--") else f"; the sources are {', '.join(sources)}"
+            raise UsageError(
+                f"{option_name(one)} is about {what}, which is not asked for{among}", "leave it out"
+            )
+
+
 def _check_times(config: TrainHybridConfig, sources: tuple[str, ...], interactions: "Interactions") -> None:
     """Raises `RecliError` where something is asked that needs the times or the order of events, and there are none."""
     if TREND in sources and not interactions.has_times:
@@ -106,18 +131,12 @@ def _check_times(config: TrainHybridConfig, sources: tuple[str, ...], interactio
 
 
 def _check_overwriting(
-    run: Path,
-    name: str,
-    config: TrainHybridConfig,
-    inputs: dict[str, str],
-    ingredients: "list[Ingredient]",
-    console: Console,
+    run: Path, name: str, config: TrainHybridConfig, inputs: dict[str, str], console: Console
 ) -> None:
     """Raises `UsageError` where the product would replace one of its own sources; warns of other replacements."""
     from recli import artifacts
 
-    saved = [i.name for i in ingredients if config.save_sources and i.name != config.model]
-    if f"{schema.MODELS}/{name}" in inputs or name in saved:
+    if f"{schema.MODELS}/{name}" in inputs:
         raise UsageError(
             f"--name {name} would overwrite the model {name}, which is a source of it", "choose another name"
         )

@@ -2,11 +2,12 @@
 
 from dataclasses import dataclass
 
-from recli.commands.hybrid_input import EXACT_ITEMS, TREND
+from recli.commands.hybrid_input import EXACT_ITEMS
 from recli.config import argument, option
 from recli.models.cease import CeaseConfig
 from recli.models.content_knn import ContentKnnConfig
 from recli.models.fusion import PRIOR, FusionConfig
+from recli.models.popularity import TREND
 from recli.models.text_factors import TextFactorsConfig
 
 FUSION, SOURCES, CEASE = "Fusion", "Sources", "Collective EASE"  # panels of the help
@@ -37,7 +38,7 @@ class TrainHybridConfig:
         f"name is taken, the others are trained with their defaults. {TREND} is popularity with a half-life that is "
         "found on validation. Sources whose weight is found to be 0 are left out of the model.",
         default_text="ials,bspm,user-knn,ease; with texts content-knn,text-factors, and up to "
-        f"{EXACT_ITEMS:,} items cease for ease; with times sequential-rules,{TREND}",
+        f"{EXACT_ITEMS:,} items cease for ease; with an order of events sequential-rules, with times {TREND}",
         metavar="A,B,...",
         panel=SOURCES,
     )
@@ -68,7 +69,7 @@ class TrainHybridConfig:
         "sources that know no order themselves. 0: all alike.",
         min=0,
         max=1e6,
-        default_text="found on validation for each source, where the log has times",
+        default_text="found on validation for each source, where the order of events is known",
         metavar="EVENTS",
         panel=SOURCES,
     )

@@ -13,6 +13,7 @@ from recli.schema import CSR, Float32, Float64, Int64, State
 
 _DAY = 86_400 * 1_000_000  # microseconds
 
+TREND = "recent-popularity"  # as a source of a fusion: with a half-life that is found on validation
 TREND_DAYS = (1.0, 2.0, 3.0, 5.0, 7.0, 14.0, 30.0, 60.0, 90.0, 180.0, 365.0)  # half-lives to choose from
 
 
@@ -78,7 +79,8 @@ def recent_counts(config: PopularityConfig, training: Training) -> Float64:
     if rows is None or schema.TIMESTAMP not in rows.columns:
         raise RecliError(
             "popularity --half-life needs the time of events, and these interactions have no timestamps",
-            "prepare the run from a log with a time column (recli prepare --time-column), or leave it out",
+            "prepare the run from a log with a time column (recli prepare --time-column), or do without --half-life "
+            "(and --tune, which searches it)",
         )
     users, items, times = (rows[c].to_numpy() for c in (schema.USER, schema.ITEM, schema.TIMESTAMP))
     weights: Float64 = np.exp2((times - times.max()) / (_DAY * config.half_life))
