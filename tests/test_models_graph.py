@@ -198,7 +198,7 @@ def test_a_filter_does_not_depend_on_how_many_histories_it_takes_at_a_time(
     given = matrix()
     model = fit_bspm(BspmConfig(dimensions=8), Training(given))
     whole = model.score(given)
-    monkeypatch.setattr(spectral, "_CELLS", 7 * 40)
+    monkeypatch.setattr(spectral, "_USERS", 7)
     np.testing.assert_allclose(model.score(given), whole, rtol=1e-6)
 
 

@@ -6,6 +6,7 @@ the right singular vectors of R~ with the largest singular values: the graph's s
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -16,7 +17,7 @@ from recli.models.threads import one_blas_thread
 from recli.schema import CSR, Float32, Float64, Int64, State
 
 _DENSE = 2000  # up to so many users or items, the spectrum is computed densely: exact, and in about a second
-_CELLS = 1 << 24  # entries of an intermediate product at a time: 128 MiB of values and columns
+_USERS = 64  # users at a time: their scores of one item are 4 lines of the cache
 _ZERO = 1e-5  # singular values below this share of the largest one are rounding
 
 
@@ -159,14 +160,17 @@ class GraphFilter:
 
     def score(self, history: CSR, users: Int64 | None = None) -> Float32:
         scores: Float32 = np.asarray(history @ self.left, dtype=np.float32) @ self.right
-        graph = self.basis.graph
-        size = max(1, _CELLS // max(graph.shape))
-        for start in range(0, history.shape[0], size):
-            # Two sparse products: P itself would be nearly dense, and pruning it loses what makes it a filter.
-            smooth = (history[start : start + size] @ graph.T) @ graph
-            smooth.data *= np.float32(self.linear)
-            scores[start : start + size] += smooth.toarray()
+        # Two products: P itself would be nearly dense, and pruning it loses what makes it a filter. The second one with
+        # dense users: of sparse ones nearly all items come out, and that took 3.5 times as long on yelp2018.
+        for start in range(0, history.shape[0], _USERS):
+            users_like = (history[start : start + _USERS] @ self._by_item).T.toarray()  # (n_users, batch)
+            scores[start : start + _USERS] += np.float32(self.linear) * (self._by_item @ users_like).T
         return scores
+
+    @cached_property
+    def _by_item(self) -> CSR:
+        """R~', csr (n_items, n_users)."""
+        return self.basis.graph.T.tocsr()
 
     def state(self) -> State:
         return self.basis.state()
