@@ -51,9 +51,11 @@ def test_top_k_is_what_sorting_gives(
 ) -> None:
     rng = np.random.default_rng(seed)
     scores = rng.standard_normal((n, n_items)) if levels == 0 else rng.integers(0, levels, (n, n_items))
-    scores = scores.astype(np.float32)
+    scores = scores.astype(np.float32) * rng.choice([-1, 1], (n, n_items)).astype(
+        np.float32
+    )  # -0 and 0 are equal
     scores[rng.random((n, n_items)) < masked] = -np.inf
-    ties = rng.permutation(n_items).astype(np.int32)
+    ties = rng.permutation(3 * n_items)[:n_items].astype(np.int32)  # of a part of the catalogue
     found = top_k(scores, k, ties)
     assert found.items.dtype == np.int32 and found.scores.dtype == np.float32
     np.testing.assert_array_equal(found.items, by_sorting(scores, k, ties))
