@@ -6,8 +6,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
-from benchmarks import datasets, ials_speed
+from benchmarks import datasets, ials_speed, recommend_speed
 from benchmarks.datasets import (
     DATASETS,
     EMBED,
@@ -310,3 +311,20 @@ def test_both_solvers_are_timed_by_iteration(board: Any) -> None:
         took = seconds(matrix, factors=4, iterations=3)
         assert len(took) == 3  # of four: the first starts the clock
         assert min(took) >= 0
+
+
+def test_both_rankings_list_the_same(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options = ["--users", "30", "--items", "400", "--factors", "8", "--rounds", "2", "-k", "7"]
+    monkeypatch.setattr("sys.argv", ["recommend_speed.py", *options])
+    recommend_speed.main()
+    row = capsys.readouterr().out.splitlines()[-1].split("|")
+    assert row[1].strip() == "8" and row[-2].strip() == "100.0000%"
+    given = recommend_speed.work(30, 400, 8)
+    listed = recommend_speed.by_recli(given, 7)
+    assert listed.shape == (30, 7)
+    scores = given.users @ given.items.T
+    assert not np.take_along_axis(given.seen.toarray(), listed, axis=1).any()
+    scores[given.seen.toarray() > 0] = -np.inf
+    assert np.array_equal(listed[:, 0], scores.argmax(axis=1))
