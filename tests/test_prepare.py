@@ -533,6 +533,19 @@ def test_rows_order_what_is_at_the_same_time(tmp_path: Path, run: Path, recli: R
     assert steps.tolist() == [4, 3, 0, 2, 1]
 
 
+def test_what_orders_events_at_the_same_time_is_told(tmp_path: Path, run: Path, recli: Recli) -> None:
+    def told(times: list[int], *options: object) -> str:
+        rows = [f"u{k // 10},i{k},{time}" for k, time in enumerate(times)]
+        log = write(tmp_path / "log.csv", rows, "user_id,item_id,timestamp")
+        return " ".join(recli("prepare", log, "--time-unit", "s", "--out", run, *options)[2].split())
+
+    three = [*range(100, 117), 300, 300, 300]  # of 20 events: 15%
+    assert "3 events are at the same time as another one of their user: their ids order them" in told(three)
+    assert "at the same time" not in told(three, "--in-order")
+    assert "at the same time" not in told([*range(100, 118), 300, 300])  # 10%
+    assert "at the same time" not in told(list(range(10)) * 2), "those are of two users"
+
+
 def test_what_is_given_last_was_last(tmp_path: Path, run: Path, recli: Recli) -> None:
     train = write(
         tmp_path / "train.csv", [f"u{u},i{9 - i}" for u in range(3) for i in range(8)], "user_id,item_id"

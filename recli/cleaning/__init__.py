@@ -2,7 +2,7 @@
 
 from recli.cleaning.account import Account
 from recli.cleaning.assemble import Items, assemble, join_catalogue, renumber
-from recli.cleaning.duplicates import DUPLICATES, merge
+from recli.cleaning.duplicates import DUPLICATES, merge, tied
 from recli.cleaning.filters import Robots, cap, core, robots
 from recli.cleaning.pseudonyms import pseudonymize, pseudonyms
 from recli.cleaning.values import Indexed, Weighing, index_events
@@ -24,4 +24,5 @@ __all__ = [
     "pseudonyms",
     "renumber",
     "robots",
+    "tied",
 ]

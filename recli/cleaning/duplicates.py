@@ -31,6 +31,15 @@ def merge(rows: Rows, how: str, n_users: int, block: int = BLOCK) -> tuple[int, 
     return n - end - repeated, repeated
 
 
+def tied(rows: Rows) -> int:
+    """How many events of merged rows are at the same time as another one of their user."""
+    times = rows.columns.get("timestamp")
+    if times is None:
+        return 0
+    same = (rows.user[1:] == rows.user[:-1]) & (times[1:] == times[:-1])
+    return int(np.count_nonzero(np.append(same, False) | np.append(False, same)))
+
+
 def _gather_users(rows: Rows, n_users: int, block: int) -> list[int]:
     """Bring the rows of neighbouring users together, in their order. Returns the edges of blocks of users."""
     counts = np.bincount(rows.user, minlength=n_users)

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["PrepareConfig", "prepare"]
 
 _NAMED = 10  # columns that are not used
+_TIED = 0.1  # share of events at the same time as another that is worth a word
 
 
 def prepare(config: PrepareConfig, console: Console) -> None:
@@ -45,7 +46,7 @@ def prepare(config: PrepareConfig, console: Console) -> None:
     _check_not_empty(rows, account)
     with console.progress("cleaning", total=None):
         user_ids, item_ids, robots = _clean(config, settings, indexed, account)
-    kept = len(rows)
+    kept, tied = len(rows), cleaning.tied(rows)
 
     items = cleaning.join_catalogue(
         rows, item_ids, catalogue.frame if catalogue else None, config.only_seen_items
@@ -63,6 +64,11 @@ def prepare(config: PrepareConfig, console: Console) -> None:
     summary = _summary(made, account.summary(kept), items, robots, log, catalogue)
     artifacts.write_interactions(run, made, settings.stored, summary, items.catalogue, rejects)
     _report(config, summary, robots, log.unused, console)
+    if tied > _TIED * kept and not config.in_order:
+        console.say(
+            f"{tied:,} events are at the same time as another one of their user: their ids order them; --in-order "
+            "says that their rows do"
+        )
     console.result(run, summary)
 
 
