@@ -65,17 +65,22 @@ def test_popularity_counts_users_or_sums_weights() -> None:
 # --- als
 
 
-def test_als_folds_in_by_the_normal_equations() -> None:
+@pytest.mark.parametrize(
+    ("factors", "alpha", "regularization"),
+    [(6, 4.0, 0.7), (24, 4.0, 0.7), (24, 0.3, 0.7), (24, 4.0, 0.0), (24, 4.0, 1e-12)],
+)
+def test_als_folds_in_by_the_normal_equations(factors: int, alpha: float, regularization: float) -> None:
+    """Histories of more and of fewer items than factors; confidences below 1; hardly any regularisation."""
     rng = np.random.default_rng(0)
-    items = rng.normal(size=(25, 6)).astype(np.float32)
-    history, alpha, regularization = matrix(), 4.0, 0.7
+    items = rng.normal(size=(25, factors)).astype(np.float32)
+    history = matrix()
     found = confidence_fold_in(items, alpha, regularization)(history)
     y = items.astype(np.float64)
     for user in range(history.shape[0]):
         r = history[user].toarray().ravel().astype(np.float64)
         c = np.where(r > 0, alpha * r, 1.0)  # confidence: alpha * value, 1 for what is not there
         p = (r > 0).astype(float)
-        expected = np.linalg.solve(y.T @ np.diag(c) @ y + regularization * np.eye(6), y.T @ (c * p))
+        expected = np.linalg.solve(y.T @ np.diag(c) @ y + regularization * np.eye(factors), y.T @ (c * p))
         np.testing.assert_allclose(found[user], expected, rtol=1e-4, atol=1e-6)
 
 
