@@ -135,14 +135,12 @@ class _Gram:
         if n > _SHORT * d or diagonal[0] <= _SINGULAR * diagonal[-1]:
             left = self.matrix + (mine.T * beside) @ mine
             left.flat[:: d + 1] += pull
-            x: Float64 = np.linalg.solve(left, mine.T @ c)
-            return x
+            return np.asarray(np.linalg.solve(left, mine.T @ c), dtype=np.float64)
         turned = mine @ self.basis
         scaled = turned / diagonal
         left = beside[:, None] * (scaled @ turned.T)
         left.flat[:: n + 1] += 1.0
-        solved: Float64 = self.basis @ (np.linalg.solve(left, c) @ scaled)
-        return solved
+        return np.asarray(self.basis @ (np.linalg.solve(left, c) @ scaled), dtype=np.float64)
 
 
 def _gram(factors: Float32) -> Float64:
