@@ -1,15 +1,17 @@
 """From scores to lists: mask, select the top k, break ties. The same for every model."""
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
 from recli.errors import RecliError
 from recli.history import History
-from recli.models.base import Model, scores_of
+from recli.models.base import Model, item_factors_of, scores_of, user_vectors_of
+from recli.models.threads import in_threads
 from recli.schema import CSR, Bool, Float32, Int32, Int64, UInt64
+from recli.shortlist import Shortlist, places, shortlist
 
 _CELLS = 1 << 23  # scores held at a time: 32 MiB of float32; larger batches were up to twice as slow
 _MOST = 1 << 26  # but 64 users at least, up to 256 MiB, so that products of matrices pay
@@ -54,11 +56,7 @@ def score_batches(
     for start in range(0, n_users, size):
         rows = slice(start, min(start + size, n_users))
         scores = scores_of(model, history[rows], users[rows])
-        if np.isnan(np.max(scores, initial=-np.inf)):  # one pass: the maximum of NaN and anything is NaN
-            raise RecliError(
-                "the model's scores are not numbers (NaN)",
-                "train it again: a smaller learning rate or more regularization keeps it from diverging",
-            )
+        _check_numbers(scores)
         if seen is not None:
             part = seen[rows]
             scores[np.repeat(np.arange(part.shape[0]), np.diff(part.indptr)), part.indices] = -np.inf
@@ -67,31 +65,47 @@ def score_batches(
         yield rows, scores
 
 
+def _check_numbers(values: Float32) -> None:
+    if np.isnan(np.max(values, initial=-np.inf)):  # one pass: the maximum of NaN and anything is NaN
+        raise RecliError(
+            "the model's scores are not numbers (NaN)",
+            "train it again: a smaller learning rate or more regularization keeps it from diverging",
+        )
+
+
 def top_k(scores: Float32, k: int, ties: Int32) -> Ranked:
     """The k best items of each row of `scores`, float32 (n, n_items); equal scores in the order of `ties`.
 
     Items with score -inf never appear: shorter lists end with item -1, score -inf.
     """
     n, n_items = scores.shape
-    items = np.full((n, k), -1, dtype=np.int32)
-    best = np.full((n, k), -np.inf, dtype=np.float32)
     if not scores.size:
-        return Ranked(items, best)
+        return _nothing(n, k)
     scores = np.ascontiguousarray(scores)
     by_ties = np.argsort(ties).astype(np.int32)
     flat, sizes = _reach(scores, k, by_ties)
     found = flat - np.repeat(np.arange(n) * n_items, sizes)
-    ranks = np.empty(n_items, dtype=np.uint64)
-    ranks[by_ties] = np.arange(n_items, dtype=np.uint64)
+    return _listed(sizes, found, scores.ravel()[flat], k, by_ties)
+
+
+def _nothing(n: int, k: int) -> Ranked:
+    return Ranked(np.full((n, k), -1, dtype=np.int32), np.full((n, k), -np.inf, dtype=np.float32))
+
+
+def _listed(sizes: Int64, found: Int64 | Int32, values: Float32, k: int, by_ties: Int32) -> Ranked:
+    """The k best of each row's candidates: `sizes` (n,) of them, items and scores one row after the other."""
+    made = _nothing(sizes.size, k)
+    ranks = np.empty(by_ties.size, dtype=np.uint64)
+    ranks[by_ties] = np.arange(by_ties.size, dtype=np.uint64)
     # A key is what is sorted by: the score above the tie's rank. Sorting keys by row takes a tenth of a lexsort.
-    keys = np.full((n, max(k, int(sizes.max()))), _LAST, dtype=np.uint64)
-    keys[np.arange(keys.shape[1]) < sizes[:, None]] = _descending(scores.ravel()[flat]) << 32 | ranks[found]
+    keys = np.full((sizes.size, max(k, int(sizes.max()))), _LAST, dtype=np.uint64)
+    keys[np.arange(keys.shape[1]) < sizes[:, None]] = _descending(values) << 32 | ranks[found]
     keys.sort(axis=1)
     keys = keys[:, :k]
     there = keys != _LAST
-    items[there] = by_ties[(keys[there] & _TIE).astype(np.int64)]
-    best[there] = scores[np.nonzero(there)[0], items[there]]
-    return Ranked(items, best)
+    made.items[there] = by_ties[(keys[there] & _TIE).astype(np.int64)]
+    made.scores[there] = _ascending(keys[there] >> 32)
+    return made
 
 
 _LAST = np.uint64(2**64 - 1)  # after all scores: that of -inf is lower, and no NaN comes here
@@ -101,8 +115,13 @@ _TIE = np.uint64(2**32 - 1)
 def _descending(values: Float32) -> UInt64:
     """Numbers below 2^32 that are the smaller, the larger the values are: their bits, as IEEE 754 orders them."""
     bits = (values + np.float32(0)).view(np.uint32)  # -0 + 0 is 0: they are equal, and their bits are not
-    negative = bits >> 31 == 1
-    return np.where(negative, bits, bits ^ np.uint32(0x7FFFFFFF)).astype(np.uint64)
+    return np.where(bits >> 31 == 1, bits, bits ^ np.uint32(0x7FFFFFFF)).astype(np.uint64)
+
+
+def _ascending(numbers: UInt64) -> Float32:
+    """The values that `_descending` made the numbers of."""
+    bits = numbers.astype(np.uint32)
+    return np.where(bits >> 31 == 1, bits, bits ^ np.uint32(0x7FFFFFFF)).view(np.float32)
 
 
 _BLOCK = 32
@@ -132,20 +151,14 @@ def _reach(scores: Float32, k: int, by_ties: Int32) -> tuple[Int64, Int64]:
     """
     floor = np.maximum(_floor(scores, k), np.finfo(np.float32).min)  # above -inf: no masked item gets in
     reach = np.asarray(scores >= floor[:, None])
-    flat, sizes = _places(reach)
+    flat, sizes = places(reach)
     crowded = np.flatnonzero(sizes > 4 * k + 64)
     for row in crowded:  # many items have the same score, often 0: only as many of them as there is room for
         reach[row] = scores[row] > floor[row]
         room = k - int(np.count_nonzero(reach[row]))
         if room > 0:
             reach[row, _first_equal(scores[row], floor[row], room, by_ties)] = True
-    return _places(reach) if crowded.size else (flat, sizes)
-
-
-def _places(reach: Bool) -> tuple[Int64, Int64]:
-    """Where a matrix is true, row by row, and how often in each row. Counting by row takes longer than finding."""
-    flat = np.flatnonzero(reach)
-    return flat, np.diff(np.searchsorted(flat, np.arange(reach.shape[0] + 1) * reach.shape[1]))
+    return places(reach) if crowded.size else (flat, sizes)
 
 
 def _first_equal(scores: Float32, value: np.float32, room: int, by_ties: Int32) -> Int32:
@@ -156,6 +169,84 @@ def _first_equal(scores: Float32, value: np.float32, room: int, by_ties: Int32) 
         if found.size >= room or looked >= by_ties.size:
             return np.asarray(found[:room])
         looked *= 8
+
+
+def ranked_batches(
+    model: Model,
+    history: History,
+    users: Int64,
+    *,
+    k: int,
+    ties: Int32,
+    seen: CSR | None = None,
+    allowed: Bool | None = None,
+) -> Iterator[tuple[slice, Ranked]]:
+    """The top-k lists of batches of users, in their order; arguments as in `score_batches` and `top_k`.
+
+    Many users of a model whose scores are products of factors are ranked by shortlists, in threads: the same lists,
+    except for the order of scores that differ by float32's rounding.
+    """
+    factors = item_factors_of(model)
+    if factors is not None:
+        mine = None if allowed is None else np.flatnonzero(allowed)
+        short = shortlist(factors if mine is None else factors[mine], history.shape[0], k)
+        if short is not None:
+            yield from _by_shortlist(model, short, mine, history, users, k, ties, seen, allowed)
+            return
+    for rows, scores in score_batches(model, history, users, seen=seen, allowed=allowed):
+        yield rows, top_k(scores, k, ties)
+
+
+def _by_shortlist(
+    model: Model,
+    short: Shortlist,
+    mine: Int64 | None,
+    history: History,
+    users: Int64,
+    k: int,
+    ties: Int32,
+    seen: CSR | None,
+    allowed: Bool | None,
+) -> Iterator[tuple[slice, Ranked]]:
+    """As `ranked_batches`. `mine`: the items that `short` has, None: all."""
+    by_ties = np.argsort(ties if mine is None else ties[mine]).astype(np.int32)
+
+    def batch(rows: slice) -> tuple[slice, Bool, Callable[[], tuple[Ranked, Bool]]]:
+        vectors, apart = user_vectors_of(model, history[rows], users[rows])
+        _check_numbers(vectors)
+        masked = _cells(None if seen is None else seen[rows], mine, history.shape[1])
+
+        def work() -> tuple[Ranked, Bool]:
+            found = short.candidates(vectors, *masked, k)
+            return _listed(found.sizes, found.items, found.scores, k, by_ties), found.unsure
+
+        return rows, apart, work
+
+    spans = (slice(s, min(s + short.rows, users.size)) for s in range(0, users.size, short.rows))
+    for (rows, apart, _), (made, unsure) in in_threads(map(batch, spans), lambda given: given[2]()):
+        if mine is not None:
+            made.items[:] = np.where(made.items < 0, -1, mine[np.maximum(made.items, 0)])
+        rest = np.flatnonzero(apart | unsure)
+        if rest.size:
+            at = rest + rows.start
+            part = None if seen is None else seen[at]
+            for some, scores in score_batches(model, history[at], users[at], seen=part, allowed=allowed):
+                whole = top_k(scores, k, ties)
+                made.items[rest[some]], made.scores[rest[some]] = whole.items, whole.scores
+        yield rows, made
+
+
+def _cells(seen: CSR | None, mine: Int64 | None, n_items: int) -> tuple[Int64, Int64]:
+    """Rows and columns of what was seen; columns among `mine`."""
+    if seen is None:
+        return np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64)
+    rows, columns = np.repeat(np.arange(seen.shape[0]), np.diff(seen.indptr)), seen.indices
+    if mine is None:
+        return rows, columns
+    place = np.full(n_items, -1, dtype=np.int64)
+    place[mine] = np.arange(mine.size)
+    columns = place[columns]
+    return rows[columns >= 0], columns[columns >= 0]
 
 
 def rank(
@@ -169,7 +260,8 @@ def rank(
     allowed: Bool | None = None,
 ) -> Ranked:
     """The top-k lists of `users`, in their order; arguments as in `score_batches` and `top_k`."""
-    made = [top_k(s, k, ties) for _, s in score_batches(model, history, users, seen=seen, allowed=allowed)]
-    if not made:
-        return Ranked(np.empty((0, k), dtype=np.int32), np.empty((0, k), dtype=np.float32))
-    return Ranked(np.concatenate([m.items for m in made]), np.concatenate([m.scores for m in made]))
+    made = _nothing(history.shape[0], k)
+    batches = ranked_batches(model, history, users, k=k, ties=ties, seen=seen, allowed=allowed)
+    for rows, ranked in batches:
+        made.items[rows], made.scores[rows] = ranked.items, ranked.scores
+    return made

@@ -13,10 +13,18 @@ from recli.errors import RecliError
 from recli.explain import Reason
 from recli.history import History
 from recli.interactions import Interactions
-from recli.models.base import ExplainsSources, FactorModel, ItemSpace, Model, TextModel
+from recli.models.base import (
+    ExplainsSources,
+    FactorModel,
+    ItemSpace,
+    Model,
+    TextModel,
+    item_factors_of,
+    user_vectors_of,
+)
 from recli.models.fallback import POPULARITY, WithFallback
 from recli.models.fallback import item_counts as counts_of
-from recli.ranking import Ranked, score_batches, tie_order, top_k
+from recli.ranking import Ranked, ranked_batches, tie_order
 from recli.schema import CSR, Bool, Float32, Int64
 
 MASKS = ("seen", "all", "none")
@@ -77,6 +85,17 @@ class Scorer:
             elif silent[at]:
                 self.by_popularity.add(place)
         return scores
+
+    def item_side(self) -> Float32 | None:
+        return item_factors_of(self.model)
+
+    def user_side(self, history: History, users: Int64 | None = None) -> tuple[Float32, Bool]:
+        """See `recli.models.base.ByProducts`; users with a profile may be scored by it."""
+        places = np.full(history.shape[0], -1) if users is None else users
+        vectors, apart = user_vectors_of(self.model, history, self.rows[places])
+        if self.vectors:
+            apart = apart | np.isin(places, np.fromiter(self.vectors, dtype=np.int64))
+        return vectors, apart
 
     def state(self) -> schema.State:
         return self.model.state()
@@ -167,8 +186,8 @@ def _lists(
     mixer = None if wanted.diversify is None else Mixer(stored, wanted.diversify)
     pick = min(wanted.k if mixer is None else max(wanted.k, wanted.pool), n_items)
     places = np.arange(n, dtype=np.int64)
-    for batch, scores in score_batches(scorer, history, places, seen=masked, allowed=wanted.allowed):
-        ranked = top_k(scores, pick, ties)
+    batches = ranked_batches(scorer, history, places, k=pick, ties=ties, seen=masked, allowed=wanted.allowed)
+    for batch, ranked in batches:
         if mixer is not None:
             ranked = mixer(ranked, wanted.k)
         listed = ranked.items[:, 0] >= 0

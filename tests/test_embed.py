@@ -366,7 +366,7 @@ def test_dtype_and_batch_tokens_reach_the_model(
         recli("embed", board_run, "--model", model, "--dtype", dtype, "--batch-tokens", "77", "--no-resume")
         assert artifacts.read_embeddings(board_run, "tiny-cls")[1].summary["dtype"] == dtype
     assert calls == [("torch.float32", 77), ("torch.bfloat16", 77), ("torch.float16", 77)]
-    monkeypatch.setattr("recli.encoders.device.cpu_flags", lambda: set())
+    monkeypatch.setattr("recli.models.threads.cpu_flags", lambda: set())
     recli("embed", board_run, "--model", model, "--no-resume")
     assert calls[-1] == ("torch.float32", None)
 

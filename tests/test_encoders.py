@@ -13,11 +13,12 @@ from transformers import AutoModel, AutoTokenizer
 
 from recli.encoders import again, source, tfidf, transformer
 from recli.encoders.base import fitted
-from recli.encoders.device import cpu_flags, pick_device, pick_dtype
+from recli.encoders.device import pick_device, pick_dtype
 from recli.encoders.recipe import Recipe, read_recipe
 from recli.encoders.space import Space, fit_space, principal_directions, unit
 from recli.encoders.texts import clean, keys, unique
 from recli.errors import DeviceError, RecliError, UsageError
+from recli.models.threads import cpu_flags
 
 CPU = torch.device("cpu")
 TEXTS = ["a", "space rocket", "romance", "a long text about a kitchen chef", "b", "soup of the day", "0 1 2"]
@@ -438,7 +439,7 @@ def test_bfloat16_only_where_the_device_multiplies_it(
     assert cpu_flags(tmp_path / "amx") == {"fpu", "avx512f", "amx_bf16"}
     assert cpu_flags(tmp_path / "none") == set()
     for flags, dtype in (({"amx_bf16"}, "bfloat16"), ({"avx512_bf16"}, "bfloat16"), ({"avx2"}, "float32")):
-        monkeypatch.setattr("recli.encoders.device.cpu_flags", lambda flags=flags: flags)
+        monkeypatch.setattr("recli.models.threads.cpu_flags", lambda flags=flags: flags)
         assert pick_dtype("auto", CPU) == dtype
     assert pick_dtype("float16", CPU) == "float16"
 

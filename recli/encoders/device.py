@@ -1,9 +1,9 @@
 """Which device and number format a model runs with."""
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from recli.errors import DeviceError, UsageError
+from recli.models.threads import native_bfloat16
 
 if TYPE_CHECKING:
     import torch
@@ -48,13 +48,4 @@ def pick_dtype(asked: str, device: "torch.device") -> str:
         return asked
     if device.type == "cuda":
         return "bfloat16" if torch.cuda.get_device_capability(device) >= (8, 0) else "float16"
-    return "bfloat16" if cpu_flags() & {"amx_bf16", "avx512_bf16"} else "float32"
-
-
-def cpu_flags(path: Path = Path("/proc/cpuinfo")) -> set[str]:
-    """The CPU's feature flags as Linux names them; none where that cannot be read."""
-    try:
-        lines = path.read_text().splitlines()
-    except OSError:
-        return set()
-    return set(next((line.partition(":")[2] for line in lines if line.startswith("flags")), "").split())
+    return "bfloat16" if native_bfloat16() else "float32"

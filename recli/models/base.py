@@ -11,7 +11,7 @@ import numpy as np
 
 from recli.history import History
 from recli.registry import Registry
-from recli.schema import CSR, Float32, Int64, State
+from recli.schema import CSR, Bool, Float32, Int64, State
 
 if TYPE_CHECKING:
     import polars as pl
@@ -83,6 +83,34 @@ class FactorModel(Protocol):
     def user_vectors(self, history: CSR, users: Int64 | None = None) -> Float32:
         """float32 (batch, d), with `score == user_vectors @ item_factors.T`."""
         ...
+
+
+@runtime_checkable
+class ByProducts(Protocol):
+    """A model around another one, whose scores may be products of factors, except for some users."""
+
+    def item_side(self) -> Float32 | None:
+        """float32 (n_items, d); None: its scores are no products."""
+        ...
+
+    def user_side(self, history: History, users: Int64 | None = None) -> tuple[Float32, Bool]:
+        """float32 (batch, d), and the rows that must be scored as a whole, bool (batch,)."""
+        ...
+
+
+def item_factors_of(model: Model) -> Float32 | None:
+    """float32 (n_items, d) of a model whose scores are products of factors; None of another."""
+    if isinstance(model, ByProducts):
+        return model.item_side()
+    return model.item_factors if isinstance(model, FactorModel) else None
+
+
+def user_vectors_of(model: Model, history: History, users: Int64 | None = None) -> tuple[Float32, Bool]:
+    """The other side of `item_factors_of`: float32 (batch, d), and the rows to be scored as a whole, bool (batch,)."""
+    if isinstance(model, ByProducts):
+        return model.user_side(history, users)
+    assert isinstance(model, FactorModel)
+    return model.user_vectors(history.values, users), np.zeros(history.shape[0], dtype=bool)
 
 
 @runtime_checkable

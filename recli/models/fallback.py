@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from recli.history import History
-from recli.models.base import ColdStart, Model, scores_of
+from recli.models.base import ColdStart, Model, item_factors_of, scores_of, user_vectors_of
 from recli.models.recency import plain
 from recli.schema import CSR, Bool, Float32, Int64, State
 
@@ -51,14 +51,28 @@ class WithFallback:
         self.noted(int(silent.sum()))
         return scores, silent
 
+    def item_side(self) -> Float32 | None:
+        return item_factors_of(self.model)
+
+    def user_side(self, history: History, users: Int64 | None = None) -> tuple[Float32, Bool]:
+        """See `ByProducts`; apart are those for whom something may have to stand in."""
+        vectors, apart = user_vectors_of(self.model, history, users)
+        if _speaks_to_all(self.model):
+            return vectors, apart
+        return vectors, apart | (history.sizes == 0) | ~vectors.any(axis=1)
+
     def state(self) -> State:
         return self.model.state()
 
 
+def _speaks_to_all(model: Model) -> bool:
+    model = plain(model)
+    return isinstance(model, ColdStart) and model.cold_start
+
+
 def _silent(model: Model, history: History, scores: Float32) -> Bool:
     """The rows where the model has nothing to say, bool (batch,)."""
-    model = plain(model)
-    if isinstance(model, ColdStart) and model.cold_start:
+    if _speaks_to_all(model):
         return np.zeros(scores.shape[0], dtype=bool)
     silent: Bool = history.sizes == 0
     probes = scores[:, np.linspace(0, scores.shape[1] - 1, _PROBES, dtype=np.int64)]

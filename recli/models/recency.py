@@ -10,8 +10,16 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from recli.history import History
-from recli.models.base import BinaryModel, FactorModel, ItemSpace, Model, scores_of
-from recli.schema import CSR, Float32, Int64, State
+from recli.models.base import (
+    BinaryModel,
+    FactorModel,
+    ItemSpace,
+    Model,
+    item_factors_of,
+    scores_of,
+    user_vectors_of,
+)
+from recli.schema import CSR, Bool, Float32, Int64, State
 
 
 @dataclass(frozen=True)
@@ -29,12 +37,22 @@ class Recent:
         return self.score_ordered(History(history))
 
     def score_ordered(self, history: History, users: Int64 | None = None) -> Float32:
+        return scores_of(*self._asked(history))
+
+    def item_side(self) -> Float32 | None:
+        return item_factors_of(self.model)
+
+    def user_side(self, history: History, users: Int64 | None = None) -> tuple[Float32, Bool]:
+        return user_vectors_of(*self._asked(history))
+
+    def _asked(self, history: History) -> tuple[Model, History]:
+        """The model that counts values, and the history in which older events have smaller ones."""
         model = self.model
         if isinstance(model, BinaryModel) and model.binary:
             ones = history.values.astype(np.float32, copy=True)
             ones.data = np.ones_like(ones.data)
             model, history = model.weighted(), replace(history, values=ones)
-        return scores_of(model, replace(history, values=history.decayed(self.half_life)))
+        return model, replace(history, values=history.decayed(self.half_life))
 
     def item_vectors(self) -> Float32 | None:
         """Those of the model, if it has any; see `ItemSpace`."""

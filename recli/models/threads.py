@@ -1,7 +1,16 @@
 """Threads and their libraries: one level of threads at a time, the same bytes however many there are."""
 
 import ctypes
+import os
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import TypeVar
+
+A = TypeVar("A")
+B = TypeVar("B")
 
 
 def one_blas_thread() -> AbstractContextManager[object]:
@@ -27,3 +36,45 @@ def load_openmp() -> None:
         ctypes.CDLL("libgomp.so.1")
     except OSError:
         import torch  # noqa: F401
+
+
+def cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0))
+
+
+def in_threads(given: Iterable[A], work: Callable[[A], B], threads: int = 0) -> Iterator[tuple[A, B]]:
+    """What was given and what `work` makes of it, in order; a few ahead of what is taken. 0: all cores.
+
+    For work in numpy and torch, which run beside each other. torch has one thread in each.
+    """
+    import torch
+
+    workers = threads or cores()
+    running: deque[tuple[A, Future[B]]] = deque()
+    executor = ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,))
+    try:
+        for one in given:
+            running.append((one, executor.submit(work, one)))
+            if len(running) > 2 * workers:
+                first, future = running.popleft()
+                yield first, future.result()
+        while running:
+            first, future = running.popleft()
+            yield first, future.result()
+    finally:
+        executor.shutdown(wait=True, cancel_futures=True)
+
+
+def native_bfloat16() -> bool:
+    """Whether the CPU multiplies bfloat16 natively; emulated it is many times slower."""
+    return bool(cpu_flags() & {"amx_bf16", "avx512_bf16"})
+
+
+def cpu_flags(path: Path = Path("/proc/cpuinfo")) -> set[str]:
+    """The CPU's feature flags as Linux names them; none where that cannot be read."""
+    try:
+        lines = path.read_text().splitlines()
+    except OSError:
+        return set()
+    return set(next((line.partition(":")[2] for line in lines if line.startswith("flags")), "").split())
