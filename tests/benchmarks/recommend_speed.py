@@ -4,8 +4,8 @@
 
 Random factors and histories of 50 items, which are masked: what is ranked does not change the work. Both rank all users
 in batches, on one thread; runs alternate, CPU seconds of the process, the median over the rounds. `product` is the
-product of the factors by itself, in float32 and in bfloat16: what no ranking of all items goes below. `equal`: the share
-of places in which both name the same item; sums in another order part scores that are equal to 7 digits.
+product of the factors by itself, in float32 and in bfloat16: what no ranking of all items goes below. `equal`: the
+share of places in which both name the same item; sums in another order part scores that are equal to 7 digits.
 """
 
 import argparse
@@ -134,7 +134,8 @@ def main() -> None:
         ours, theirs, least, rough = (statistics.median(seconds) for seconds in runs.values())
         equal = float((made[by_recli] == made[by_implicit]).mean())
         print(
-            f"| {factors} | {ours:.0f} | {theirs:.0f} | {theirs / ours:.2f} | {least:.0f} | {rough:.0f} | {equal:.4%} |",
+            f"| {factors} | {ours:.0f} | {theirs:.0f} | {theirs / ours:.2f} | {least:.0f} | {rough:.0f} "
+            f"| {equal:.4%} |",
             flush=True,
         )
 
