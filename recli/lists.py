@@ -21,14 +21,14 @@ if TYPE_CHECKING:
 class Names:
     """What is printed for row numbers of items. `who`: ids by place in the audience."""
 
-    who: Sequence[str]
-    item_ids: list[str]
-    titles: list[str | None] | None
+    who: "pl.Series"
+    item_ids: "pl.Series"
+    titles: "pl.Series | None"
     counts: Float32  # users of each item
 
     def label(self, item: int) -> str:
         title = None if self.titles is None else self.titles[item]
-        return title or self.item_ids[item]
+        return str(title or self.item_ids[item])
 
 
 TITLES = ("title", "name", "headline", "label", "product_name", "product_title")
@@ -36,7 +36,11 @@ TITLES = ("title", "name", "headline", "label", "product_name", "product_title")
 
 def names_of(stored: StoredModel, who: Sequence[str], titles: list[str | None] | None) -> Names:
     """What is printed for the items of the model's run."""
-    return Names(who, stored.interactions.items[schema.ITEM_ID].to_list(), titles, item_counts(stored))
+    import polars as pl
+
+    shown = None if titles is None else pl.Series(titles, dtype=pl.String)
+    ids = stored.interactions.items[schema.ITEM_ID]
+    return Names(pl.Series(who, dtype=pl.String), ids, shown, item_counts(stored))
 
 
 def title_column(columns: Sequence[str]) -> str | None:
@@ -56,20 +60,20 @@ def frame_of(made: Lists, names: Names, first: str, explained: bool) -> "pl.Data
 
     there = made.ranked.items >= 0
     lengths = there.sum(axis=1)
-    items = made.ranked.items[there].tolist()
-    of = np.repeat(np.arange(lengths.size), lengths).tolist()  # each row's list
+    items = made.ranked.items[there]
+    of = np.repeat(np.arange(lengths.size), lengths)  # each row's list
     ranks = np.nonzero(there)[1] + 1
     columns = {
-        first: pl.Series([names.who[made.places[at]] for at in of], dtype=pl.String),
+        first: names.who.gather(made.places[of]),
         "rank": pl.Series(ranks, dtype=pl.Int32),
-        "item_id": pl.Series([names.item_ids[i] for i in items], dtype=pl.String),
+        "item_id": names.item_ids.gather(items),
         "score": pl.Series(made.ranked.scores[there], dtype=pl.Float32),
-        "source": pl.Series([made.sources[at] for at in of], dtype=pl.String),
+        "source": pl.Series(made.sources, dtype=pl.String).gather(of),
     }
     if names.titles is not None:
-        columns["title"] = pl.Series([names.titles[i] for i in items], dtype=pl.String)
+        columns["title"] = names.titles.gather(items)
     if explained:
-        columns |= _because(made, items, of, names)
+        columns |= _because(made, items.tolist(), of.tolist(), names)
     return pl.DataFrame(columns)
 
 

@@ -95,6 +95,7 @@ class _Columns:
     def finish(self) -> None:
         import shutil
 
+        self.spool.finish()
         made = self.spool.folder / f"all.{self.format}"
         if self.format == "parquet":
             self.spool.scan().sink_parquet(made, compression="zstd")
@@ -105,21 +106,34 @@ class _Columns:
         self.target.flush()
 
 
+_TOGETHER = 1 << 20  # rows of a file: with one for each batch, most of the time went into opening files
+
+
 @dataclass
 class Spool:
     """Batches of rows as files in a folder, read back as one lazy frame."""
 
     folder: Path
     files: list[Path] = field(default_factory=list)
+    waiting: "list[pl.DataFrame]" = field(default_factory=list)
 
     def add(self, rows: "pl.DataFrame") -> None:
-        self.files.append(self.folder / f"{len(self.files):08d}.spool")
-        rows.write_ipc(self.files[-1])
+        self.waiting.append(rows)
+        if sum(part.height for part in self.waiting) >= _TOGETHER:
+            self.finish()
 
     def finish(self) -> None:
-        """Nothing is left to be done: `scan` reads what was added."""
+        """Write what waits."""
+        import polars as pl
+
+        if not self.waiting:
+            return
+        self.files.append(self.folder / f"{len(self.files):08d}.spool")
+        pl.concat(self.waiting).write_ipc(self.files[-1])
+        self.waiting.clear()
 
     def scan(self) -> "pl.LazyFrame":
+        """What was added until `finish`."""
         import polars as pl
 
         return pl.scan_ipc(self.files)
