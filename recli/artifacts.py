@@ -15,6 +15,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -26,6 +27,7 @@ from recli.config import from_dict
 from recli.errors import RecliError, UsageError
 from recli.interactions import Interactions
 from recli.models.base import Model, algorithms
+from recli.models.fallback import item_counts
 from recli.models.recency import recent
 from recli.schema import Float32, State
 
@@ -407,6 +409,11 @@ class StoredModel:
     part: Part
     interactions: Interactions
     trained_on: tuple[str, ...]  # splits, ("train",) or ("train", "validation")
+
+    @cached_property
+    def item_counts(self) -> Float32:
+        """Users of each item in what the model was trained on, float32 (n_items,)."""
+        return item_counts(self.interactions.matrix(*self.trained_on))
 
     @property
     def catalogue(self) -> "pl.DataFrame | None":

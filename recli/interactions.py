@@ -1,13 +1,13 @@
 """Interactions in memory: who did what with which item, indexed and split."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from recli import schema
 from recli.history import History, order_of, ordered_pairs
-from recli.schema import CSR
+from recli.schema import CSR, Int64
 
 if TYPE_CHECKING:
     import polars as pl
@@ -37,6 +37,18 @@ class Interactions:
     def n_items(self) -> int:
         return self.items.height
 
+    def only(self, users: Int64) -> "Interactions":
+        """Without the events of others; users keep their row numbers. `users`: int64 (n,)."""
+        import polars as pl
+
+        mine = pl.Series(users, dtype=pl.Int32).unique()
+        if mine.len() > self.n_users // 4:  # making matrices of all is as quick as looking for some
+            return self
+        splits = {
+            name: rows.filter(pl.col(schema.USER).is_in(mine.implode())) for name, rows in self.splits.items()
+        }
+        return replace(self, splits=splits)
+
     def matrix(self, *splits: str, column: str = schema.VALUE) -> CSR:
         """The named splits as one sparse matrix, float32 (n_users, n_items); a pair in two splits is summed."""
         import polars as pl
@@ -53,9 +65,9 @@ class Interactions:
     def ordered(self, *splits: str) -> History:
         """The named splits as histories (n_users, n_items), in order where it is known for all of them."""
         values = self.matrix(*splits)
-        rows = [self.splits[s] for s in splits if self.splits[s].height]
+        rows = [self.splits[s] for s in splits if self.splits[s].height] or [self.splits[s] for s in splits]
         orders = [order for order in map(order_of, rows) if order is not None]
-        if not rows or len(orders) < len(rows):
+        if len(orders) < len(rows):
             return History(values)
         users, items = (np.concatenate([r[c].to_numpy() for r in rows]) for c in (schema.USER, schema.ITEM))
         return History(values, ordered_pairs(users, items, np.concatenate(orders))[1])

@@ -10,7 +10,7 @@ from recli import schema
 from recli.artifacts import StoredModel
 from recli.explain import sentence
 from recli.models.fallback import POPULARITY
-from recli.recommending import Lists, item_counts
+from recli.recommending import Lists
 from recli.schema import Float32
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def names_of(stored: StoredModel, who: Sequence[str], titles: list[str | None] |
 
     shown = None if titles is None else pl.Series(titles, dtype=pl.String)
     ids = stored.interactions.items[schema.ITEM_ID]
-    return Names(pl.Series(who, dtype=pl.String), ids, shown, item_counts(stored))
+    return Names(pl.Series(who, dtype=pl.String), ids, shown, stored.item_counts)
 
 
 def title_column(columns: Sequence[str]) -> str | None:

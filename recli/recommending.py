@@ -23,7 +23,6 @@ from recli.models.base import (
     user_vectors_of,
 )
 from recli.models.fallback import POPULARITY, WithFallback
-from recli.models.fallback import item_counts as counts_of
 from recli.ranking import Ranked, ranked_batches, tie_order
 from recli.schema import CSR, Bool, Float32, Int64
 
@@ -111,20 +110,15 @@ def text_model(model: Model) -> TextModel:
     return model
 
 
-def item_counts(stored: StoredModel) -> Float32:
-    """Users of each item in what the model was trained on, float32 (n_items,)."""
-    return counts_of(stored.interactions.matrix(*stored.trained_on))
-
-
 def recommend(
     stored: StoredModel, audience: Audience, wanted: Wanted, vectors: dict[int, Float32] | None = None
 ) -> Iterator[Lists]:
     """Lists for an audience, in its order. `vectors`: encoded profiles, (d,), by place in the audience."""
-    data = stored.interactions
+    data = stored.interactions.only(audience.rows)
     trained = np.diff(data.matrix(*stored.trained_on).indptr) > 0
     rows = np.where(audience.rows >= 0, audience.rows, 0)
     rows = np.where((audience.rows >= 0) & trained[rows], rows, -1)
-    model = WithFallback(stored.model, item_counts(stored), wanted.fallback)
+    model = WithFallback(stored.model, stored.item_counts, wanted.fallback)
     scorer = Scorer(model, rows, vectors or {})
     history = audience.histories_of(data.history(stored.trained_on))
     masked = None if wanted.mask == "none" else audience.rows_of(_events(data, wanted.mask))
@@ -154,7 +148,7 @@ def similar_items(stored: StoredModel, items: Int64, wanted: Wanted) -> Iterator
     vectors = item_vectors(stored.model)
     model = stored.model if vectors is None else _Cosines(rerank.unit_rows(vectors))
     rows = np.full(items.size, -1) if vectors is None else items
-    scorer = Scorer(WithFallback(model, item_counts(stored), "none"), rows)
+    scorer = Scorer(WithFallback(model, stored.item_counts, "none"), rows)
     yield from _lists(stored, scorer, History(alone, np.zeros(items.size, dtype=np.int32)), alone, wanted)
 
 

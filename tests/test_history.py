@@ -344,3 +344,20 @@ def test_the_judge_ranks_with_the_order(board: Interactions) -> None:
         for h in (board.ordered("train")[judge.users], History(seen))
     ]
     assert not np.array_equal(*ranked)
+
+
+def test_only_some_users_events_keep_rows_and_order() -> None:
+    data = checkerboard(n_blocks=10)
+    whole = data.history()
+    few = data.only(np.array([3, -1, 40]))
+    assert few.n_users == data.n_users and sorted(few.splits["train"]["user"].unique()) == [3, 40]
+    part = few.history()
+    assert (part.values[3] != whole.values[3]).nnz == 0 and part.nnz == whole.sizes[[3, 40]].sum()
+    assert part[np.array([3, 40])].steps is not None
+    np.testing.assert_array_equal(part[np.array([3, 40])].steps, whole[np.array([3, 40])].steps)
+    nobody = data.only(np.array([-1])).history()
+    assert (
+        nobody.nnz == 0 and nobody.steps is not None
+    )  # order is known of nothing, too: new users come with theirs
+    many = np.arange(data.n_users)
+    assert data.only(many) is data
