@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
-from conftest import write_board
+from conftest import checkerboard, write_board
 from scipy.sparse import csr_matrix
 
 from recli import artifacts, explain, hybrid, ranking, training
