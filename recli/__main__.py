@@ -6,7 +6,7 @@ import signal
 import sys
 from types import FrameType
 
-from recli.cli import app
+from recli.cli import run
 from recli.options import describe_os_error
 
 
@@ -46,7 +46,7 @@ def main() -> None:
     _speak_utf8()
     stdout = _identity(1)
     try:
-        app()
+        run(sys.argv[1:])
     except SystemExit:
         if (
             _identity(1) != stdout

@@ -4,6 +4,7 @@ A command's module is imported only when that command is asked for, so that `rec
 """
 
 import importlib
+from collections.abc import Sequence
 from typing import Any
 
 import typer
@@ -24,15 +25,19 @@ COMMANDS = {
 }
 
 
+def _command(name: str) -> Any:
+    module = name.replace("-", "_")
+    found = importlib.import_module(f"recli.commands.{module}")
+    config = getattr(found, "".join(word.title() for word in module.split("_")) + "Config")
+    return make_command(name, config, getattr(found, module))
+
+
 class _Steps(TyperGroup):
-    """The six commands; each one's options are loaded when it is used."""
+    """The six commands; each one's options are loaded when it is used, or completed in a shell."""
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         if args and args[0] in COMMANDS:
-            module = args[0].replace("-", "_")
-            found = importlib.import_module(f"recli.commands.{module}")
-            config = getattr(found, "".join(word.title() for word in module.split("_")) + "Config")
-            self.commands[args[0]] = make_command(args[0], config, getattr(found, module))
+            self.commands[args[0]] = _command(args[0])
         return super().resolve_command(ctx, args)
 
 
@@ -68,3 +73,14 @@ def _placeholder() -> None:
 
 for _name, _help in COMMANDS.items():
     app.command(_name, help=_help)(_placeholder)
+
+
+def run(arguments: Sequence[str]) -> None:
+    """Run `recli ARGUMENTS`; ends in SystemExit.
+
+    A command is called without the group around it, which has no options for it and would load pydantic.
+    """
+    name = arguments[0] if arguments else ""
+    if name in COMMANDS:
+        _command(name)(list(arguments[1:]), prog_name=f"recli {name}")
+    app(list(arguments))

@@ -2,15 +2,22 @@
 
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import numpy.typing as npt
-
 if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
     from scipy.sparse import csr_matrix
 
     CSR = csr_matrix
-else:
-    CSR = Any
+    Float32 = npt.NDArray[np.float32]
+    Float64 = npt.NDArray[np.float64]
+    Int32 = npt.NDArray[np.int32]
+    Int64 = npt.NDArray[np.int64]
+    UInt64 = npt.NDArray[np.uint64]
+    Bool = npt.NDArray[np.bool_]
+    State = dict[str, npt.NDArray[Any]]  # a model's arrays by name, as safetensors stores them
+else:  # numpy takes longer to load than `--help` to be shown
+    CSR = Float32 = Float64 = Int32 = Int64 = UInt64 = Bool = Any
+    State = dict[str, Any]
 
 FORMAT = 1  # of the artifacts; raised when an older recli could not read a newer part
 
@@ -32,11 +39,3 @@ METRICS = "metrics"
 RECOMMENDATIONS = "recommendations"
 
 SPLITS = ("train", "validation", "test", "history")
-
-Float32 = npt.NDArray[np.float32]
-Float64 = npt.NDArray[np.float64]
-Int32 = npt.NDArray[np.int32]
-Int64 = npt.NDArray[np.int64]
-UInt64 = npt.NDArray[np.uint64]
-Bool = npt.NDArray[np.bool_]
-State = dict[str, npt.NDArray[Any]]  # a model's arrays by name, as safetensors stores them

@@ -98,12 +98,12 @@ def write_board(run: Path, board: Interactions) -> Path:
 @pytest.fixture
 def recli(capfd: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
     """Run the command line in this process: `code, stdout, stderr = recli("evaluate", run)`."""
-    from recli.cli import app
+    from recli.cli import run
 
     def call(*arguments: object, code: int | None = 0) -> tuple[int, str, str]:
         capfd.readouterr()
         try:
-            app([str(a) for a in arguments], standalone_mode=True)
+            run([str(a) for a in arguments])
             found = 0
         except SystemExit as stop:
             found = int(stop.code or 0)

@@ -14,14 +14,26 @@ from recli import __version__
 from recli.cli import COMMANDS
 
 Recli = Callable[..., tuple[int, str, str]]
-HEAVY = ("torch", "transformers", "implicit", "sklearn", "scipy", "polars", "optuna", "matplotlib")
+HEAVY = (
+    "torch",
+    "transformers",
+    "implicit",
+    "sklearn",
+    "scipy",
+    "polars",
+    "optuna",
+    "numba",
+    "matplotlib",
+    "pydantic",
+)
+NO_NUMPY = ("prepare", "embed", "recommend")
 
 
 def loaded(*arguments: str) -> set[str]:
     """Names of the heavy modules that are loaded when the command line ends."""
     script = (
-        "import sys\nfrom recli.cli import app\n"
-        f"try:\n    app({list(arguments)!r})\nexcept SystemExit:\n    pass\n"
+        "import sys\nfrom recli.cli import run\n"
+        f"try:\n    run({list(arguments)!r})\nexcept SystemExit:\n    pass\n"
         "print('LOADED', *sys.modules, file=sys.stderr)"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
@@ -41,8 +53,18 @@ def test_help_names_the_six_steps_in_order_and_loads_nothing_heavy(recli: Recli)
 def test_every_help_is_light_and_ends_with_an_example(recli: Recli, command: str) -> None:
     _, out, _ = recli(command, "--help")
     assert f"Example: recli {command} " in " ".join(out.split())
-    assert loaded(command, "--help") <= {"numpy"}
-    assert loaded(command, "--no-such-option") <= {"numpy"}
+    light = set() if command in NO_NUMPY else {"numpy"}
+    assert loaded(command, "--help") <= light
+    assert loaded(command, "--no-such-option") <= light
+
+
+def test_a_shell_completes_commands_and_their_options() -> None:
+    for words, found in (("recli train", "train-cf\ntrain-hybrid"), ("recli prepare --in", "--in-order")):
+        asked = {"_RECLI_COMPLETE": "complete_bash", "COMP_WORDS": words, "COMP_CWORD": str(words.count(" "))}
+        environment = {**os.environ, **asked}
+        script = "import sys; sys.argv = ['recli']; from recli.__main__ import main; main()"
+        done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, env=environment)
+        assert done.stdout.strip() == found
 
 
 def test_version_and_wrong_commands(recli: Recli) -> None:

@@ -4,7 +4,6 @@ import ctypes
 import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TypeVar
@@ -48,6 +47,8 @@ def in_threads(given: Iterable[A], work: Callable[[A], B], threads: int = 0) -> 
 
     For work in numpy and torch, which run beside each other. torch has one thread in each.
     """
+    from concurrent.futures import Future, ThreadPoolExecutor
+
     import torch
 
     workers = threads or cores()
