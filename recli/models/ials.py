@@ -19,12 +19,11 @@ import numpy as np
 from recli.config import Tune, option
 from recli.models.base import Training, algorithm, train_epochs
 from recli.models.factors import Factors, normal_equations
-from recli.models.ials_cpu import Side, cpu_engine, side
+from recli.models.ials_cpu import EXACT, Side, cpu_engine, side
 from recli.schema import CSR, Float32, Float64, State
 
 # Steps of conjugate gradients in a half-step: 1 ends .2% above the loss, 2 and 3 within .01% of each other.
 STEPS = 3
-EXACT = 200  # at most, in a model's last half-step: it ends by its tolerance
 
 
 # The regularisation is a compromise: the best are .045, .07, .06 and .15 by validation NDCG@20 on MovieLens (610
