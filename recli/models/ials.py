@@ -168,7 +168,7 @@ class Engine(Protocol):
 def fit(config: IalsConfig, training: Training) -> Factors:
     weights = weights_for(config, training.matrix)
     with _engine(training) as engine:
-        return _fit(config, weights, training, engine)
+        return train(config, weights, training, engine)
 
 
 def _engine(training: Training) -> AbstractContextManager[Engine]:
@@ -179,7 +179,8 @@ def _engine(training: Training) -> AbstractContextManager[Engine]:
     return cpu_engine(training.threads)
 
 
-def _fit(config: IalsConfig, weights: Weights, training: Training, engine: Engine) -> Factors:
+def train(config: IalsConfig, weights: Weights, training: Training, engine: Engine) -> Factors:
+    """Lower the loss of these weights, which the config's own relative ones need not be."""
     matrix, a0 = training.matrix, weights.unobserved
     by_user, by_item = (engine.prepare(side(m, weights.pulls(m))) for m in (matrix, matrix.T.tocsr()))
     start = np.random.default_rng(training.seed).standard_normal((matrix.shape[1], config.factors))
