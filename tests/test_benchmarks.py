@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from benchmarks import datasets, ials_speed, recommend_speed
+from benchmarks import datasets, recommend_speed
 from benchmarks.datasets import (
     DATASETS,
     EMBED,
@@ -303,14 +303,6 @@ def test_unknown_names_are_refused(
         datasets.main()
     assert stop.value.code == 2
     assert said in capsys.readouterr().err
-
-
-def test_both_solvers_are_timed_by_iteration(board: Any) -> None:
-    matrix = board.matrix("train")
-    for seconds in (ials_speed.recli_seconds, ials_speed.implicit_seconds):
-        took = seconds(matrix, factors=4, iterations=3)
-        assert len(took) == 3  # of four: the first starts the clock
-        assert min(took) >= 0
 
 
 def test_both_rankings_list_the_same(

@@ -89,9 +89,11 @@ def test_als_stores_users_as_they_are_folded_in_and_no_history_gives_zeros() -> 
     given = csr_matrix(given.multiply((np.arange(40) > 0)[:, None]))  # user 0 did nothing
     given.data = given.data.astype(np.float32)
     given.eliminate_zeros()
-    model = fit_als(AlsConfig(factors=5), Training(given, threads=1))
-    assert np.array_equal(model.user_factors, model.fold_in(given))
-    assert not model.user_factors[0].any()
+    for alpha in (20.0, 0.3):  # 0.3: confidences below that of what is not there
+        model = fit_als(AlsConfig(factors=5, alpha=alpha, regularization=1.0), Training(given, threads=1))
+        np.testing.assert_allclose(model.user_factors, model.fold_in(given), rtol=0, atol=1e-5)
+        assert np.abs(model.user_factors).max() > 0.5
+        assert not model.user_factors[0].any()
 
 
 def test_als_nears_a_local_minimum_of_its_loss() -> None:

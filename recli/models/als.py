@@ -18,8 +18,9 @@ from recli.config import Tune, option
 from recli.models.base import Training, algorithm
 from recli.models.factors import Factors, confidence_fold_in, fit_watched
 from recli.models.gpu import gpu_als
-from recli.models.threads import load_openmp, one_blas_thread
-from recli.schema import CSR, Float32, Int64, State
+from recli.models.ials_cpu import EXACT, CpuEngine, cpu_engine, side
+from recli.models.threads import load_openmp
+from recli.schema import CSR, Float32, State
 
 
 @dataclass(frozen=True)
@@ -54,37 +55,27 @@ def load(config: AlsConfig, state: State) -> Factors:
     gpu="implicit",
 )
 def fit(config: AlsConfig, training: Training) -> Factors:
-    made = _gpu(config, training) if training.device.startswith("cuda") else _cpu(config, training)
-    # A solver stops after three steps, and its users lag half an iteration behind the items: solve them
-    # exactly, so that a known user and the same history of a new one get the same scores.
-    return Factors(made.fold_in(training.matrix), made.item_factors, made.fold_in)
+    with cpu_engine(training.threads) as engine:
+        on_gpu = training.device.startswith("cuda")
+        return _fit(*(_gpu if on_gpu else _cpu)(config, training), config, training, engine)
 
 
-@dataclass(frozen=True)
-class _Folding(Factors):
-    """The model in training: each user is solved exactly when scored, as all are at the end."""
-
-    def user_vectors(self, history: CSR, users: Int64 | None = None) -> Float32:
-        return self.fold_in(history)
-
-
-def _cpu(config: AlsConfig, training: Training) -> Factors:
+def _cpu(config: AlsConfig, training: Training) -> tuple[Any, CSR]:
     load_openmp()
     from implicit.cpu.als import AlternatingLeastSquares
 
-    with one_blas_thread():
-        model = AlternatingLeastSquares(
-            factors=config.factors,
-            regularization=config.regularization,
-            alpha=config.alpha,
-            iterations=config.iterations,
-            num_threads=training.threads,
-            random_state=training.seed,
-        )
-        return _fit(model, training.matrix, config, training, np.array)
+    model = AlternatingLeastSquares(
+        factors=config.factors,
+        regularization=config.regularization,
+        alpha=config.alpha,
+        iterations=config.iterations,
+        num_threads=training.threads,
+        random_state=training.seed,
+    )
+    return model, training.matrix
 
 
-def _gpu(config: AlsConfig, training: Training) -> Factors:
+def _gpu(config: AlsConfig, training: Training) -> tuple[Any, CSR]:
     model = gpu_als(
         training.device,
         factors=config.factors,
@@ -94,15 +85,28 @@ def _gpu(config: AlsConfig, training: Training) -> Factors:
     )
     weighted = training.matrix.copy()
     weighted.data *= np.float32(config.alpha)  # its fit ignores alpha
-    return _fit(model, weighted, config, training, lambda factors: factors.to_numpy())
+    return model, weighted
 
 
-def _fit(model: Any, matrix: CSR, config: AlsConfig, training: Training, copied: Any) -> Factors:
+def _fit(model: Any, matrix: CSR, config: AlsConfig, training: Training, engine: CpuEngine) -> Factors:
+    confidences = training.matrix * np.float32(config.alpha)
+    pull = np.full(confidences.shape[0], config.regularization)
+    users = side(confidences, pull, weights=confidences.data - np.float32(1))  # beside 1 in every cell
+
     def snapshot() -> Factors:
-        items: Float32 = copied(model.item_factors).astype(np.float32)
-        fold_in = confidence_fold_in(items, config.alpha, config.regularization)
-        return _Folding(np.empty((0, items.shape[1]), dtype=np.float32), items, fold_in)
+        # A solver stops after three steps, and its users lag half an iteration behind the items: solve them
+        # exactly, so that a known user and the same history of a new one get the same scores.
+        solved, items, _ = engine.half_step(
+            users, on_cpu(model.user_factors), on_cpu(model.item_factors), 1.0, EXACT
+        )
+        return Factors(solved, items, confidence_fold_in(items, config.alpha, config.regularization))
 
     return fit_watched(
         training, lambda callback: model.fit(matrix, show_progress=False, callback=callback), snapshot
     )
+
+
+def on_cpu(factors: Any) -> Float32:
+    """implicit's factors, float32 (n, d): an array, or what has one on a GPU."""
+    found: Float32 = factors if isinstance(factors, np.ndarray) else factors.to_numpy()
+    return found

@@ -15,6 +15,7 @@ import numpy as np
 
 from recli.errors import RecliError
 from recli.models.base import Training
+from recli.models.compiled import compiled
 from recli.models.item_knn import ItemKnn, ItemKnnConfig
 from recli.models.item_knn import fit as fit_item_knn
 from recli.models.threads import one_blas_thread
@@ -128,12 +129,8 @@ def local_gram(
 
 @lru_cache(1)
 def compiled_kernel() -> Callable[..., None]:
-    """`local_gram` as machine code: one signature, a second or two to compile, nothing written to disk."""
-    import numba
-    from numba import types
-
-    floats, ints = types.Array(types.float32, 1, "C"), types.Array(types.int32, 1, "C")
-    cells = (types.Array(types.int64, 1, "C"), ints, floats, ints)
-    signature = types.void(ints, *cells, types.Array(types.float32, 2, "C"), floats)
-    kernel: Callable[..., None] = numba.njit(signature, nogil=True)(local_gram)
-    return kernel
+    """`local_gram` as machine code."""
+    floats, ints = "float32[::1]", "int32[::1]"
+    return compiled(
+        local_gram, f"void({ints}, int64[::1], {ints}, {floats}, {ints}, float32[:, ::1], {floats})"
+    )

@@ -19,12 +19,11 @@ import numpy as np
 from recli.config import Tune, option
 from recli.models.base import Training, algorithm, train_epochs
 from recli.models.factors import Factors, normal_equations
-from recli.models.ials_cpu import Side, cpu_engine, side
+from recli.models.ials_cpu import EXACT, Side, cpu_engine, side
 from recli.schema import CSR, Float32, Float64, State
 
 # Steps of conjugate gradients in a half-step: 1 ends .2% above the loss, 2 and 3 within .01% of each other.
 STEPS = 3
-EXACT = 200  # at most, in a model's last half-step: it ends by its tolerance
 
 
 # The regularisation is a compromise: the best are .045, .07, .06 and .15 by validation NDCG@20 on MovieLens (610
@@ -169,7 +168,7 @@ class Engine(Protocol):
 def fit(config: IalsConfig, training: Training) -> Factors:
     weights = weights_for(config, training.matrix)
     with _engine(training) as engine:
-        return _fit(config, weights, training, engine)
+        return train(config, weights, training, engine)
 
 
 def _engine(training: Training) -> AbstractContextManager[Engine]:
@@ -180,7 +179,8 @@ def _engine(training: Training) -> AbstractContextManager[Engine]:
     return cpu_engine(training.threads)
 
 
-def _fit(config: IalsConfig, weights: Weights, training: Training, engine: Engine) -> Factors:
+def train(config: IalsConfig, weights: Weights, training: Training, engine: Engine) -> Factors:
+    """Lower the loss of these weights, which the config's own relative ones need not be."""
     matrix, a0 = training.matrix, weights.unobserved
     by_user, by_item = (engine.prepare(side(m, weights.pulls(m))) for m in (matrix, matrix.T.tocsr()))
     start = np.random.default_rng(training.seed).standard_normal((matrix.shape[1], config.factors))

@@ -11,31 +11,40 @@ from typing import Any
 
 import numpy as np
 
+from recli.models.compiled import compiled
 from recli.models.threads import one_blas_thread
 from recli.schema import CSR, Float32, Float64, Int32, Int64
 
 TOLERANCE = (
     1e-12  # a row is solved when a step would lower its loss by less than this share of the empty one's
 )
+EXACT = 200  # steps at most, where rows are to be solved exactly: they end by the tolerance
 _BLOCK = 4096  # rows of a matrix product: fixed, so that sums do not depend on the number of threads
 _CHUNK = 50_000  # interactions (and rows) that a thread takes at a time
 
 
 @dataclass(frozen=True)
 class Side:
-    """The rows that a half-step solves: users with their items, or items with their users."""
+    """The rows that a half-step solves: users with their items, or items with their users.
+
+    A cell adds goal - 2 goal (x.y) + weight (x.y)^2 to the loss. It is c (1 - x.y)^2 where both are the confidence c.
+    """
 
     starts: Int64  # (n_rows + 1,), where each row's cells start
     others: Int32  # (nnz,), the other side's row of each cell
-    weights: Float32  # (nnz,), confidences c
+    weights: Float32  # (nnz,)
+    goals: Float32  # (nnz,)
     pull: Float32  # (n_rows,), regularisation of each row
 
 
-def side(matrix: CSR, pull: Float64) -> Side:
+def side(matrix: CSR, pull: Float64, weights: Float32 | None = None) -> Side:
+    """The rows of a matrix of confidences; `weights`: of its cells, where they are not the confidences."""
+    goals = matrix.data.astype(np.float32)
     return Side(
         matrix.indptr.astype(np.int64),
         matrix.indices.astype(np.int32),
-        matrix.data.astype(np.float32),
+        goals if weights is None else weights,
+        goals,
         pull.astype(np.float32),
     )
 
@@ -76,8 +85,8 @@ class CpuEngine:
 
         def work(span: tuple[int, int]) -> None:
             kernel(
-                side.starts, side.others, side.weights, side.pull, diagonal, fixed, *span, steps, TOLERANCE,
-                turned, loss,
+                side.starts, side.others, side.weights, side.goals, side.pull, diagonal, fixed, *span, steps,
+                TOLERANCE, turned, loss,
             )  # fmt: skip
 
         list(self.run(work, _spans(side.starts)))
@@ -127,6 +136,7 @@ def solve_rows(
     starts: Int64,
     others: Int32,
     weights: Float32,
+    goals: Float32,
     pull: Float32,
     diagonal: Float32,  # (d,), of the unobserved weight times Y'Y, which is diagonal
     fixed: Float32,  # (m, d), Y
@@ -135,9 +145,9 @@ def solve_rows(
     steps: int,
     tolerance: float,
     solved: Float32,  # (n, d), written: rows first to last
-    loss: Float64,  # (n,), written: sum of c (1 - xy)^2 + unobserved weight sum of (xy)^2 + pull |x|^2
+    loss: Float64,  # (n,), written: its cells' (see `Side`) + unobserved weight sum of (xy)^2 + pull |x|^2
 ) -> None:
-    """Conjugate gradients on (M + sum of c y y') x = sum of c y, M = diag(diagonal + pull), preconditioned by M.
+    """Conjugate gradients on (M + sum of weight y y') x = sum of goal y, preconditioned by M = diag(diagonal + pull).
 
     Step 0 has the direction x and the target 1, which makes `change` the residual; later ones have the target 0,
     which makes it -A p. A step of length a lowers the loss by a r'z, so the loss costs nothing.
@@ -169,14 +179,14 @@ def solve_rows(
                     s1 += fixed[i1, k] * direction[k]
                     s2 += fixed[i2, k] * direction[k]
                     s3 += fixed[i3, k] * direction[k]
-                e0, e1, e2, e3 = target - s0, target - s1, target - s2, target - s3
-                s0, s1, s2, s3 = (
-                    weights[at] * e0,
-                    weights[at + 1] * e1,
-                    weights[at + 2] * e2,
-                    weights[at + 3] * e3,
-                )
-                errors += s0 * e0 + s1 * e1 + s2 * e2 + s3 * e3
+                g0, g1, g2, g3 = goals[at], goals[at + 1], goals[at + 2], goals[at + 3]
+                e0, e1, e2, e3 = s0, s1, s2, s3
+                s0 = target * g0 - weights[at] * e0
+                s1 = target * g1 - weights[at + 1] * e1
+                s2 = target * g2 - weights[at + 2] * e2
+                s3 = target * g3 - weights[at + 3] * e3
+                errors += g0 * (one - e0) + g1 * (one - e1) + g2 * (one - e2) + g3 * (one - e3)
+                errors -= s0 * e0 + s1 * e1 + s2 * e2 + s3 * e3
                 for k in range(d):
                     change[k] += s0 * fixed[i0, k] + s1 * fixed[i1, k] + s2 * fixed[i2, k] + s3 * fixed[i3, k]
                 at += 4
@@ -184,16 +194,16 @@ def solve_rows(
                 i0, s0 = others[at], zero
                 for k in range(d):
                     s0 += fixed[i0, k] * direction[k]
-                e0 = target - s0
-                s0 = weights[at] * e0
-                errors += s0 * e0
+                e0 = s0
+                s0 = target * goals[at] - weights[at] * e0
+                errors += goals[at] * (one - e0) - s0 * e0
                 for k in range(d):
                     change[k] += s0 * fixed[i0, k]
                 at += 1
             before, rz = rz, zero
             if step == 0:
                 for at in range(start, end):
-                    empty += weights[at]
+                    empty += goals[at]
                 loss[row] = errors
                 for k in range(d):
                     loss[row] += m[k] * x[k] * x[k]
@@ -220,15 +230,8 @@ def solve_rows(
 
 @lru_cache(1)
 def compiled_kernel() -> Callable[..., None]:
-    """`solve_rows` as machine code: one signature, about a second to compile, nothing written to disk."""
-    import numba
-    from numba import types
-
-    floats, matrix = types.Array(types.float32, 1, "C"), types.Array(types.float32, 2, "C")
-    cells = (types.Array(types.int64, 1, "C"), types.Array(types.int32, 1, "C"), floats, floats)
-    numbers = (types.int64, types.int64, types.int64, types.float64)
-    signature = types.void(*cells, floats, matrix, *numbers, matrix, types.Array(types.float64, 1, "C"))
-    kernel: Callable[..., None] = numba.njit(signature, nogil=True, fastmath={"reassoc", "contract", "nsz"})(
-        solve_rows
-    )
-    return kernel
+    """`solve_rows` as machine code."""
+    floats, matrix = "float32[::1]", "float32[:, ::1]"
+    cells = f"int64[::1], int32[::1], {floats}, {floats}, {floats}"
+    signature = f"void({cells}, {floats}, {matrix}, int64, int64, int64, float64, {matrix}, float64[::1])"
+    return compiled(solve_rows, signature, fastmath={"reassoc", "contract", "nsz"})

@@ -43,6 +43,7 @@ class TorchEngine:
     device: str
 
     def prepare(self, side: Side) -> Batches:
+        """The rows in batches, for iALS: goals that are the weights."""
         import torch
 
         def tensor(values: "npt.NDArray[Any]") -> "Tensor":

@@ -1,0 +1,74 @@
+"""The benchmarks of training print what was measured. Nothing is timed here."""
+
+import re
+from typing import Any
+
+import numpy as np
+import pytest
+from benchmarks import ials_speed
+from scipy.sparse import csr_matrix
+
+
+def small() -> csr_matrix:
+    """Two blocks of users who share half of their block's items, float32 (60, 40)."""
+    rng = np.random.default_rng(0)
+    block = (np.arange(60)[:, None] % 2 == np.arange(40) % 2) & (rng.random((60, 40)) < 0.5)
+    return csr_matrix(block.astype(np.float32))
+
+
+def rows(printed: str) -> list[list[str]]:
+    """The cells of the tables' rows, without their heads."""
+    lines = [line for line in printed.splitlines() if line.startswith("| ")]
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+
+
+def test_the_loss_is_that_of_the_definition() -> None:
+    given, rng = small(), np.random.default_rng(1)
+    users, items = (rng.normal(size=(n, 3)).astype(np.float32) for n in given.shape)
+    dense, scores = given.toarray(), users.astype(np.float64) @ items.T
+    weights = np.where(dense > 0, ials_speed.ALPHA, 1.0)
+    expected = (weights * (dense - scores) ** 2).sum()
+    expected += ials_speed.REGULARIZATION * float((users**2).sum() + (items**2).sum())
+    found = ials_speed.loss_of(given)(users, items)
+    assert found == pytest.approx(expected / (ials_speed.ALPHA * given.nnz), rel=1e-6)
+
+
+@pytest.mark.parametrize("device", ["cpu", "torch"])
+def test_both_come_down_to_one_loss(
+    device: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ials_speed, "REGULARIZATION", 2.0)
+    ials_speed.compare(small(), 2, rounds=2, iterations=200, device=device)
+    printed = capsys.readouterr().out
+    _, *curves = rows(printed)
+    assert [row[:2] for row in curves] == [["2", str(n)] for n in range(1, 201)]
+    for column in (3, 5):
+        losses = [float(row[column]) for row in curves]
+        assert losses == sorted(losses, reverse=True)
+        assert losses[-1] < 0.07
+    assert float(curves[-1][3]) == pytest.approx(float(curves[-1][5]), rel=1e-4)
+    assert re.search(r"2 factors: to the loss 0\.\d+ ials takes .* times; product ", printed)
+
+
+def test_a_curve_leaves_the_loss_out_and_is_read_between_iterations() -> None:
+    now = iter([10.0, 11.0, 14.0, 15.5, 19.0])
+    losses = iter([0.9, 0.5])
+    curve = ials_speed.Curve(lambda users, items: next(losses), lambda: next(now)).start()
+    for _ in range(2):
+        curve.note(lambda: (None, None))
+    assert curve.seconds == [1.0, 2.5]  # 11 - 10, 15.5 - 10 - (14 - 11)
+    assert curve.seconds_to(0.7) == pytest.approx(1.75)  # half way from .9 to .5
+
+
+def test_a_missing_gpu_is_said(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    from recli.models import gpu
+
+    def missing() -> Any:
+        return "no NVIDIA driver was found", "use --device cpu"
+
+    monkeypatch.setattr(gpu, "gpu_problem", missing)
+    monkeypatch.setattr("sys.argv", ["ials_speed.py", "--device", "cuda"])
+    with pytest.raises(SystemExit) as stop:
+        ials_speed.main()
+    assert stop.value.code == 5
+    assert "no NVIDIA driver was found" in capsys.readouterr().err
