@@ -3,10 +3,10 @@
 import numpy as np
 
 from recli.metrics.base import Judged, metric, ratio
+from recli.metrics.positions import Count, by_numpy
 from recli.schema import CSR, Bool, Float32, Float64, Int32, Int64
 
 _CELLS = 1 << 24  # of a table of users and items, 16 MiB
-_FEW = 12  # values up to which comparing a row with each is faster than sorting it (6 and 100 us for 38,000 items)
 
 
 def hits_of(ranked: Int32, relevant: CSR) -> Bool:
@@ -26,7 +26,9 @@ def hits_of(ranked: Int32, relevant: CSR) -> Bool:
         mine = starts[: rows.stop - first]
         true = np.repeat(mine, np.diff(ends)) + relevant.indices[ends[0] : ends[-1]]
         table[true] = True
-        np.take(table, mine[:, None] + ranked[rows], out=hits[rows], mode="wrap")  # -1 is another's cell: below
+        np.take(
+            table, mine[:, None] + ranked[rows], out=hits[rows], mode="wrap"
+        )  # -1 is another's cell: below
         table[true] = False
     return np.asarray(np.logical_and(hits, ranked >= 0, out=hits))
 
@@ -93,31 +95,20 @@ def auc(judged: Judged) -> Float64 | None:
     return judged.auc
 
 
-def auc_of(scores: Float32, relevant: CSR) -> Float64:
+def auc_of(scores: Float32, relevant: CSR, count: Count = by_numpy) -> Float64:
     """Area under the ROC curve of each row, float64 (n,), NaN where it has no positive or no negative item.
 
     `scores`: float32 (n, n_items), -inf for items that are no candidates. `relevant`: csr (n, n_items), the
-    positives; one with score -inf outranks nothing. By rank sums: Mann and Whitney (1947).
+    positives; one with score -inf outranks nothing. By rank sums: Mann and Whitney (1947). `count`: see `counter`.
     """
-    areas = np.full(scores.shape[0], np.nan)
-    for row, line in enumerate(scores):
-        values = line[relevant.indices[relevant.indptr[row] : relevant.indptr[row + 1]]]
-        reached = values[values > -np.inf]
-        masked = np.count_nonzero(line == -np.inf)
-        negatives = line.size - masked - reached.size
-        if not values.size or negatives <= 0:
-            continue
-        below, up_to = _positions(line, reached)
-        ranks = (below + up_to + 1) / 2 - masked  # mean rank of equal scores among the candidates, from 1
-        areas[row] = (ranks.sum() - reached.size * (reached.size + 1) / 2) / (values.size * negatives)
-    return areas
-
-
-def _positions(line: Float32, values: Float32) -> tuple[Int64, Int64]:
-    """How many of `line` are below each value, and how many below or equal, two int64 (values,)."""
-    if values.size <= _FEW:
-        below = [np.count_nonzero(line < v) for v in values]
-        up_to = [np.count_nonzero(line <= v) for v in values]
-        return np.array(below, dtype=np.int64), np.array(up_to, dtype=np.int64)
-    ordered = np.sort(line)
-    return np.searchsorted(ordered, values, "left"), np.searchsorted(ordered, values, "right")
+    n, n_items = scores.shape
+    sizes = np.diff(relevant.indptr)
+    rows = np.repeat(np.arange(n), sizes)
+    values = scores[rows, relevant.indices]
+    twice, masked = count(scores, relevant.indptr.astype(np.int64), values)
+    reached = values > -np.inf
+    rows = rows[reached]
+    ranks = (twice[reached] + 1) / 2 - masked[rows]  # mean rank of equal scores among the candidates, from 1
+    found = np.bincount(rows, minlength=n)
+    above = np.bincount(rows, ranks, minlength=n) - found * (found + 1) / 2
+    return ratio(above, sizes * np.maximum(n_items - masked - found, 0))

@@ -10,6 +10,7 @@ from recli.history import History
 from recli.interactions import Interactions
 from recli.metrics.accuracy import auc_of, hits_of
 from recli.metrics.base import Exam, Judged, RatingErrors
+from recli.metrics.positions import counter
 from recli.metrics.ratings import errors_of
 from recli.models.base import Model, RatingModel
 from recli.ranking import score_batches, tie_order, top_k
@@ -85,10 +86,11 @@ def judge_model(
     areas = np.full(exam.n_users, np.nan)
     cold = np.flatnonzero(exam.cold) if exam.allowed is None else np.empty(0, dtype=np.int64)
     tests_cold = np.diff(exam.relevant[:, cold].indptr) > 0
+    count = counter(exam.relevant.nnz, exam.n_items)
     for rows, scores in score_batches(model, history, users, seen=exam.seen, allowed=exam.allowed):
         ranked[rows] = top_k(scores, k, exam.ties).items
         if with_auc:
-            areas[rows] = auc_of(scores, exam.relevant[rows])
+            areas[rows] = auc_of(scores, exam.relevant[rows], count)
         asked = np.flatnonzero(tests_cold[rows])
         if asked.size:
             best = top_k(scores[np.ix_(asked, cold)], k, exam.ties[cold]).items
