@@ -33,10 +33,11 @@ class Facts:
 
 def exam_of(interactions: Interactions, split: str, warm_only: bool = False) -> tuple[Exam, Facts]:
     """The exam that a split sets: its users with at least one item that can be recommended to them."""
-    train = interactions.matrix("train")
-    counts = np.asarray(train.getnnz(axis=0), dtype=np.int64)
-    cold = counts == 0
     tests, seen = interactions.matrix(split), interactions.matrix(*KNOWN[split])
+    counts = _users_of_items(
+        interactions, seen.nnz == sum(interactions.splits[s].height for s in KNOWN[split])
+    )
+    cold = counts == 0
     tests.data[:] = 1
     repeated = tests.multiply(seen != 0)
     relevant = (tests - repeated).tocsr()
@@ -52,12 +53,20 @@ def exam_of(interactions: Interactions, split: str, warm_only: bool = False) -> 
         relevant=relevant[users],
         seen=seen[users],
         counts=counts,
-        n_training_users=int((np.diff(train.indptr) > 0).sum()),
+        n_training_users=int(interactions.having("train").sum()),
         cold=cold,
         ties=tie_order(interactions.items["item_id"]),
         allowed=~cold if warm_only else None,
     )
     return exam, Facts(interactions.n_users - users.size, int(repeated.nnz), int(before - relevant.nnz))
+
+
+def _users_of_items(interactions: Interactions, once: bool) -> Int64:
+    """Training users of each item, int64 (n_items,). `once`: no pair occurs twice, so that counting events will do."""
+    if once:
+        items = interactions.splits["train"]["item"].to_numpy()
+        return np.bincount(items, minlength=interactions.n_items)
+    return np.asarray(interactions.matrix("train").getnnz(axis=0), dtype=np.int64)
 
 
 def judge_lists(exam: Exam, ranked: Int32) -> Judged:
