@@ -461,17 +461,21 @@ def _link(source: Path, target: Path) -> None:
         shutil.copyfile(source, target)
 
 
-def read_model(path: Path) -> StoredModel:
-    """The model at `path` (`run/models/NAME`, or a copy of it anywhere)."""
+def read_model(path: Path, interactions: Interactions | None = None) -> StoredModel:
+    """The model at `path` (`run/models/NAME`, or a copy of it anywhere).
+
+    `interactions`: those it was made from (see `check_same_input`), where they are in memory already.
+    """
     path = Path(path)
     part = open_part(path, schema.MODELS)
     stored = part.config
     algorithm = algorithms[stored["algorithm"]]
     options = from_dict(algorithm.config, stored["options"])
     model = recent(algorithm.load(options, part.tensors("model")), stored.get("history_half_life", 0.0))
-    splits = {name: part.table(name) for name in schema.SPLITS}
-    sha256 = part.manifest["inputs"][schema.INTERACTIONS]
-    interactions = Interactions(part.table("users"), part.table("items"), splits, sha256)
+    if interactions is None:
+        splits = {name: part.table(name) for name in schema.SPLITS}
+        sha256 = part.manifest["inputs"][schema.INTERACTIONS]
+        interactions = Interactions(part.table("users"), part.table("items"), splits, sha256)
     return StoredModel(path.name, algorithm.name, model, part, interactions, tuple(stored["trained_on"]))
 
 

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from recli import artifacts, schema
-from recli.artifacts import Part
+from recli.artifacts import Part, StoredModel
 from recli.errors import InvalidDataError, RecliError, UsageError
+from recli.history import History
 from recli.interactions import Interactions
 from recli.metrics.base import Asked, Exam
 from recli.metrics.judging import (
@@ -23,6 +24,7 @@ from recli.metrics.judging import (
 )
 from recli.metrics.scorecard import System
 from recli.metrics.slices import measure, slices_of
+from recli.models.base import OrderedModel
 from recli.models.fallback import POPULARITY, WithFallback, item_counts
 from recli.schema import CSR, Float32
 
@@ -118,12 +120,10 @@ def diversity_vectors(
         known = ", ".join(there) if there else f"none; make some: recli embed {run}"
         raise UsageError(f"--embeddings: there are no vectors {name!r} in {run}", f"there are: {known}")
     if not there:
-        from scipy.sparse import diags
-
         users = interactions.matrix("train").T.tocsr()
-        users.data[:] = 1
-        scale = 1 / np.sqrt(np.maximum(np.diff(users.indptr), 1)).astype(np.float32)
-        return (diags(scale) @ users).tocsr(), "the items' sets of training users", {}
+        sizes = np.diff(users.indptr)
+        users.data = np.repeat(1 / np.sqrt(np.maximum(sizes, 1)).astype(np.float32), sizes)
+        return users, "the items' sets of training users", {}
     name = name or there[0]
     vectors, part = artifacts.read_embeddings(run, name)
     length = np.linalg.norm(vectors, axis=1, keepdims=True)
@@ -152,19 +152,17 @@ class Bench:
 
     def model(self, part: Part) -> System:
         """Score, rank and measure a model, as `recommend` serves it."""
-        stored = artifacts.read_model(part.path)
+        stored = artifacts.read_model(part.path, self.interactions)
         users, name = self.exam.users, part.path.name
-        matrix = self.interactions.matrix(*stored.trained_on)
-        trained = np.diff(matrix.indptr)[users] > 0
-        known = np.where(trained, users, -1)
-        history = self.interactions.history(stored.trained_on)[users]
+        known = np.where(self.interactions.having(*stored.trained_on)[users], users, -1)
+        history, counts = self._before(stored)
         silent: list[int] = []  # users of whom the model knows nothing, batch by batch
-        served = WithFallback(stored.model, item_counts(matrix), self.fallback, silent.append)
+        served = WithFallback(stored.model, counts, self.fallback, silent.append)
         with self.progress(name, self.exam.n_users, "users") as advance:
             judged = judge_model(
                 served,
                 self.exam,
-                history,
+                history[users],
                 known,
                 self._k,
                 with_auc=self._wants("auc"),
@@ -175,6 +173,16 @@ class Bench:
         figures = measure(judged, self.asked, slices_of(self.exam))
         notes = {STOOD_IN[self.fallback]: sum(silent)} if sum(silent) else {}
         return System(name, f"{stored.algorithm} model", figures, notes)
+
+    def _before(self, stored: StoredModel) -> tuple[History, Float32]:
+        """All users' histories, in order only for a model that asks for it, and the users of each item trained on."""
+        data = self.interactions
+        if isinstance(stored.model, OrderedModel):
+            history = data.history(stored.trained_on)
+        else:
+            history = History(data.matrix(*stored.trained_on, "history"))
+        apart = data.splits["history"].height > 0
+        return history, item_counts(data.matrix(*stored.trained_on) if apart else history.values)
 
     def lists(self, name: str, path: str) -> tuple[System, str]:
         """Read and measure somebody's lists; the system and the file's sha256.

@@ -7,7 +7,7 @@ import numpy as np
 
 from recli import schema
 from recli.history import History, order_of, ordered_pairs
-from recli.schema import CSR, Int64
+from recli.schema import CSR, Bool, Int64
 
 if TYPE_CHECKING:
     import polars as pl
@@ -61,6 +61,13 @@ class Interactions:
         made.sum_duplicates()
         made.sort_indices()
         return made
+
+    def having(self, *splits: str) -> Bool:
+        """Which users have an event in the named splits, bool (n_users,)."""
+        there = np.zeros(self.n_users, dtype=bool)
+        for name in splits:
+            there[self.splits[name][schema.USER].to_numpy()] = True
+        return there
 
     def ordered(self, *splits: str) -> History:
         """The named splits as histories (n_users, n_items), in order where it is known for all of them."""

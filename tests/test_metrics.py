@@ -13,6 +13,7 @@ from recli.metrics import ndcg_at
 from recli.metrics.accuracy import auc_of, hits_of
 from recli.metrics.base import Exam, Judged, metrics, parse_metric, parse_metrics
 from recli.metrics.judging import judge_lists
+from recli.metrics.positions import by_machine_code, by_numpy, counter
 from recli.metrics.ratings import errors_of
 from recli.metrics.slices import ALL, Figure, measure, slices_of, thirds
 from recli.schema import CSR, Float32
@@ -162,6 +163,20 @@ def test_auc_agrees_with_sklearn(positives: int) -> None:
         candidates = np.isfinite(scores[row])
         truth = np.isin(np.arange(200), mine)[candidates]
         assert found[row] == pytest.approx(roc_auc_score(truth, scores[row, candidates]), abs=1e-9)
+
+
+@pytest.mark.parametrize(
+    "positives", [3, 60]
+)  # few are counted by machine code, many are found in the sorted row
+def test_machine_code_counts_as_numpy_does(positives: int) -> None:
+    rng = np.random.default_rng(4)
+    scores = rng.integers(0, 30, (9, 200)).astype(np.float32)
+    scores[rng.random(scores.shape) < 0.2] = -np.inf
+    relevant = [sorted(rng.choice(200, n, replace=False).tolist()) for n in (positives, 0, 1) * 3]
+    made = sparse(relevant, 200)
+    np.testing.assert_array_equal(auc_of(scores, made, by_machine_code), auc_of(scores, made, by_numpy))
+    # 100,000 users of 4.5 test items among 20,000 items are worth compiling for, a sample's are not
+    assert counter(450_000, 20_000) is by_machine_code and counter(1_000, 400) is by_numpy
 
 
 def test_coverage_and_gini_of_all_lists_together() -> None:

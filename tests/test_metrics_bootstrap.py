@@ -1,5 +1,7 @@
 """Intervals and p-values: what they cover, what they say of equal systems, what makes them repeatable."""
 
+import itertools
+
 import numpy as np
 import pytest
 from rich.console import Console as RichConsole
@@ -79,6 +81,30 @@ def test_blocks_of_draws_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None
     (blocks,) = resample([[figure(values)]], 100, 1, lambda steps, _: done.append(steps))
     np.testing.assert_allclose(whole.means, blocks.means, rtol=1e-12)
     assert sum(done) == 100 and len(done) == 15  # 14 blocks of 7 and one of 2
+
+
+def test_many_users_are_drawn_in_groups(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(0)
+    values, few = rng.exponential(1.0, 6000), np.arange(6000) < 40
+    figures = [figure(values), figure(values, weights=few), figure(values, "rmse", rng.random(6000))]
+    (alone,) = resample([figures], 2000, seed=1)
+    monkeypatch.setattr("recli.metrics.bootstrap.GROUPS", 1000)
+    (grouped,) = resample([figures], 2000, seed=1)
+    wide, narrow = (np.subtract(*drawn.interval(0.95)) for drawn in (alone, grouped))
+    # over 1,000 groups a variance is known to sqrt(2 / 1000) = 4.5%, a width to half of that
+    np.testing.assert_allclose(narrow[[0, 2]], wide[[0, 2]], rtol=0.09)
+    assert narrow[1] == pytest.approx(wide[1], rel=0.2)  # 40 users, nearly all in groups of their own
+    np.testing.assert_allclose(grouped.means.mean(axis=0), alone.means.mean(axis=0), rtol=0.02)
+    (again,) = resample([figures], 2000, seed=1)
+    np.testing.assert_array_equal(grouped.means, again.means)
+    # 4 groups of 1 or 2 users: the sums of what was drawn, not the users
+    monkeypatch.setattr("recli.metrics.bootstrap.GROUPS", 4)
+    (tiny,) = resample([[figure(np.arange(6.0))]], 200, seed=0)
+    members = [set(np.flatnonzero(np.random.default_rng(0).permutation(6) % 4 == g)) for g in range(4)]
+    assert {round(float(m), 9) for m in tiny.means[:, 0]} <= {
+        round(sum(sum(members[g]) for g in drawn) / sum(len(members[g]) for g in drawn), 9)
+        for drawn in itertools.product(range(4), repeat=4)
+    }
 
 
 def test_p_values_by_hand() -> None:

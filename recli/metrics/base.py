@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 
@@ -60,6 +61,28 @@ class Judged:
     auc: Float64 | None = None  # (n,); None: only lists are known
     errors: RatingErrors | None = None
     among_cold: "Judged | None" = None  # the cold items ranked among themselves
+
+    @property
+    def k(self) -> int:
+        return int(self.ranked.shape[1])
+
+    @cached_property
+    def found(self) -> tuple[Int64, Int64]:
+        """The hits one by one: their lists and their places from 0, two int64 (hits,), list by list, best first."""
+        rows, places = np.nonzero(self.hits)
+        return rows, places
+
+    @cached_property
+    def n_found(self) -> Int64:
+        """How many hits each list has, int64 (n,)."""
+        return np.bincount(self.found[0], minlength=self.relevant.size)
+
+    @cached_property
+    def nth_found(self) -> Int64:
+        """Beside `found`: which hit of its list each one is, from 0, int64 (hits,)."""
+        rows, _ = self.found
+        before = np.cumsum(self.n_found) - self.n_found
+        return np.arange(rows.size) - before[rows]
 
     def cut(self, k: int) -> "Judged":
         """The same lists, cut at k."""

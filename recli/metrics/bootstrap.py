@@ -9,9 +9,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from recli.metrics.slices import Figure
-from recli.schema import Bool, Float64
+from recli.schema import Bool, Float64, Int64
 
-_CELLS = 1 << 22  # weights held at a time: 32 MiB
+GROUPS = 16_384  # that are drawn at most
+_CELLS = 1 << 20  # weights held at a time: 8 MiB
 _DIGITS = 10  # BLAS may add in another order on another machine: what is stored is rounded
 
 
@@ -32,33 +33,53 @@ def resample(
     seed: int,
     advance: Callable[[int, str], None] = lambda steps, text: None,
 ) -> list[Resampled]:
-    """Draw users with replacement `samples` times; all systems' figures under the same draws."""
-    n = max((f.values.size for figures in systems for f in figures if f.values is not None), default=0)
-    packed = [_pack(figures, n) for figures in systems]
+    """Draw users with replacement `samples` times; all systems' figures under the same draws.
+
+    Of more than `GROUPS` users, so many random groups are drawn instead, which bounds time and memory: the variance
+    over groups is that over users, known to 1.1% of itself, where 1000 draws leave 4.5%.
+    """
+    n_users = max((f.values.size for figures in systems for f in figures if f.values is not None), default=0)
+    n, rng = min(n_users, GROUPS), np.random.default_rng(seed)
+    groups = None if n_users <= GROUPS else rng.permutation(n_users) % n
+    packed = [_pack(figures, n, groups) for figures in systems]
     means = [np.full((samples, len(figures)), np.nan) for figures in systems]
-    rng = np.random.default_rng(seed)
     step = max(1, _CELLS // max(n, 1))
     for start in range(0, samples if n else 0, step):
         size = min(step, samples - start)
         drawn = rng.integers(0, n, size=(size, n), dtype=np.int64) + n * np.arange(size)[:, None]
         times = np.bincount(drawn.ravel(), minlength=size * n).reshape(size, n).astype(np.float64)
-        for (top, bottom, root), mean in zip(packed, means, strict=True):
+        for (top, bottom, which, root), mean in zip(packed, means, strict=True):
             part = mean[start : start + size]
-            below = times @ bottom
+            below = (times @ bottom)[:, which]
             np.divide(times @ top, below, out=part, where=below > 0)
             part[:, root] = np.sqrt(part[:, root])
         advance(size, "")
     return [Resampled(m) for m in means]
 
 
-def _pack(figures: Sequence[Figure], n: int) -> tuple[Float64, Float64, Bool]:
-    """Weighted values and weights, float64 (n, figures); figures without users have weight 0 throughout."""
-    top, bottom = np.zeros((n, len(figures))), np.zeros((n, len(figures)))
+def _pack(
+    figures: Sequence[Figure], n: int, groups: Int64 | None
+) -> tuple[Float64, Float64, list[int], Bool]:
+    """Weighted values, float64 (n, figures); the different weights, float64 (n, w), and which of them are a figure's;
+    which figures are roots. Summed over each of the `groups`, int64 (users,), if any.
+
+    Figures without users have weight 0 throughout.
+    """
+    top, zeros = np.zeros((n, len(figures))), np.zeros(n)
+    which: list[int] = []
+    columns: dict[bytes, tuple[int, Float64]] = {}
     for i, figure in enumerate(figures):
+        weights = zeros
         if figure.values is not None and figure.weights is not None:
-            top[:, i] = np.where(figure.weights > 0, figure.values * figure.weights, 0.0)
-            bottom[:, i] = figure.weights
-    return top, bottom, np.array([f.asked.metric.root for f in figures], dtype=bool)
+            top[:, i] = _sums(np.where(figure.weights > 0, figure.values * figure.weights, 0.0), n, groups)
+            weights = _sums(figure.weights.astype(np.float64), n, groups)
+        which.append(columns.setdefault(weights.tobytes(), (len(columns), weights))[0])
+    bottom = np.stack([weights for _, weights in columns.values()], axis=1) if columns else zeros[:, None]
+    return top, bottom, which, np.array([f.asked.metric.root for f in figures], dtype=bool)
+
+
+def _sums(values: Float64, n: int, groups: Int64 | None) -> Float64:
+    return values if groups is None else np.bincount(groups, values, n).astype(np.float64)
 
 
 def interval(drawn: Float64, confidence: float) -> tuple[Float64, Float64]:

@@ -10,6 +10,7 @@ from recli.history import History
 from recli.interactions import Interactions
 from recli.metrics.accuracy import auc_of, hits_of
 from recli.metrics.base import Exam, Judged, RatingErrors
+from recli.metrics.positions import counter
 from recli.metrics.ratings import errors_of
 from recli.models.base import Model, RatingModel
 from recli.ranking import score_batches, tie_order, top_k
@@ -32,10 +33,11 @@ class Facts:
 
 def exam_of(interactions: Interactions, split: str, warm_only: bool = False) -> tuple[Exam, Facts]:
     """The exam that a split sets: its users with at least one item that can be recommended to them."""
-    train = interactions.matrix("train")
-    counts = np.asarray(train.getnnz(axis=0), dtype=np.int64)
-    cold = counts == 0
     tests, seen = interactions.matrix(split), interactions.matrix(*KNOWN[split])
+    counts = _users_of_items(
+        interactions, seen.nnz == sum(interactions.splits[s].height for s in KNOWN[split])
+    )
+    cold = counts == 0
     tests.data[:] = 1
     repeated = tests.multiply(seen != 0)
     relevant = (tests - repeated).tocsr()
@@ -51,12 +53,20 @@ def exam_of(interactions: Interactions, split: str, warm_only: bool = False) -> 
         relevant=relevant[users],
         seen=seen[users],
         counts=counts,
-        n_training_users=int((np.diff(train.indptr) > 0).sum()),
+        n_training_users=int(interactions.having("train").sum()),
         cold=cold,
         ties=tie_order(interactions.items["item_id"]),
         allowed=~cold if warm_only else None,
     )
     return exam, Facts(interactions.n_users - users.size, int(repeated.nnz), int(before - relevant.nnz))
+
+
+def _users_of_items(interactions: Interactions, once: bool) -> Int64:
+    """Training users of each item, int64 (n_items,). `once`: no pair occurs twice, so that counting events will do."""
+    if once:
+        items = interactions.splits["train"]["item"].to_numpy()
+        return np.bincount(items, minlength=interactions.n_items)
+    return np.asarray(interactions.matrix("train").getnnz(axis=0), dtype=np.int64)
 
 
 def judge_lists(exam: Exam, ranked: Int32) -> Judged:
@@ -85,10 +95,11 @@ def judge_model(
     areas = np.full(exam.n_users, np.nan)
     cold = np.flatnonzero(exam.cold) if exam.allowed is None else np.empty(0, dtype=np.int64)
     tests_cold = np.diff(exam.relevant[:, cold].indptr) > 0
+    count = counter(exam.relevant.nnz, exam.n_items)
     for rows, scores in score_batches(model, history, users, seen=exam.seen, allowed=exam.allowed):
         ranked[rows] = top_k(scores, k, exam.ties).items
         if with_auc:
-            areas[rows] = auc_of(scores, exam.relevant[rows])
+            areas[rows] = auc_of(scores, exam.relevant[rows], count)
         asked = np.flatnonzero(tests_cold[rows])
         if asked.size:
             best = top_k(scores[np.ix_(asked, cold)], k, exam.ties[cold]).items

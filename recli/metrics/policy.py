@@ -6,6 +6,7 @@ from typing import Protocol
 import numpy as np
 
 from recli.metrics.base import Asked, Exam
+from recli.metrics.bootstrap import GROUPS
 from recli.metrics.judging import KNOWN, Facts
 from recli.metrics.slices import POLICY
 
@@ -77,6 +78,7 @@ def policy(
         lines.append(
             f"Intervals: {100 * settings.confidence:g}% percentile bootstrap over users, "
             f"{settings.samples} draws, seed {settings.seed}, "
+            f"{'' if exam.n_users <= GROUPS else f'of {GROUPS} random groups of them, '}"
             "paired; p two-sided, (count + 1) / (draws + 1), not corrected for the number of comparisons; "
             "coverage and gini have none."
         )

@@ -111,8 +111,9 @@ def _all_if_none(items: Bool | None, judged: Judged) -> Bool:
 
 def _measure(view: Judged, asked: Sequence[Asked], part: Slice) -> Iterator[Figure]:
     judgeable = view.relevant > 0  # bool (n,)
+    cuts = {k: view if k is None else view.cut(k) for k in {one.k for one in asked}}
     for one in asked:
-        found = one.metric.function(view if one.k is None else view.cut(one.k))
+        found = one.metric.function(cuts[one.k])
         if one.metric.whole:
             yield Figure(one, part, None if found is None else float(found), view.exam.n_users)
         elif isinstance(found, np.ndarray):

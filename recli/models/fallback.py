@@ -15,7 +15,7 @@ from recli.models.recency import plain
 from recli.schema import CSR, Bool, Float32, Int64, State
 
 POPULARITY = "popularity"
-_PROBES = 64  # scores looked at before a whole row is: few rows are constant
+_PROBES = (4, 64)  # scores looked at before a whole row is: few rows are constant
 
 
 def item_counts(matrix: CSR) -> Float32:
@@ -75,7 +75,10 @@ def _silent(model: Model, history: History, scores: Float32) -> Bool:
     if _speaks_to_all(model):
         return np.zeros(scores.shape[0], dtype=bool)
     silent: Bool = history.sizes == 0
-    probes = scores[:, np.linspace(0, scores.shape[1] - 1, _PROBES, dtype=np.int64)]
-    for row in np.flatnonzero(~silent & (np.ptp(probes, axis=1) == 0)):
+    rows = np.flatnonzero(~silent)
+    for probes in _PROBES:
+        columns = np.linspace(0, scores.shape[1] - 1, probes, dtype=np.int64)
+        rows = rows[np.ptp(scores[rows[:, None], columns], axis=1) == 0]
+    for row in rows:
         silent[row] = np.ptp(scores[row]) == 0
     return silent
