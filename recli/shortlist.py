@@ -5,27 +5,34 @@ How far off they can be is known, so that no item of the k best is missed; the f
 """
 
 import threading
-import warnings
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from recli.models.compiled import compiled
 from recli.models.threads import native_bfloat16
-from recli.schema import Bool, Float32, Int32, Int64
+from recli.schema import CSR, Bool, Float32, Int32, Int64
 
 if TYPE_CHECKING:
     import torch
+
+    Int16 = np.ndarray[Any, np.dtype[np.int16]]
+else:
+    Int16 = Any
 
 # The most that a rough product can be off, as a share of |u||v|. bfloat16 has 8 bits, and rounds by a share of 2^-8:
 # both factors and the sum (Cauchy-Schwarz bounds what the factors lose). The rest is for float32's own rounding.
 _OFF = 3.05 * 2.0**-8
 _BLOCK = 32  # items of a block; see `ranking._floor`
-_MASKED = np.int16(-(2**15))  # as a bfloat16 -0, the least of all as an integer
-_MANY = 1 << 29  # scores from which loading torch (up to a second) pays: 27,000 users of 20,000 items
+_MASKED = -(2**15)  # as a bfloat16 -0, the least of all as an integer
+_MANY = (
+    1 << 30
+)  # scores from which loading torch and numba (a second and a half) pays: 54,000 users of 20,000 items
 _ROWS = 512  # users at a time: half or twice as many took longer
 _CELLS = 1 << 26  # rough products held at a time by a thread, 128 MiB
-_CROWD = 32  # times k: with more candidates than that, a user's scores are too equal to be told apart roughly
 
 
 @dataclass(frozen=True)
@@ -50,69 +57,48 @@ class Shortlist:
     longest: np.float32  # the largest length of an item's factors
     held: threading.local = field(
         default_factory=threading.local
-    )  # each thread's room: new memory costs a third more
+    )  # each thread's: new memory costs a third more
 
     @property
     def rows(self) -> int:
         """Users to be looked at together."""
         return max(64, min(_ROWS, _CELLS // self.rough.shape[1]))
 
-    def candidates(self, users: Float32, rows: Int64, masked: Int64, k: int) -> Candidates:
+    def candidates(self, users: Float32, masked: CSR | None, k: int) -> Candidates:
         """All items that can be among each user's k best, (n, d); few more than k. k >= 1.
 
-        `rows`, `masked`: places of what must not be listed, in the users and in the items, (m,).
+        `masked`: (n, n_items), entries where an item must not be listed.
         """
         import torch
 
-        products, reach = self._room(users.shape[0])
+        n = users.shape[0]
+        if not hasattr(self.held, "products"):
+            self.held.products = torch.empty((self.rows, self.rough.shape[1]), dtype=torch.bfloat16)
+        products = self.held.products[:n]
         torch.mm(torch.from_numpy(users).bfloat16(), self.rough, out=products)
         bits = products.view(torch.int16).numpy()  # of positive numbers they are ordered as the numbers are
-        bits[rows, masked] = _MASKED
         bits[:, self.items.shape[0] :] = _MASKED
-        floor = _floor(bits, k)
-        off = _OFF * self.longest * np.linalg.norm(users, axis=1)
-        # The k-th best is at least the floor less what is rough about it, and looks as much less again.
-        least = floor - 2 * off
+        none = np.zeros(n + 1, dtype=np.int32), np.empty(0, dtype=np.int32)
+        starts, columns = none if masked is None else (masked.indptr, masked.indices)
+        maxima = np.empty((n, bits.shape[1] // _BLOCK), dtype=np.int16)
+        mask, select = _kernels()
+        mask(bits, starts.astype(np.int32, copy=False), columns.astype(np.int32, copy=False), maxima)
+        # The k-th best of the blocks' maxima bounds the k-th best score from below. It is rough, and so is what
+        # reaches it: both may be off.
+        last = maxima.shape[1] - k
+        floor = (np.partition(maxima, last, axis=1)[:, last].astype(np.int32) << 16).view(np.float32)
+        least = floor - 2 * _OFF * self.longest * np.linalg.norm(users, axis=1)
         unsure = ~(least > 0)  # below 0 the bits' order is another one
-        np.greater_equal(bits, _bits(np.where(unsure, np.inf, least))[:, None], out=reach)
-        flat, sizes = places(reach)
-        crowded = sizes > _CROWD * k
-        if crowded.any():
-            kept = np.repeat(~crowded, sizes)
-            flat, sizes, unsure = flat[kept], np.where(crowded, 0, sizes), unsure | crowded
-        found = (flat - np.repeat(np.arange(sizes.size) * bits.shape[1], sizes)).astype(np.int32)
-        return Candidates(sizes, found, self._scores(users, found, sizes), unsure)
-
-    def _room(self, n: int) -> "tuple[torch.Tensor, Bool]":
-        """Rough products and what reaches the floor, for n users: bfloat16 and bool, (n, padded)."""
-        import torch
-
-        if not hasattr(self.held, "products"):
-            shape = (self.rows, self.rough.shape[1])
-            self.held.products = torch.empty(shape, dtype=torch.bfloat16)
-            self.held.reach = np.empty(shape, dtype=np.bool_)
-        return self.held.products[:n], self.held.reach[:n]
-
-    def _scores(self, users: Float32, found: Int32, sizes: Int64) -> Float32:
-        """Exact scores of each row's items, float32."""
-        import torch
-
-        ends = np.zeros(sizes.size + 1, dtype=np.int32)
-        np.cumsum(sizes, out=ends[1:])
-        with warnings.catch_warnings():  # sparse CSR tensors are called beta
-            warnings.simplefilter("ignore", UserWarning)
-            pattern = torch.sparse_csr_tensor(
-                torch.from_numpy(ends),
-                torch.from_numpy(found),
-                torch.zeros(found.size),
-                size=(sizes.size, self.items.shape[0]),
-                check_invariants=False,
-            )
-            made = torch.sparse.sampled_addmm(
-                pattern, torch.from_numpy(users), torch.from_numpy(self.items).T, beta=0.0
-            )
-        scores: Float32 = made.values().numpy()
-        return scores
+        reach = (np.where(unsure, np.inf, least).astype(np.float32).view(np.int32) >> 16).astype(np.int16)
+        most = 8 * k + 64  # with more, a user's scores are too equal to be told apart roughly
+        room = n * most + 8  # a row may go beyond its own by what eight places hold
+        items, scores = np.empty(room, dtype=np.int32), np.empty(room, dtype=np.float32)
+        sizes = np.empty(n, dtype=np.int64)
+        select(bits, reach, users, self.items, most, items, scores, sizes)
+        unsure |= sizes < 0
+        sizes[unsure] = 0
+        total = int(sizes.sum())
+        return Candidates(sizes, items[:total], scores[:total], unsure)
 
 
 def shortlist(items: Float32, n_users: int, k: int) -> Shortlist | None:
@@ -131,23 +117,72 @@ def shortlist(items: Float32, n_users: int, k: int) -> Shortlist | None:
     return Shortlist(np.ascontiguousarray(items), rough, np.float32(longest))
 
 
-def _floor(bits: "np.ndarray[tuple[int, ...], np.dtype[np.int16]]", k: int) -> Float32:
-    """The k-th best of the blocks' maxima, float32 (n,), from bits (n, a multiple of a block). See `ranking._floor`."""
-    n_blocks = bits.shape[1] // _BLOCK
-    maxima = bits.reshape(-1, _BLOCK, n_blocks).max(axis=1)
-    best = np.partition(maxima, n_blocks - k, axis=1)[:, n_blocks - k]
-    return (best.astype(np.int32) << 16).view(np.float32)
+def _mask(bits: Int16, starts: Int32, masked: Int32, maxima: Int16) -> None:
+    """Mask the items `masked[starts[i]:starts[i + 1]]` of row i in `bits`, (n, padded), then write the blocks' maxima.
 
-
-def _bits(values: Float32) -> "np.ndarray[tuple[int, ...], np.dtype[np.int16]]":
-    """Positive numbers as bfloat16 bits, int16, rounded down."""
-    return (values.astype(np.float32).view(np.int32) >> 16).astype(np.int16)
-
-
-def places(reach: Bool) -> tuple[Int64, Int64]:
-    """Where a matrix is true, row by row, as places in it when flat, and how often in each row, (n,).
-
-    Counting by row takes longer than finding.
+    Block b holds the items b, b + n_blocks, ...: neighbours in memory are compared with SIMD.
     """
-    found = np.flatnonzero(reach)
-    return found, np.diff(np.searchsorted(found, np.arange(reach.shape[0] + 1) * reach.shape[1]))
+    n_blocks = maxima.shape[1]
+    for row in range(maxima.shape[0]):
+        line, best = bits[row], maxima[row]
+        for at in range(starts[row], starts[row + 1]):
+            line[masked[at]] = _MASKED
+        for b in range(n_blocks):
+            best[b] = line[b]
+        for j in range(1, _BLOCK):
+            for b in range(n_blocks):
+                here = line[j * n_blocks + b]
+                best[b] = here if here > best[b] else best[b]
+
+
+def _select(
+    bits: Int16,  # (n, padded)
+    least: Int16,  # (n,)
+    users: Float32,  # (n, d)
+    factors: Float32,  # (n_items, d)
+    most: int,  # candidates of a row
+    items: Int32,  # (n * most + 8,), written row after row, and so are scores
+    scores: Float32,
+    sizes: Int64,  # (n,), written: -1 where there are more
+) -> None:
+    """Score what reaches `least`."""
+    total = 0
+    reach = np.empty(bits.shape[1], dtype=np.uint8)
+    eights = reach.view(np.int64)
+    places = np.empty(eights.size + 1, dtype=np.int32)
+    for row in range(sizes.size):
+        line, user, floor = bits[row], users[row], least[row]
+        for item in range(line.size):
+            reach[item] = line[item] >= floor
+        # Eight at a time, and without branches: which few reach it cannot be foreseen.
+        hits = 0
+        for at in range(eights.size):
+            places[hits] = at
+            hits += eights[at] != 0
+        found = 0
+        for at in range(hits):
+            for item in range(8 * places[at], 8 * places[at] + 8):
+                items[total + found] = item
+                found += reach[item]
+            if found > most:
+                break
+        sizes[row] = -1
+        if found > most:
+            continue
+        for at in range(total, total + found):
+            factor = factors[items[at]]
+            score = np.float32(0)
+            for t in range(user.size):
+                score += user[t] * factor[t]
+            scores[at] = score
+        sizes[row] = found
+        total += found
+
+
+@lru_cache(1)
+def _kernels() -> tuple[Callable[..., None], Callable[..., None]]:
+    """`_mask` and `_select` as machine code."""
+    bits, matrix, rows, places = "int16[:, ::1]", "float32[:, ::1]", "int32[::1]", "int64[::1]"
+    mask = compiled(_mask, f"void({bits}, {rows}, {rows}, {bits})")
+    signature = f"void({bits}, int16[::1], {matrix}, {matrix}, int64, {rows}, float32[::1], {places})"
+    return mask, compiled(_select, signature, fastmath={"reassoc", "contract", "nsz"})

@@ -88,14 +88,15 @@ def test_candidates_are_few_and_none_is_missed() -> None:
     users, items = (rng.normal(size=(m, 64)).astype(np.float32) for m in (40, 6000))
     short = shortlist.shortlist(items, 40, 20)
     assert short is not None
-    found = short.candidates(users, np.zeros(40, dtype=np.int64), np.full(40, 7), 20)
+    masked = csr_matrix(([1.0], ([0], [7])), shape=(40, 6000))
+    found = short.candidates(users, masked, 20)
     assert not found.unsure.any() and found.sizes.min() >= 20 and found.sizes.max() < 80
     exact = users @ items.T
     np.testing.assert_allclose(
         found.scores, exact[np.repeat(np.arange(40), found.sizes), found.items], atol=1e-4
     )
     ends = np.cumsum(found.sizes)
-    exact[0, 7] = -np.inf  # all that is masked, is user 0's item 7
+    exact[0, 7] = -np.inf
     for row, (start, end) in enumerate(zip(ends - found.sizes, ends, strict=True)):
         assert set(np.argsort(-exact[row])[:20]) <= set(found.items[start:end])
     assert 7 not in found.items[: ends[0]]
@@ -105,10 +106,9 @@ def test_rows_that_rough_products_cannot_tell_are_left_to_exact_ones() -> None:
     items = np.vstack([np.eye(2), np.full((4000, 2), 0.5)]).astype(np.float32)
     short = shortlist.shortlist(items, 3, 5)
     assert short is not None
-    nobody = np.empty(0, dtype=np.int64)
     users = np.array([[1, 1], [-1, -1], [0, 0]], dtype=np.float32)
-    found = short.candidates(users, nobody, nobody, 5)
-    # User 0 finds 4,002 items equal, more than 32 * 5; what user 1 finds of all items is below 0, and user 2 nothing.
+    found = short.candidates(users, None, 5)
+    # User 0 finds 4,002 items equal, more than 8 * 5 + 64; all that user 1 finds is below 0, and user 2 finds nothing.
     assert found.unsure.tolist() == [True, True, True] and found.sizes.tolist() == [0, 0, 0]
     assert found.items.size == found.scores.size == 0
 

@@ -115,7 +115,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--factors", default="64,128", metavar="D,...")
-    parser.add_argument("--users", type=int, default=30_000)
+    parser.add_argument("--users", type=int, default=60_000)
     parser.add_argument("--items", type=int, default=20_000)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("-k", type=int, default=100)
