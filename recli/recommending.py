@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from recli import explain, rerank, schema
+from recli import ann, explain, rerank, schema
 from recli.artifacts import StoredModel
 from recli.audience import Audience
 from recli.errors import RecliError
@@ -17,7 +17,7 @@ from recli.models.base import ExplainsSources, FactorModel, ItemSpace, Model, Te
 from recli.models.fallback import POPULARITY, WithFallback
 from recli.models.fallback import item_counts as counts_of
 from recli.ranking import Ranked, score_batches, tie_order, top_k
-from recli.schema import CSR, Bool, Float32, Int64
+from recli.schema import CSR, Bool, Float32, Int32, Int64
 
 MASKS = ("seen", "all", "none")
 _EXPLAINED = 64  # lists explained at a time: that takes long, so progress is to be seen
@@ -34,6 +34,7 @@ class Wanted:
     diversify: float | None = None
     pool: int = 100  # best items that `diversify` chooses from
     reasons: int = 0  # history items named for each recommendation; 0: no explanation
+    approximate: ann.Approximate | None = None  # for dot products; None: exact lists
 
 
 @dataclass(frozen=True)
@@ -132,8 +133,8 @@ def similar_items(stored: StoredModel, items: Int64, wanted: Wanted) -> Iterator
     data = stored.interactions
     ones, ends = np.ones(items.size, dtype=np.float32), np.arange(items.size + 1)
     alone = csr_matrix((ones, items, ends), shape=(items.size, data.n_items))
-    vectors = item_vectors(stored.model)
-    model = stored.model if vectors is None else _Cosines(rerank.unit_rows(vectors))
+    vectors = similar_vectors(stored.model)
+    model = stored.model if vectors is None else _Cosines(vectors)
     rows = np.full(items.size, -1) if vectors is None else items
     scorer = Scorer(WithFallback(model, item_counts(stored), "none"), rows)
     yield from _lists(stored, scorer, History(alone, np.zeros(items.size, dtype=np.int32)), alone, wanted)
@@ -146,17 +147,26 @@ def item_vectors(model: Model) -> Float32 | None:
     return model.item_vectors() if isinstance(model, ItemSpace) else None
 
 
+def similar_vectors(model: Model) -> Float32 | None:
+    """The same at length 1: their dot products are the cosines that `similar_items` goes by."""
+    vectors = item_vectors(model)
+    return None if vectors is None else rerank.unit_rows(vectors)
+
+
 @dataclass(frozen=True)
 class _Cosines:
     """Scores are cosines between items; `users` are rows of items."""
 
-    vectors: Float32  # (n_items, d), rows of length 1
+    item_factors: Float32  # (n_items, d), rows of length 1
+
+    def user_vectors(self, history: CSR, users: Int64 | None = None) -> Float32:
+        return self.item_factors[history.indices if users is None else users]
 
     def score(self, history: CSR, users: Int64 | None = None) -> Float32:
-        return self.vectors[history.indices if users is None else users] @ self.vectors.T
+        return self.user_vectors(history, users) @ self.item_factors.T
 
     def state(self) -> schema.State:
-        return {"vectors": self.vectors}
+        return {"item_factors": self.item_factors}
 
 
 def _lists(
@@ -167,8 +177,7 @@ def _lists(
     mixer = None if wanted.diversify is None else Mixer(stored, wanted.diversify)
     pick = min(wanted.k if mixer is None else max(wanted.k, wanted.pool), n_items)
     places = np.arange(n, dtype=np.int64)
-    for batch, scores in score_batches(scorer, history, places, seen=masked, allowed=wanted.allowed):
-        ranked = top_k(scores, pick, ties)
+    for batch, ranked in _ranked(scorer, history, masked, wanted, pick, ties):
         if mixer is not None:
             ranked = mixer(ranked, wanted.k)
         listed = ranked.items[:, 0] >= 0
@@ -181,6 +190,20 @@ def _lists(
             empty=int((~listed).sum()),
             short=int(((ranked.items[listed] >= 0).sum(axis=1) < wanted.k).sum()),
         )
+
+
+def _ranked(
+    scorer: Scorer, history: History, masked: CSR | None, wanted: Wanted, k: int, ties: Int32
+) -> Iterator[tuple[slice, Ranked]]:
+    """The `k` best items of each history, in batches; `masked`: what is never among them."""
+    if wanted.approximate is not None:
+        model = scorer.model.model
+        asked = ann.Asked(model, scorer.rows, scorer, history, masked, wanted.allowed, k, ties)
+        yield from ann.rank_batches(asked, wanted.approximate)
+        return
+    places = np.arange(history.shape[0], dtype=np.int64)
+    for batch, scores in score_batches(scorer, history, places, seen=masked, allowed=wanted.allowed):
+        yield batch, top_k(scores, k, ties)
 
 
 class Mixer:

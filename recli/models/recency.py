@@ -29,12 +29,16 @@ class Recent:
         return self.score_ordered(History(history))
 
     def score_ordered(self, history: History, users: Int64 | None = None) -> Float32:
+        return scores_of(*self.aged(history))
+
+    def aged(self, history: History) -> tuple[Model, History]:
+        """The model that takes values, and the history with the values of its age."""
         model = self.model
         if isinstance(model, BinaryModel) and model.binary:
             ones = history.values.astype(np.float32, copy=True)
             ones.data = np.ones_like(ones.data)
             model, history = model.weighted(), replace(history, values=ones)
-        return scores_of(model, replace(history, values=history.decayed(self.half_life)))
+        return model, replace(history, values=history.decayed(self.half_life))
 
     def item_vectors(self) -> Float32 | None:
         """Those of the model, if it has any; see `ItemSpace`."""

@@ -3,10 +3,10 @@
     python tests/benchmarks/size.py RUN [--algorithms A,...] [--rounds N] [--users N]
 
 RUN needs a validation split; nothing is written into it. Each algorithm is trained once, with its defaults, and the
-model is stored three times. MB: `model.safetensors`; a half and a quarter are the limits, and sparse matrices have 4 bytes
-of index beside each value, which stay. load: CPU seconds of reading the model with its tables, checksums and all.
-us per user: CPU microseconds to rank the 20 best for validation users; scores are computed in float32 whatever was
-stored, so this should not differ. NDCG@20 on validation; same: share of the 20 best that float32 names, too.
+model is stored three times. MB: `model.safetensors`; a half and a quarter are the limits, but sparse matrices have 4
+bytes of index beside each value, which stay. load: CPU seconds of reading the model with its tables, checksums and
+all. us per user: CPU microseconds to rank the 20 best for validation users; scores are computed in float32 whatever
+was stored, so this should not differ. NDCG@20 on validation; same: share of the 20 best that float32 names, too.
 One thread; the formats alternate, the median over the rounds. Not measured: training, and wall time.
 """
 
