@@ -1,40 +1,21 @@
-"""Approximate search in catalogues of a million items, for models that are dot products; by faiss (`recli[ann]`).
+"""An index of items for the largest dot products with a user's vector, approximately; by faiss (`recli[ann]`).
 
 Items are put on a sphere: y / M with one more coordinate, sqrt(1 - |y|^2 / M^2), where M is the largest norm. The
 largest dot products with a user are then the nearest neighbours of it (Bachrach et al. 2014, "Speeding up the Xbox
 recommender system"), which inverted lists find (Jegou et al. 2011). With 64 factors of yelp2018, .96 of the exact top
-20 were in lists with 2% of the items; in lists made by dot products themselves, 6% were needed. What is found is scored
-again, exactly.
+20 were in lists with 2% of the items; in lists made by dot products themselves, 6% were needed.
 """
 
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from recli.errors import DeviceError, RecliError
-from recli.history import History
-from recli.models.base import FactorModel, Model
-from recli.models.recency import Recent
-from recli.ranking import Ranked, rank
-from recli.schema import CSR, Bool, Float32, Int32, Int64
+from recli.errors import DeviceError
+from recli.schema import Bool, Float32, Int64
 
-# Where an index is not tried:
-LEAST_ITEMS = 100_000  # smaller catalogues
-LEAST_USERS = 1_000  # fewer lists, which are there before an index is made and measured
-LEAST_SHARE = 0.1  # less of the items is allowed: most of what inverted lists hold would be looked at in vain
-LONGEST = 1_000  # longer lists; and users of whom more has to be masked
-
-_MOST = 1 / 6  # of the inverted lists: looking into more takes as long as the product with all items
-_SAMPLE = 200  # users whose exact lists are compared: a recall of .95 has then a standard error of about .005
-_BATCH = 1024  # users at a time
-_ALIKE = 128  # of them searched together, with about as many seen items
-_CELLS = 1 << 22  # numbers of candidates' vectors held at a time: 16 MiB
-_TRAINED = (
-    20  # items for each list that the lists' centres are learned from; 40, and 10 rounds, were no better
-)
+_TRAINED = 20  # items for each list that its centres are learned from; 40 and 10 rounds were no better
 _ROUNDS = 5
 _BLOCK = 1 << 16  # items put into lists at a time
 
@@ -48,21 +29,6 @@ def faiss() -> Any:
             "--approximate needs faiss, which is not installed", "pip install 'recli[ann]' (or faiss-cpu)"
         ) from None
     return faiss
-
-
-def dot_product(model: Model) -> FactorModel | None:
-    """The model whose dot products the scores are; None: it has none."""
-    inner = model.model if isinstance(model, Recent) else model
-    return inner if isinstance(inner, FactorModel) else None
-
-
-def user_vectors(model: Model, history: History, users: Int64) -> Float32:
-    """float32 (batch, d), whose dot products with the item factors are the model's scores."""
-    if isinstance(model, Recent):
-        model, history = model.aged(history)
-        users = np.full(users.size, -1)
-    assert isinstance(model, FactorModel)
-    return model.user_vectors(history.values, users)
 
 
 @dataclass(frozen=True)
@@ -124,165 +90,6 @@ def from_bytes(stored: npt.NDArray[np.uint8]) -> Index:
     return Index(lists.nlist, lists)
 
 
-@dataclass(frozen=True)
-class Approximate:
-    """What approximate lists need beside the model."""
-
-    target: float  # recall: the share of the exact lists that must be found
-    index: Callable[[], Index]  # where it is needed: read, or made
-    say: Callable[[str], None] = lambda text: None
-
-
-@dataclass(frozen=True)
-class Asked:
-    """Lists that are asked of a model: those of `users` (n,) by the histories (n, n_items)."""
-
-    model: Model  # a dot product
-    rows: Int64  # (n,), row numbers of training users, -1 for others
-    served: Model  # the model with what stands in for it; its users are places, 0 to n - 1
-    history: History
-    seen: CSR | None
-    allowed: Bool | None  # (n_items,)
-    k: int
-    ties: Int32
-
-    def exact(self, places: Int64) -> Ranked:
-        seen = None if self.seen is None else self.seen[places]
-        return rank(
-            self.served,
-            self.history[places],
-            places,
-            k=self.k,
-            ties=self.ties,
-            seen=seen,
-            allowed=self.allowed,
-        )
-
-
-def why_exact(asked: Asked) -> str | None:
-    """Why an index would not help; None: it may."""
-    n_users, n_items = asked.history.shape
-    if n_items < LEAST_ITEMS:
-        return f"of {n_items:,} items; below {LEAST_ITEMS:,} there is little to gain"
-    if n_users < LEAST_USERS:
-        return f"for {n_users:,} lists; below {LEAST_USERS:,} they are there before an index is"
-    if asked.k > LONGEST:
-        return f"for the {asked.k:,} best items; above {LONGEST:,} there is little to gain"
-    if asked.allowed is not None and asked.allowed.sum() < max(LEAST_ITEMS, LEAST_SHARE * n_items):
-        return f"of {int(asked.allowed.sum()):,} allowed items; the index is of all {n_items:,}"
-    return None
-
-
-def rank_batches(asked: Asked, wanted: Approximate) -> Iterator[tuple[slice, Ranked]]:
-    """The lists of all users, in batches; what the index cannot do well is ranked exactly."""
-    why, search = why_exact(asked), None
-    if why is None:
-        search = tuned(asked, wanted)
-        why = None if search else f"for all: the index does not find {wanted.target:g} of that in less time"
-    if why is not None:
-        wanted.say(f"exact search {why}")
-    n = asked.history.shape[0]
-    for start in range(0, n, _BATCH):
-        places = np.arange(start, min(start + _BATCH, n))
-        ranked = asked.exact(places) if search is None else search(places)
-        yield slice(start, start + places.size), ranked
-
-
-@dataclass(frozen=True)
-class Search:
-    asked: Asked
-    factors: Float32  # (n_items, d)
-    index: Index
-    probed: int
-    selector: Any
-
-    def able(self, places: Int64) -> tuple[Int64, Float32]:
-        """Which of the places have a vector of their own and not too long a history, and these vectors."""
-        history = self.asked.history[places]
-        vectors = user_vectors(self.asked.model, history, self.asked.rows[places])
-        seen = 0 if self.asked.seen is None else np.diff(self.asked.seen[places].indptr)
-        able = (history.sizes > 0) & vectors.any(axis=1) & np.isfinite(vectors).all(axis=1)
-        able &= self.asked.k + seen <= LONGEST
-        return np.flatnonzero(able), vectors
-
-    def __call__(self, places: Int64) -> Ranked:
-        """The lists of these places, in their order."""
-        k = self.asked.k
-        made = Ranked(
-            np.full((places.size, k), -1, dtype=np.int32),
-            np.full((places.size, k), -np.inf, dtype=np.float32),
-        )
-        able, vectors = self.able(places)
-        sizes = np.zeros(places.size, dtype=np.int64)
-        if self.asked.seen is not None:
-            sizes = np.diff(self.asked.seen[places].indptr).astype(np.int64)
-        by_size = able[np.argsort(sizes[able], kind="stable")]
-        for start in range(0, by_size.size, _ALIKE):
-            some = by_size[start : start + _ALIKE]
-            found = self.best(places[some], vectors[some], k + int(sizes[some[-1]]))
-            made.items[some], made.scores[some] = found.items, found.scores
-        left = np.flatnonzero(made.items[:, -1] < 0)  # not able, or too few were found
-        if left.size:
-            exact = self.asked.exact(places[left])
-            made.items[left], made.scores[left] = exact.items, exact.scores
-        return made
-
-    def best(self, places: Int64, vectors: Float32, candidates: int) -> Ranked:
-        """The `k` best of so many candidates that are not seen, with the model's scores."""
-        n_items = len(self.factors)
-        items = self.index.search(vectors, min(candidates, n_items), self.probed, self.selector)
-        scores = np.empty(items.shape, dtype=np.float32)
-        size = max(1, _CELLS // (items.shape[1] * vectors.shape[1]))
-        for start in range(0, len(items), size):
-            rows = slice(start, start + size)
-            scores[rows] = np.einsum("nd,ncd->nc", vectors[rows], self.factors[items[rows]])
-        scores[items < 0] = -np.inf
-        if self.asked.seen is not None:
-            scores[_among(items, self.asked.seen[places])] = -np.inf
-        order = np.lexsort((self.asked.ties[items], -scores), axis=-1)[:, : self.asked.k]
-        best = np.take_along_axis(scores, order, axis=1)
-        found = np.where(np.isfinite(best), np.take_along_axis(items, order, axis=1), -1)
-        return Ranked(found.astype(np.int32), best)
-
-
-def _among(items: Int64, seen: CSR) -> Bool:
-    """Which of `items` (n, c) are in the same row of `seen`, csr (n, n_items)."""
-    first = np.arange(len(items), dtype=np.int64) * seen.shape[1]
-    own = np.repeat(first, np.diff(seen.indptr)) + seen.indices
-    found: Bool = np.isin(first[:, None] + items, own)
-    return found
-
-
-def tuned(asked: Asked, wanted: Approximate) -> "Search | None":
-    """The search that looks into as few lists as the recall allows, measured on a sample of the users.
-
-    None where a sixth of all lists is not enough.
-    """
-    model = dot_product(asked.model)
-    if model is None:
-        raise RecliError("this model's scores are no dot products")
-    index, selector = wanted.index(), None
-    if asked.allowed is not None:
-        selector = faiss().IDSelectorBitmap(np.packbits(asked.allowed, bitorder="little"))
-    active = np.flatnonzero(asked.history.sizes)
-    sample = np.sort(np.random.default_rng(0).choice(active, min(active.size, _SAMPLE), replace=False))
-    exact = asked.exact(sample)
-    probed = 8
-    while probed <= max(8, index.n_lists * _MOST):
-        search = Search(asked, model.item_factors, index, probed, selector)
-        recall = recall_of(search(sample), exact)
-        if recall >= wanted.target:
-            wanted.say(
-                f"approximate search: {probed} of {index.n_lists:,} lists for each user find {recall:.3f} of the "
-                f"exact top {asked.k} ({sample.size} users)"
-            )
-            return search
-        probed = probed * 3 // 2
-    return None
-
-
-def recall_of(found: Ranked, exact: Ranked) -> float:
-    """The share of the exact lists' items that were found."""
-    there = exact.items >= 0
-    hits = sum(np.isin(a[t], b).sum() for a, b, t in zip(exact.items, found.items, there, strict=True))
-    return float(hits / max(1, there.sum()))
+def only(allowed: Bool) -> Any:
+    """What makes `Index.search` find these items only, bool (n_items,)."""
+    return faiss().IDSelectorBitmap(np.packbits(allowed, bitorder="little"))

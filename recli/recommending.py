@@ -6,7 +6,8 @@ from itertools import pairwise
 
 import numpy as np
 
-from recli import ann, explain, rerank, schema
+from recli import explain, rerank, schema
+from recli.approximate import Approximate, Asked, rank_batches
 from recli.artifacts import StoredModel
 from recli.audience import Audience
 from recli.errors import RecliError
@@ -34,7 +35,7 @@ class Wanted:
     diversify: float | None = None
     pool: int = 100  # best items that `diversify` chooses from
     reasons: int = 0  # history items named for each recommendation; 0: no explanation
-    approximate: ann.Approximate | None = None  # for dot products; None: exact lists
+    approximate: Approximate | None = None  # for dot products; None: exact lists
 
 
 @dataclass(frozen=True)
@@ -198,8 +199,8 @@ def _ranked(
     """The `k` best items of each history, in batches; `masked`: what is never among them."""
     if wanted.approximate is not None:
         model = scorer.model.model
-        asked = ann.Asked(model, scorer.rows, scorer, history, masked, wanted.allowed, k, ties)
-        yield from ann.rank_batches(asked, wanted.approximate)
+        asked = Asked(model, scorer.rows, scorer, history, masked, wanted.allowed, k, ties)
+        yield from rank_batches(asked, wanted.approximate)
         return
     places = np.arange(history.shape[0], dtype=np.int64)
     for batch, scores in score_batches(scorer, history, places, seen=masked, allowed=wanted.allowed):

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from scipy.sparse import csr_matrix
 
-from recli import ann, cache
+from recli import ann, approximate, cache
 from recli.history import History
 from recli.models.factors import Factors
 from recli.ranking import Ranked
@@ -25,10 +25,10 @@ ITEMS, USERS, D = 3000, 300, 12
 @pytest.fixture(autouse=True)
 def small_is_large(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("LEAST_ITEMS", "LEAST_USERS"):
-        monkeypatch.setattr(ann, name, 1)
+        monkeypatch.setattr(approximate, name, 1)
 
 
-def asked(**given: Any) -> ann.Asked:
+def asked(**given: Any) -> approximate.Asked:
     """Lists of 10 for users whose histories lie in one of 60 clusters of items; item lengths differ fivefold."""
     rng = np.random.default_rng(2)
     centres = rng.normal(size=(60, D))
@@ -40,14 +40,14 @@ def asked(**given: Any) -> ann.Asked:
     users = np.asarray(seen @ items, dtype=np.float32)
     model = Factors(users, items, lambda history: np.asarray(history @ items, dtype=np.float32))
     ties = rng.permutation(ITEMS).astype(np.int32)
-    plain = ann.Asked(model, np.arange(USERS), model, History(seen), seen, None, 10, ties)
+    plain = approximate.Asked(model, np.arange(USERS), model, History(seen), seen, None, 10, ties)
     return replace(plain, **given)
 
 
-def found(one: ann.Asked, target: float = 0.9) -> tuple[Ranked, list[str]]:
+def found(one: approximate.Asked, target: float = 0.9) -> tuple[Ranked, list[str]]:
     said: list[str] = []
-    wanted = ann.Approximate(target, lambda: ann.build(one.model.item_factors), said.append)  # type: ignore[attr-defined]
-    parts = [ranked for _, ranked in ann.rank_batches(one, wanted)]
+    wanted = approximate.Approximate(target, lambda: ann.build(one.model.item_factors), said.append)  # type: ignore[attr-defined]
+    parts = [ranked for _, ranked in approximate.rank_batches(one, wanted)]
     return Ranked(*(np.concatenate([getattr(p, n) for p in parts]) for n in ("items", "scores"))), said
 
 
@@ -55,7 +55,7 @@ def test_lists_are_nearly_the_exact_ones_with_the_models_scores() -> None:
     one = asked()
     lists, said = found(one)
     exact = one.exact(np.arange(USERS))
-    assert ann.recall_of(lists, exact) >= 0.88  # .9 was asked, of a sample of 200 of these 300
+    assert approximate.recall_of(lists, exact) >= 0.88  # .9 was asked, of a sample of 200 of these 300
     (line,) = said
     assert line.startswith("approximate search: ") and "exact top 10 (200 users)" in line
     assert float(line.split("find ")[1].split()[0]) >= 0.9
@@ -80,7 +80,7 @@ def test_recall_is_the_share_of_the_exact_lists() -> None:
     none = np.zeros((2, 3), dtype=np.float32)
     exact = Ranked(np.array([[1, 2, 3], [4, 5, -1]], dtype=np.int32), none)
     lists = Ranked(np.array([[3, 9, 1], [4, 8, -1]], dtype=np.int32), none)
-    assert ann.recall_of(lists, exact) == 3 / 5  # 1 and 3; 4
+    assert approximate.recall_of(lists, exact) == 3 / 5  # 1 and 3; 4
 
 
 def test_only_allowed_items_are_listed() -> None:
@@ -99,7 +99,7 @@ def test_users_the_index_cannot_serve_get_exact_lists(monkeypatch: pytest.Monkey
     lists, _ = found(one)
     exact = one.exact(np.arange(USERS))
     assert np.array_equal(lists.items[:5], exact.items[:5])
-    monkeypatch.setattr(ann, "LONGEST", 10 + 8)  # users with more than 8 seen items
+    monkeypatch.setattr(approximate, "LONGEST", 10 + 8)  # users with more than 8 seen items
     lists, _ = found(one)
     long = one.history.sizes > 8
     assert long.sum() > 50 and np.array_equal(lists.items[long], exact.items[long])
@@ -125,7 +125,7 @@ def test_where_an_index_would_not_help_lists_are_exact_and_it_is_said(
     change: dict[str, float], said: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name, value in change.items():
-        monkeypatch.setattr(ann, name, value)
+        monkeypatch.setattr(approximate, name, value)
     one = asked(allowed=np.arange(ITEMS) % 3 == 0)
     lists, lines = found(one, 0.999)
     assert np.array_equal(lists.items, one.exact(np.arange(USERS)).items)
@@ -165,7 +165,7 @@ def trained_run(board_run: Path, recli: Call) -> Path:
 def test_the_command_keeps_the_index_and_says_what_it_found(
     trained_run: Path, recli: Call, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(ann, "_MOST", 1)
+    monkeypatch.setattr(approximate, "_MOST", 1)
     command = ("recommend", trained_run, "-k", "3")
     _, exact, _ = recli(*command)
     _, out, said = recli(*command, "--approximate", "0.9")
@@ -186,7 +186,7 @@ def test_the_command_keeps_the_index_and_says_what_it_found(
 def test_weighted_histories_and_similar_items_are_dot_products_too(
     trained_run: Path, recli: Call, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ann, "_MOST", 1)
+    monkeypatch.setattr(approximate, "_MOST", 1)
     recli("train-cf", trained_run, "--factors", "8", "--history-half-life", "2", "--name", "recent")
     items = ",".join(f"i{i:03d}" for i in range(9))
     for what in (("--model", "recent"), ("--model", "ials", "--similar-to", items)):

@@ -8,7 +8,8 @@ from recli.console import Console
 from recli.errors import UsageError
 
 if TYPE_CHECKING:
-    from recli.ann import Approximate, Index
+    from recli.ann import Index
+    from recli.approximate import Approximate
     from recli.artifacts import StoredModel
 
 
@@ -22,8 +23,9 @@ def approximate(
     if config.approximate is None:
         return None
     from recli import ann, artifacts
+    from recli.approximate import Approximate, dot_product
 
-    if ann.dot_product(stored.model) is None:
+    if dot_product(stored.model) is None:
         raise UsageError(
             f"--approximate: {stored.name} ({stored.algorithm}) is no dot product of factors, so its items cannot "
             "be indexed",
@@ -31,7 +33,7 @@ def approximate(
         )
     ann.faiss()
     is_run = not (path / artifacts.MANIFEST).exists()
-    return ann.Approximate(
+    return Approximate(
         config.approximate, lambda: _index(path if is_run else None, stored, config, console), console.say
     )
 

@@ -81,7 +81,7 @@ def work(n_items: int, n_users: int, d: int) -> Work:
 
 def asked_of(given: Work) -> Any:
     """What `recommend` asks for: the 20 best for each user."""
-    from recli.ann import Asked
+    from recli.approximate import Asked
     from recli.history import History
     from recli.models.factors import Factors
 
@@ -93,7 +93,7 @@ def asked_of(given: Work) -> Any:
 
 
 def row(given: Work, asked: Any, index: Any, seconds: float, size: int, target: float, rounds: int) -> str:
-    from recli.ann import Approximate, recall_of, tuned
+    from recli.approximate import Approximate, recall_of, tuned
 
     n_users, n_items = given.seen.shape
     everybody = np.arange(n_users)
