@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from recli import __version__, schema
+from recli import __version__, compact, schema
 from recli.config import from_dict
 from recli.errors import RecliError, UsageError
 from recli.interactions import Interactions
@@ -45,6 +45,7 @@ class Draft:
 
     path: Path
     summary: dict[str, Any] = field(default_factory=dict)
+    format: int = schema.PLAIN
 
     def table(self, name: str, frame: "pl.DataFrame | pl.LazyFrame") -> None:
         """Write `NAME.parquet`; a lazy frame is streamed."""
@@ -94,7 +95,7 @@ def writing(
         names = sorted(p.relative_to(temporary).as_posix() for p in temporary.rglob("*") if p.is_file())
         manifest = {
             "kind": kind,
-            "format": schema.FORMAT,
+            "format": draft.format,
             "recli": __version__,
             "config": config,
             "inputs": inputs or {},
@@ -432,11 +433,13 @@ def write_model(
     inputs: dict[str, str] | None = None,
     summary: dict[str, Any] | None = None,
     history_half_life: float = 0.0,
+    storage_dtype: str = compact.FLOAT32,
 ) -> Path:
     """Write `run/models/NAME`, self-contained: it also holds the interactions' tables (hard links on disk).
 
     `inputs`: sha256 of the other parts it was made from; that of the interactions is added. With
     `history_half_life`, `read_model` gives the model histories that are weighted so (`recli.models.recency`).
+    `storage_dtype`: what its matrices are stored as (`recli.compact`); `read_model` gives float32.
     """
     source = open_part(Path(run) / schema.INTERACTIONS, schema.INTERACTIONS)
     path = Path(run) / schema.MODELS / name
@@ -446,12 +449,27 @@ def write_model(
     with writing(
         path, schema.MODELS, config, {schema.INTERACTIONS: source.sha256, **(inputs or {})}
     ) as draft:
-        draft.tensors("model", model.state())
+        state = model.state()
+        if storage_dtype != compact.FLOAT32:
+            config["storage_dtype"], draft.format = storage_dtype, schema.FORMAT
+            state = compact.compact_state(state, _heights(source), storage_dtype)
+        draft.tensors("model", state)
         for file in source.manifest["files"]:
             if file != "rejects.parquet":
                 _link(source.file(file), draft.path / file)
         draft.summary.update(summary or {})
     return path
+
+
+def _heights(interactions: Part) -> tuple[int, int]:
+    """Numbers of users and of items."""
+    import polars as pl
+
+    users, items = (
+        pl.scan_parquet(interactions.file(f"{name}.parquet")).select(pl.len()).collect().item()
+        for name in ("users", "items")
+    )
+    return users, items
 
 
 def _link(source: Path, target: Path) -> None:
@@ -471,7 +489,8 @@ def read_model(path: Path, interactions: Interactions | None = None) -> StoredMo
     stored = part.config
     algorithm = algorithms[stored["algorithm"]]
     options = from_dict(algorithm.config, stored["options"])
-    model = recent(algorithm.load(options, part.tensors("model")), stored.get("history_half_life", 0.0))
+    state = compact.expand_state(part.tensors("model"))
+    model = recent(algorithm.load(options, state), stored.get("history_half_life", 0.0))
     if interactions is None:
         splits = {name: part.table(name) for name in schema.SPLITS}
         sha256 = part.manifest["inputs"][schema.INTERACTIONS]

@@ -1,7 +1,7 @@
-"""Vectors of texts that were encoded before, kept in a run so that no text is encoded twice.
+"""What was computed before, kept in a run: vectors of texts, so that no text is encoded twice, and indexes of items.
 
-A cache is a folder of safetensors shards, each written whole or not at all. What is damaged costs time, never
-correctness. Any of it may be deleted.
+Vectors are a folder of safetensors shards, an index is a file; each is written whole or not at all. What is damaged
+costs time, never correctness. Any of it may be deleted.
 """
 
 import hashlib
@@ -106,16 +106,43 @@ class Writer:
         self._keys, self._vectors, self._waiting = [], [], 0
         check = _check(keys, vectors)
         data = save({"keys": keys, "vectors": vectors, "check": np.frombuffer(check, dtype=np.uint8)})
-        target = self._folder / f"shard-{check.hex()}.safetensors"
-        temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
-        try:
-            temporary.write_bytes(data)
-            temporary.replace(target)
-        finally:
-            temporary.unlink(missing_ok=True)
+        _write_whole(self._folder / f"shard-{check.hex()}.safetensors", data)
+
+
+def _write_whole(target: Path, data: bytes) -> None:
+    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+    try:
+        temporary.write_bytes(data)
+        temporary.replace(target)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def clear(folder: Path) -> None:
     """Forget what a cache holds, and what killed writers left in it."""
     for path in [*folder.glob("shard-*.safetensors"), *folder.glob(".shard-*.tmp")]:
         path.unlink(missing_ok=True)
+
+
+def save_index(path: Path, made_from: str, index: npt.NDArray[np.uint8]) -> None:
+    """Keep an index's bytes at `path`, in the place of an older one; `made_from` says of what it was made."""
+    from safetensors.numpy import save
+
+    key = np.frombuffer(made_from.encode(), dtype=np.uint8)
+    check = np.frombuffer(_check(key, index), dtype=np.uint8)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    _write_whole(path, save({"key": key, "index": index, "check": check}))
+
+
+def read_index(path: Path, made_from: str) -> npt.NDArray[np.uint8] | None:
+    """The bytes that were kept at `path`; None where there are none, of something else, or damaged ones."""
+    from safetensors import SafetensorError
+    from safetensors.numpy import load_file
+
+    try:
+        stored = load_file(path)
+        key, index = stored["key"], stored["index"]
+        whole = stored["check"].tobytes() == _check(key, index)
+    except (SafetensorError, OSError, KeyError, ValueError):
+        return None
+    return index if whole and key.tobytes() == made_from.encode() else None

@@ -7,6 +7,7 @@ from itertools import pairwise
 import numpy as np
 
 from recli import explain, rerank, schema
+from recli.approximate import Approximate, Asked, rank_batches
 from recli.artifacts import StoredModel
 from recli.audience import Audience
 from recli.errors import RecliError
@@ -24,7 +25,7 @@ from recli.models.base import (
 )
 from recli.models.fallback import POPULARITY, WithFallback
 from recli.ranking import Ranked, ranked_batches, tie_order
-from recli.schema import CSR, Bool, Float32, Int64
+from recli.schema import CSR, Bool, Float32, Int32, Int64
 
 MASKS = ("seen", "all", "none")
 _EXPLAINED = 64  # lists explained at a time: that takes long, so progress is to be seen
@@ -41,6 +42,7 @@ class Wanted:
     diversify: float | None = None
     pool: int = 100  # best items that `diversify` chooses from
     reasons: int = 0  # history items named for each recommendation; 0: no explanation
+    approximate: Approximate | None = None  # for dot products; None: exact lists
 
 
 @dataclass(frozen=True)
@@ -145,8 +147,8 @@ def similar_items(stored: StoredModel, items: Int64, wanted: Wanted) -> Iterator
     data = stored.interactions
     ones, ends = np.ones(items.size, dtype=np.float32), np.arange(items.size + 1)
     alone = csr_matrix((ones, items, ends), shape=(items.size, data.n_items))
-    vectors = item_vectors(stored.model)
-    model = stored.model if vectors is None else _Cosines(rerank.unit_rows(vectors))
+    vectors = similar_vectors(stored.model)
+    model = stored.model if vectors is None else _Cosines(vectors)
     rows = np.full(items.size, -1) if vectors is None else items
     scorer = Scorer(WithFallback(model, stored.item_counts, "none"), rows)
     yield from _lists(stored, scorer, History(alone, np.zeros(items.size, dtype=np.int32)), alone, wanted)
@@ -159,17 +161,26 @@ def item_vectors(model: Model) -> Float32 | None:
     return model.item_vectors() if isinstance(model, ItemSpace) else None
 
 
+def similar_vectors(model: Model) -> Float32 | None:
+    """The same at length 1: their dot products are the cosines that `similar_items` goes by."""
+    vectors = item_vectors(model)
+    return None if vectors is None else rerank.unit_rows(vectors)
+
+
 @dataclass(frozen=True)
 class _Cosines:
     """Scores are cosines between items; `users` are rows of items."""
 
-    vectors: Float32  # (n_items, d), rows of length 1
+    item_factors: Float32  # (n_items, d), rows of length 1
+
+    def user_vectors(self, history: CSR, users: Int64 | None = None) -> Float32:
+        return self.item_factors[history.indices if users is None else users]
 
     def score(self, history: CSR, users: Int64 | None = None) -> Float32:
-        return self.vectors[history.indices if users is None else users] @ self.vectors.T
+        return self.user_vectors(history, users) @ self.item_factors.T
 
     def state(self) -> schema.State:
-        return {"vectors": self.vectors}
+        return {"item_factors": self.item_factors}
 
 
 def _lists(
@@ -180,8 +191,7 @@ def _lists(
     mixer = None if wanted.diversify is None else Mixer(stored, wanted.diversify)
     pick = min(wanted.k if mixer is None else max(wanted.k, wanted.pool), n_items)
     places = np.arange(n, dtype=np.int64)
-    batches = ranked_batches(scorer, history, places, k=pick, ties=ties, seen=masked, allowed=wanted.allowed)
-    for batch, ranked in batches:
+    for batch, ranked in _ranked(scorer, history, masked, wanted, pick, ties):
         if mixer is not None:
             ranked = mixer(ranked, wanted.k)
         listed = ranked.items[:, 0] >= 0
@@ -194,6 +204,16 @@ def _lists(
             empty=int((~listed).sum()),
             short=int(((ranked.items[listed] >= 0).sum(axis=1) < wanted.k).sum()),
         )
+
+
+def _ranked(
+    scorer: Scorer, history: History, masked: CSR | None, wanted: Wanted, k: int, ties: Int32
+) -> Iterator[tuple[slice, Ranked]]:
+    """The `k` best items of each history, in batches; `masked`: what is never among them."""
+    if wanted.approximate is not None:
+        return rank_batches(Asked(scorer, history, masked, wanted.allowed, k, ties), wanted.approximate)
+    places = np.arange(history.shape[0], dtype=np.int64)
+    return ranked_batches(scorer, history, places, k=k, ties=ties, seen=masked, allowed=wanted.allowed)
 
 
 class Mixer:

@@ -195,6 +195,7 @@ class Making:
                 seed=self.config.seed,
                 trained_on=self.splits,
                 history_half_life=one.history_half_life,
+                storage_dtype=self.config.storage_dtype,
             )
             self.console.say(f"wrote {path}")
 

@@ -37,6 +37,7 @@ def recommend(config: RecommendConfig, console: Console) -> None:
 
         pick_device(config.device)
     from recli.commands import recommend_input as given
+    from recli.commands.recommend_approximate import approximate
     from recli.lists import names_of
     from recli.recommending import Wanted, recommend, similar_items
 
@@ -52,6 +53,7 @@ def recommend(config: RecommendConfig, console: Console) -> None:
         diversify=config.diversify,
         pool=config.pool,
         reasons=config.reasons if config.explain else 0,
+        approximate=approximate(path, stored, config, console),
     )
     if config.similar_to:
         items = given.similar_to(stored, config)

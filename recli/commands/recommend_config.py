@@ -92,6 +92,17 @@ class RecommendConfig:
         panel=HOW,
     )
     pool: int = option(100, "Best items that --diversify chooses from.", min=1, max=10_000, panel=HOW)
+    approximate: float | None = option(
+        None,
+        "In catalogues of a million items: find this share of each exact list, e.g. 0.95, by an index that faiss "
+        "makes (pip install 'recli[ann]'). For models that are dot products: ials, als, bpr, lmf. What is reached is "
+        "measured on some users, and said; where that is no faster, lists are exact.",
+        min=0.5,
+        max=0.999,
+        metavar="RECALL",
+        default_text="exact lists",
+        panel=HOW,
+    )
     explain: bool = option(
         False, "Say why: what of the history, and which sources, contributed how much.", panel=HOW
     )

@@ -13,6 +13,7 @@ from recli.models.base import Algorithm, algorithms
 
 if TYPE_CHECKING:
     from recli.interactions import Interactions
+    from recli.models.base import Model
     from recli.training import Judge, Trained
 
 
@@ -38,6 +39,11 @@ def train_cf(config: CommonConfig, console: Console) -> None:
     name = checked_name(chosen.name if config.name is None else config.name, chosen.name)
     if config.patience and not hasattr(options, "iterations"):
         raise UsageError(f"--patience: {chosen.name} has no iterations to stop")
+    if config.storage_dtype != "float32" and not chosen.personal:
+        raise UsageError(
+            f"--storage-dtype {config.storage_dtype}: {chosen.name} has one number for each item, and stays as it is",
+            "leave it out",
+        )
     device, note = choose_device(config.device, chosen.name, chosen.gpu)
     run = run_path(config.run)
     interactions = artifacts.read_interactions(run)
@@ -56,9 +62,9 @@ def train_cf(config: CommonConfig, console: Console) -> None:
     summary: dict[str, Any] = {}
     trained = made.tuned(summary) if config.tune else made.once(options)
     if judge is not None:
-        score = round(judge(trained.model), 6)
+        score = round(judge(made.as_stored(trained)), 6)
         summary["validation"] = {"ndcg@20": score, "users": int(judge.users.size)}
-        console.say(f"validation ndcg@20 {score:.4f} ({judge.users.size:,} users)")
+        console.say(f"validation ndcg@20 {score:.4f} ({judge.users.size:,} users){made.in_float32(trained)}")
     if config.refit:
         trained = made.refitted(trained.config)
     if hasattr(trained.config, "iterations"):
@@ -75,6 +81,7 @@ def train_cf(config: CommonConfig, console: Console) -> None:
         trained_on=splits,
         summary=summary,
         history_half_life=config.history_half_life,
+        storage_dtype=config.storage_dtype,
     )
     console.say(f"wrote {path}")
     facts: dict[str, Any] = {
@@ -85,6 +92,8 @@ def train_cf(config: CommonConfig, console: Console) -> None:
     }
     if config.history_half_life:
         facts["history_half_life"] = config.history_half_life
+    if config.storage_dtype != "float32":
+        facts["storage_dtype"] = config.storage_dtype
     console.result(run, facts | summary)
 
 
@@ -144,6 +153,24 @@ class _Trainer:
             patience=patience,
             history_half_life=self.config.history_half_life,
         )
+
+    def as_stored(self, trained: "Trained") -> "Model":
+        """The model as it will be read from disk."""
+        from recli import compact
+        from recli.models.recency import recent
+
+        if self.config.storage_dtype == compact.FLOAT32:
+            return trained.model
+        heights = (self.interactions.n_users, self.interactions.n_items)
+        state = compact.compact_state(trained.model.state(), heights, self.config.storage_dtype)
+        model = self.algorithm.load(trained.config, compact.expand_state(state))
+        return recent(model, self.config.history_half_life)
+
+    def in_float32(self, trained: "Trained") -> str:
+        """What the storage costs: the figure without it, for the line that has the figure with it."""
+        if self.config.storage_dtype == "float32" or self.judge is None:
+            return ""
+        return f"; {self.judge(trained.model):.4f} in float32"
 
     def tuned(self, summary: dict[str, Any]) -> "Trained":
         """Search the options, print and note the trials, and return the best model."""

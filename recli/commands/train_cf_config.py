@@ -58,6 +58,12 @@ class CommonConfig:
         metavar="EVENTS",
         default_text="off",
     )
+    storage_dtype: str = option(
+        "float32",
+        "Number format on disk of what has a row for each user or item: float16 halves it, int8, with a scale for each "
+        "row, quarters it. Values of sparse matrices get float16 in either.",
+        choices=("float32", "float16", "int8"),
+    )
     refit: bool = option(
         False, "At last train again on train and validation together, with the options that were found."
     )

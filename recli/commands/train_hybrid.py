@@ -73,6 +73,7 @@ def train_hybrid(config: TrainHybridConfig, console: Console) -> None:
         trained_on=made.splits,
         inputs=inputs | embeddings,
         summary=summary,
+        storage_dtype=config.storage_dtype,
     )
     console.say(f"wrote {path}")
     console.result(

@@ -147,6 +147,12 @@ class TrainHybridConfig:
     max_items: int = option(
         CeaseConfig.max_items, "cease: refuse larger catalogues.", min=1, max=1_000_000, panel=CEASE
     )
+    storage_dtype: str = option(
+        "float32",
+        "Number format on disk of what the sources have for each user or item: float16 halves it, int8, with a scale "
+        "for each row, quarters it. Values of sparse matrices get float16 in either.",
+        choices=("float32", "float16", "int8"),
+    )
     refit: bool = option(
         False, "At last train the sources again on train and validation together, keeping the weights."
     )
