@@ -96,7 +96,12 @@ def test_a_model_is_ranked_with_seen_items_masked() -> None:
     # user 0: candidates 4 5 3 2, positives 3 and 2 beat none of 2; user 1: candidates 3 4 5 1, positive 5 beats
     # 1 of 3; user 3: positive 0 beats none of 5
     assert judged.auc is not None and judged.auc.tolist() == [0, pytest.approx(1 / 3), 0]
-    assert judge_model(Fixed(scores), exam, History(exam.seen), known, 3, with_auc=False).auc is None
+    without = judge_model(Fixed(scores), exam, History(exam.seen), known, 3, with_auc=False)
+    assert without.auc is None
+    warm = replace(exam, cold=np.zeros_like(exam.cold))  # nothing needs all scores then: lists alone are made
+    lists_only = judge_model(Fixed(scores), warm, History(exam.seen), known, 3, with_auc=False)
+    np.testing.assert_array_equal(lists_only.ranked, without.ranked)
+    np.testing.assert_array_equal(lists_only.hits, without.hits)
 
 
 def test_cold_items_among_themselves() -> None:

@@ -13,7 +13,7 @@ from recli.metrics.base import Exam, Judged, RatingErrors
 from recli.metrics.positions import counter
 from recli.metrics.ratings import errors_of
 from recli.models.base import Model, RatingModel
-from recli.ranking import score_batches, tie_order, top_k
+from recli.ranking import ranked_batches, score_batches, tie_order, top_k
 from recli.schema import Float64, Int32, Int64
 
 if TYPE_CHECKING:
@@ -95,6 +95,14 @@ def judge_model(
     areas = np.full(exam.n_users, np.nan)
     cold = np.flatnonzero(exam.cold) if exam.allowed is None else np.empty(0, dtype=np.int64)
     tests_cold = np.diff(exam.relevant[:, cold].indptr) > 0
+    if not with_auc and not tests_cold.any():  # then nobody needs to know all scores
+        batches = ranked_batches(
+            model, history, users, k=k, ties=exam.ties, seen=exam.seen, allowed=exam.allowed
+        )
+        for rows, best in batches:
+            ranked[rows] = best.items
+            advance(rows.stop - rows.start, "")
+        return judge_lists(exam, ranked)
     count = counter(exam.relevant.nnz, exam.n_items)
     for rows, scores in score_batches(model, history, users, seen=exam.seen, allowed=exam.allowed):
         ranked[rows] = top_k(scores, k, exam.ties).items
@@ -102,8 +110,8 @@ def judge_model(
             areas[rows] = auc_of(scores, exam.relevant[rows], count)
         asked = np.flatnonzero(tests_cold[rows])
         if asked.size:
-            best = top_k(scores[np.ix_(asked, cold)], k, exam.ties[cold]).items
-            among_cold[rows.start + asked] = np.where(best >= 0, cold[np.maximum(best, 0)], -1)
+            listed = top_k(scores[np.ix_(asked, cold)], k, exam.ties[cold]).items
+            among_cold[rows.start + asked] = np.where(listed >= 0, cold[np.maximum(listed, 0)], -1)
         advance(rows.stop - rows.start, "")
     judged = judge_lists(exam, ranked)
     beside = judge_lists(exam, among_cold).only(exam.cold) if tests_cold.any() else None
