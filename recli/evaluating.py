@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 Progress = Callable[[str, int, str], AbstractContextManager[Callable[[int, str], None]]]
 Warn = Callable[[str], None]
 
+_GLANCE = 1000  # rows of lists among which an id that the run knows is looked for first
 STOOD_IN = {POPULARITY: "users served popularity", "none": "users without a list"}  # by fallback
 NOTES = {  # of one, and of several
     "unknown users": ("user that the run does not know", "users that the run does not know"),
@@ -204,7 +205,7 @@ class Bench:
         known = {"user": self.interactions.users, "item": self.interactions.items}
         for what, frame in known.items():
             theirs, ours = pairs[f"{what}_id"], frame[f"{what}_id"]
-            if not theirs.is_in(ours.implode()).any():
+            if not any(part.is_in(ours.implode()).any() for part in (theirs.head(_GLANCE), theirs)):
                 raise InvalidDataError(
                     f"{path}: the run knows none of its {what}s: there they are called for example "
                     f"{theirs[0]!r}, in the run {ours[0]!r}",

@@ -12,6 +12,7 @@ from recli.history import History
 from recli.interactions import Interactions
 from recli.metrics.base import Exam, parse_metrics
 from recli.metrics.judging import exam_of, judge_model, rated_pairs, rating_errors, read_lists
+from recli.metrics.order import first_of_each, in_order, numbered
 from recli.metrics.slices import COLD_AMONG_COLD, measure, slices_of
 from recli.schema import CSR, Float32, Int64, State
 
@@ -234,3 +235,35 @@ def test_judging_holds_no_matrix_of_all_scores(board: Interactions) -> None:
     judged = judge_model(model, exam, History(csr_matrix(exam.seen.shape, dtype=np.float32)), exam.users, 3)
     kept = [a for a in vars(judged).values() if isinstance(a, np.ndarray)]
     assert max(a.size for a in kept) == exam.n_users * 3
+
+
+def test_training_users_are_counted_once_though_a_pair_is_there_twice() -> None:
+    twice = small(TEST, train=[(0, 0), (0, 0), (1, 0), (1, 2)])
+    assert exam_of(twice, "test")[0].counts.tolist() == [2, 0, 1, 0, 0, 0]
+    again = small(TEST, train=[(0, 0), (1, 0), (1, 2)], validation=[(0, 0)])  # in two splits: trained on once
+    assert exam_of(again, "test")[0].counts.tolist() == [2, 0, 1, 0, 0, 0]
+
+
+def test_ids_have_numbers_and_unknown_ones_those_after() -> None:
+    known = pl.Series([f"i{n:03}" for n in range(300)])  # more than a byte numbers
+    ids = pl.Series(["i299", "x", "i000", "y", "x", "i256"])
+    rows, others = numbered(ids, known)
+    assert others == 2 and rows[[0, 2, 5]].tolist() == [299, 0, 256]
+    assert sorted({rows[1], rows[3]}) == [300, 301] and rows[1] == rows[4]
+
+
+def test_only_lists_that_are_out_of_order_are_sorted() -> None:
+    # users 1, 0, none, 1: of user 1 place 2 is before place 1; of user 0 two are at one place: by their ties
+    places, items = (
+        np.array([1, 0, -1, 1, 0, 0], dtype=np.int32),
+        np.array([0, 1, 2, 3, 4, 5], dtype=np.int32),
+    )
+    before, ties = np.array([2.0, 5.0, 0.0, 1.0, 5.0, np.nan]), np.array([0, 9, 0, 0, 8, 7], dtype=np.int32)
+    assert in_order(places, items, before, ties).tolist() == [4, 1, 5, 3, 0]
+    assert in_order(places, items, None, ties).tolist() == [1, 4, 5, 0, 3]
+    assert first_of_each(np.array([0, 0, 0, 1], np.int32), np.array([7, 3, 7, 7], np.int32)).tolist() == [
+        True,
+        True,
+        False,
+        True,
+    ]

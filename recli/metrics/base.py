@@ -90,9 +90,13 @@ class Judged:
 
     def only(self, items: Bool) -> "Judged":
         """The same lists where only `items`, bool (n_items,), count as relevant."""
-        part = self.exam.relevant[:, np.flatnonzero(items)]
-        hits = self.hits & items[np.maximum(self.ranked, 0)]
-        return replace(self, hits=hits, relevant=np.diff(part.indptr).astype(np.int64))
+        hits = self.hits.copy()
+        hits[hits] = items[self.ranked[hits]]
+        tests = self.exam.relevant
+        before = np.concatenate(
+            [[0], np.cumsum(items[tests.indices])]
+        )  # of them, in the order of the entries
+        return replace(self, hits=hits, relevant=np.diff(before[tests.indptr]))
 
 
 Function = Callable[[Judged], "Float64 | float | None"]

@@ -8,8 +8,9 @@ import numpy as np
 
 from recli.history import History
 from recli.interactions import Interactions
-from recli.metrics.accuracy import auc_of, hits_of
+from recli.metrics.accuracy import auc_of, held, hits_of
 from recli.metrics.base import Exam, Judged, RatingErrors
+from recli.metrics.order import first_of_each, in_order, numbered
 from recli.metrics.positions import counter
 from recli.metrics.ratings import errors_of
 from recli.models.base import Model, RatingModel
@@ -168,37 +169,40 @@ def read_lists(
     """
     import polars as pl
 
-    user_rows = interactions.users.select("user_id").with_row_index("user")
-    item_rows = (
-        interactions.items.select("item_id").with_row_index("item").with_columns(tie=pl.Series(exam.ties))
-    )
-    place = pl.DataFrame({"user": exam.users, "place": np.arange(exam.n_users)}).cast({"user": pl.UInt32})
-    rows = pairs.with_row_index("row").join(user_rows, on="user_id", how="left", maintain_order="left")
-    rows = rows.join(item_rows, on="item_id", how="left", maintain_order="left")
-    rows = rows.join(place, on="user", how="left", maintain_order="left")
+    users, strangers = numbered(pairs["user_id"], interactions.users["user_id"])
+    items, unknown = numbered(pairs["item_id"], interactions.items["item_id"])
+    place = np.full(interactions.n_users + strangers, -1, dtype=np.int32)  # of users, among the judged ones
+    place[exam.users] = np.arange(exam.n_users)
+    untested = np.zeros(interactions.n_users, dtype=bool)
+    untested[users[users < interactions.n_users]] = True
+    untested[exam.users] = False
+    places = place[users]
     key = "rank" if "rank" in pairs.columns else "score" if "score" in pairs.columns else "row"
-    mine = rows.filter(pl.col("place").is_not_null())
-    mine = mine.sort(
-        "place", key, "tie", "row", descending=[False, key == "score", False, False], nulls_last=True
+    before = None if key == "row" else pairs[key].cast(pl.Float64).fill_null(np.nan).to_numpy()
+    if before is not None and key == "score":
+        before = -before
+    rows = in_order(
+        places, items, before, np.append(exam.ties, np.full(unknown, exam.n_items, dtype=np.int32))
     )
-    once = mine.unique(["place", "item_id"], keep="first", maintain_order=True)
+    once = rows[first_of_each(places[rows], items[rows])]
     counts = {
-        "rows": rows.height,
-        "unknown users": int(rows.filter(pl.col("user").is_null())["user_id"].n_unique()),
-        "unknown items": int(rows.filter(pl.col("item").is_null())["item_id"].n_unique()),
-        "users without test items": int(
-            rows.filter(pl.col("user").is_not_null() & pl.col("place").is_null())["user"].n_unique()
-        ),
-        "listed twice": mine.height - once.height,
+        "rows": pairs.height,
+        "unknown users": strangers,
+        "unknown items": unknown,
+        "users without test items": int(untested.sum()),
+        "listed twice": int(rows.size - once.size),
     }
-    errors = _errors_of_lists(once, exam, rated) if "score" in pairs.columns and rated is not None else None
-    places, items = once["place"].to_numpy(), once["item"].fill_null(-1).cast(pl.Int64).to_numpy()
+    errors = None
+    if "score" in pairs.columns and rated is not None:
+        errors = _errors_of_lists(places[once], items[once], pairs["score"].gather(once), exam, rated)
+    items = np.where(items < exam.n_items, items, -1)
     if exam.allowed is not None:
-        kept = exam.allowed[items] | (items < 0)
-        places, items = places[kept], items[kept]
-    counts["already seen"] = int(hits_of(items.astype(np.int32)[:, None], exam.seen[places]).sum())
-    counts["users without a list"] = exam.n_users - int(np.unique(places).size)
-    position = np.arange(places.size) - np.searchsorted(places, places)
+        once = once[exam.allowed[items[once]] | (items[once] < 0)]
+    places, items = places[once], items[once]
+    starts = np.searchsorted(places, np.arange(exam.n_users + 1))
+    counts["already seen"] = int(held(exam.seen, starts, items).sum())
+    counts["users without a list"] = int((np.diff(starts) == 0).sum())
+    position = np.arange(places.size) - starts[places]
     top = position < k
     ranked = np.full((exam.n_users, k), -1, dtype=np.int32)
     ranked[places[top], position[top]] = items[top]
@@ -206,15 +210,17 @@ def read_lists(
     return Lists(ranked, order, counts, errors)
 
 
-def _errors_of_lists(once: "pl.DataFrame", exam: Exam, rated: RatedPairs) -> RatingErrors | None:
+def _errors_of_lists(
+    places: Int32, items: Int32, scores: "pl.Series", exam: Exam, rated: RatedPairs
+) -> RatingErrors | None:
     """Errors of a list's scores read as ratings, on the test pairs that it holds."""
     import polars as pl
 
     tested = pl.DataFrame({"place": rated.places, "item": rated.items, "rating": rated.ratings})
-    held = once.filter(pl.col("score").is_not_null()).select(
-        "place", pl.col("item").cast(pl.Int64), pl.col("score").cast(pl.Float64)
+    listed = pl.DataFrame({"place": places, "item": items, "score": scores.cast(pl.Float64)}).drop_nulls(
+        "score"
     )
-    both = tested.join(held, on=["place", "item"], how="inner")
+    both = tested.join(listed.cast({"place": pl.Int64, "item": pl.Int64}), on=["place", "item"], how="inner")
     if not both.height:
         return None
     predicted, ratings = both["score"].to_numpy(), both["rating"].to_numpy()
