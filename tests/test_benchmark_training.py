@@ -1,11 +1,13 @@
 """The benchmarks of training print what was measured. Nothing is timed here."""
 
 import re
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from benchmarks import ials_speed
+from benchmarks import ials_speed, train_speed
 from scipy.sparse import csr_matrix
 
 
@@ -72,3 +74,40 @@ def test_a_missing_gpu_is_said(capsys: pytest.CaptureFixture[str], monkeypatch: 
         ials_speed.main()
     assert stop.value.code == 5
     assert "no NVIDIA driver was found" in capsys.readouterr().err
+
+
+def test_als_is_set_beside_implicit_and_what_is_outside_its_fit_is_told(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    train_speed.print_als(small(), [4], [1, 2], rounds=2, run=None)
+    _, *table = rows(capsys.readouterr().out)
+    assert [row[:2] for row in table] == [["4", "1"], ["4", "2"]]
+    took, outside = train_speed.als_by_recli(small(), 4, 1)
+    assert 0 < outside < took  # implicit's fit was called, and is not all
+
+
+def test_the_command_is_measured_on_a_copy(board_run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    train_speed.print_command(board_run, [4], [1], rounds=1)
+    (_, row) = rows(capsys.readouterr().out)
+    assert row[0] == "`recli train-cf RUN --quiet --algorithm als --factors 4 --threads 1`"
+    assert float(row[1]) > 0 and float(row[3]) > 20
+    assert not (board_run / "models").exists()
+
+
+def test_a_closed_form_runs_beside_its_peer(capsys: pytest.CaptureFixture[str]) -> None:
+    train_speed.print_closed(small(), ["item-knn"], [1], rounds=1, peers=True)
+    _, row = rows(capsys.readouterr().out)
+    assert row[:2] == ["item-knn", "1"] and row[5] == "sklearn"
+    assert all(float(row[at]) >= 0 for at in (2, 3, 6, 7)) and float(row[4]) > 20
+
+
+@pytest.mark.parametrize("name", list(train_speed.CASES))
+def test_every_case_and_its_peer_run(name: str) -> None:
+    case = replace(train_speed.CASES[name], items=20)
+    matrix = train_speed.popular(small(), case.items)
+    assert matrix.shape == (60, 20)
+    assert matrix.getnnz(axis=0).min() >= np.sort(small().getnnz(axis=0))[-20]  # the most popular stayed
+    case = replace(case, options={k: min(v, 5) for k, v in case.options.items()}, width=min(case.width, 5))
+    train_speed.closed_by_recli(case, matrix, 1)
+    if case.peer:
+        train_speed.closed_by_peer(case, matrix, 1)

@@ -272,7 +272,7 @@ def test_one_shrinkage_means_the_same_for_every_weighting() -> None:
 def test_item_knn_does_not_depend_on_its_block_size(monkeypatch: pytest.MonkeyPatch) -> None:
     given = Training(matrix(50, 40))
     whole = fit_item_knn(ItemKnnConfig(neighbours=5), given).similar
-    monkeypatch.setattr("recli.models.item_knn._BLOCK", 7)
+    monkeypatch.setattr("recli.models.neighbours._BLOCK", 7)
     assert (fit_item_knn(ItemKnnConfig(neighbours=5), given).similar != whole).nnz == 0
 
 
@@ -316,6 +316,27 @@ def test_user_knn_leaves_the_user_himself_out_even_when_only_his_history_is_know
 
 
 # --- neighbours
+
+
+def test_nearest_rows_are_the_largest_products_in_any_number_of_threads(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(neighbours, "_BLOCK", 7)  # of 25 rows: four blocks, the last of 4
+    given = matrix(40, 25, density=0.4)
+    dense = (given.T @ given).toarray().astype(np.float64)
+    np.fill_diagonal(dense, 0.0)
+    halved = dense / (1.0 + np.arange(25)[:, None])  # by the row's number
+
+    def weigh(rows: np.ndarray, products: csr_matrix) -> None:
+        products.data /= (1.0 + rows).astype(np.float32)
+
+    for threads in (1, 3):
+        plain = neighbours.nearest(given.T.tocsr(), given, 24, threads)
+        np.testing.assert_array_equal(plain.toarray(), dense)  # all but the item itself
+        largest = neighbours.nearest(given.T.tocsr(), given, 3, threads, weigh)
+        assert np.diff(largest.indptr).tolist() == [3] * 25
+        expected = np.sort(halved, axis=1)[:, -3:]
+        np.testing.assert_allclose(np.sort(largest.data.reshape(25, 3), axis=1), expected, rtol=1e-6)
 
 
 def test_keep_largest_keeps_positive_values_and_breaks_ties_by_column() -> None:

@@ -151,7 +151,7 @@ def test_rp3beta_by_hand() -> None:
 def test_rp3beta_does_not_depend_on_its_block_size(monkeypatch: pytest.MonkeyPatch) -> None:
     given = Training(matrix(50, 40))
     whole = fit_rp3beta(Rp3betaConfig(neighbours=5), given).similar
-    monkeypatch.setattr("recli.models.rp3beta._BLOCK", 7)
+    monkeypatch.setattr("recli.models.neighbours._BLOCK", 7)
     assert (fit_rp3beta(Rp3betaConfig(neighbours=5), given).similar != whole).nnz == 0
 
 

@@ -30,7 +30,8 @@ class CommonConfig:
     )
     threads: int = option(
         0,
-        "CPU threads. With several, bpr is not reproducible; lmf and dense ease depend on their number.",
+        "CPU threads. With several, bpr is not reproducible; lmf and dense ease depend on their number. gf-cf, bspm "
+        "and sequential-rules have use for one only.",
         min=0,
         max=1024,
         default_text="all cores; 1 for bpr, lmf, dense ease",

@@ -6,10 +6,9 @@ import numpy as np
 
 from recli.config import Tune, option
 from recli.models.base import Training, algorithm, pack_csr, unpack_csr
-from recli.models.neighbours import keep_largest, mean_history, row_lengths, scaled
+from recli.models.neighbours import mean_history, nearest, row_lengths, scaled
 from recli.schema import CSR, Float32, Float64, Int64, State
 
-_BLOCK = 1024  # items whose similarities are held at a time
 _K1, _B = 1.2, 0.75  # BM25's usual constants
 
 
@@ -56,19 +55,15 @@ def load(config: ItemKnnConfig, state: State) -> ItemKnn:
     "item-knn", help="items like those of the history, by who chose them", config=ItemKnnConfig, load=load
 )
 def fit(config: ItemKnnConfig, training: Training) -> ItemKnn:
-    from scipy.sparse import vstack
-
     shrinkage = usual_shrinkage(training.matrix) if config.shrinkage is None else config.shrinkage
     vectors, lengths = item_vectors(training.matrix, config.weighting)
-    users, kept = vectors.T.tocsr(), []
-    for start in range(0, vectors.shape[0], _BLOCK):
-        similar = (vectors[start : start + _BLOCK] @ users).tocsr()
-        of = np.repeat(np.arange(start, start + similar.shape[0]), np.diff(similar.indptr))
-        similar.data /= (lengths[of] * lengths[similar.indices] + shrinkage).astype(np.float32)
-        similar.data[of == similar.indices] = 0.0
-        kept.append(keep_largest(similar, config.neighbours))
+
+    def weigh(items: Int64, similar: CSR) -> None:
+        similar.data /= (lengths[items] * lengths[similar.indices] + shrinkage).astype(np.float32)
+
+    similar = nearest(vectors, vectors.T.tocsr(), config.neighbours, training.threads, weigh)
     training.advance(1, "")
-    return ItemKnn(vstack(kept, format="csr"))
+    return ItemKnn(similar)
 
 
 def usual_shrinkage(matrix: CSR) -> float:

@@ -11,10 +11,8 @@ import numpy as np
 from recli.config import Tune, option
 from recli.models.base import Training, algorithm, unpack_csr
 from recli.models.item_knn import ItemKnn
-from recli.models.neighbours import keep_largest, mean_history, scaled
+from recli.models.neighbours import mean_history, nearest, scaled
 from recli.schema import CSR, Float64, State
-
-_BLOCK = 1024  # items whose walks are held at a time
 
 
 @dataclass(frozen=True)
@@ -41,8 +39,6 @@ def load(config: Rp3betaConfig, state: State) -> ItemKnn:
 
 @algorithm("rp3beta", help="random walks that shun popular items", config=Rp3betaConfig, load=load)
 def fit(config: Rp3betaConfig, training: Training) -> ItemKnn:
-    from scipy.sparse import vstack
-
     matrix, power = training.matrix, usual_power(training.matrix)
     alpha = power if config.alpha is None else config.alpha
     beta = power if config.beta is None else config.beta
@@ -50,14 +46,10 @@ def fit(config: Rp3betaConfig, training: Training) -> ItemKnn:
     penalty = np.maximum(popular, 1e-12) ** -beta
     to_users = transitions(matrix.T.tocsr(), alpha)
     to_items = scaled(transitions(matrix, alpha), columns=penalty)
-    kept = []
-    for start in range(0, matrix.shape[1], _BLOCK):
-        walks = (to_users[start : start + _BLOCK] @ to_items).tocsr()  # float32 (block, n_items)
-        of = np.repeat(np.arange(start, start + walks.shape[0]), np.diff(walks.indptr))
-        walks.data[of == walks.indices] = 0.0  # no item vouches for itself
-        kept.append(keep_largest(walks, config.neighbours))
+    # No item vouches for itself: `nearest` leaves the diagonal out.
+    walks = nearest(to_users, to_items, config.neighbours, training.threads)
     training.advance(1, "")
-    return ItemKnn(vstack(kept, format="csr"))
+    return ItemKnn(walks)
 
 
 def usual_power(matrix: CSR) -> float:
