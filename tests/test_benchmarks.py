@@ -24,6 +24,7 @@ from benchmarks.datasets import (
     verdict,
 )
 
+from recli.commands.train_cf import train_cf
 from recli.commands.train_cf_config import TrainCfConfig, given_options
 from recli.config import validate
 from recli.console import Console
@@ -320,3 +321,22 @@ def test_both_rankings_list_the_same(
     assert not np.take_along_axis(given.seen.toarray(), listed, axis=1).any()
     scores[given.seen.toarray() > 0] = -np.inf
     assert np.array_equal(listed[:, 0], scores.argmax(axis=1))
+
+
+def test_every_model_of_a_run_is_timed(
+    board_run: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("popularity", "item-knn"):
+        make_command("train-cf", TrainCfConfig, train_cf)(
+            [str(board_run), "--algorithm", name], standalone_mode=False
+        )
+    capsys.readouterr()
+    options = ["--run", str(board_run), "--most", "7", "--rounds", "1", "-k", "3"]
+    monkeypatch.setattr("sys.argv", ["recommend_speed.py", *options])
+    recommend_speed.main()
+    rows = [[cell.strip() for cell in line.split("|")] for line in capsys.readouterr().out.splitlines()[2:]]
+    assert [row[1:5] for row in rows] == [
+        ["item-knn", "item-knn", "30", "7"],
+        ["popularity", "popularity", "30", "7"],
+    ]
+    assert all(float(row[5]) > 0 for row in rows)

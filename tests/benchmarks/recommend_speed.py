@@ -1,11 +1,15 @@
 """CPU microseconds per user of the 100 best of 20,000 items by factors: `recli`'s ranking and implicit's `recommend`.
 
     python tests/benchmarks/recommend_speed.py [--factors D,...] [--users N] [--items N] [--rounds N] [-k K]
+    python tests/benchmarks/recommend_speed.py --run RUN [--most N] [--rounds N] [-k K]
 
 Random factors and histories of 50 items, which are masked: what is ranked does not change the work. Both rank all users
 in batches, on one thread; runs alternate, CPU seconds of the process, the median over the rounds. `product` is the
 product of the factors by itself, in float32 and in bfloat16: what no ranking of all items goes below. `equal`: the
 share of places in which both name the same item; sums in another order part scores that are equal to 7 digits.
+
+With `--run`: of every model in a run, CPU seconds for 100,000 users as `recommend` ranks for them, measured with at most
+N of its users. Nothing is read or written while it is timed.
 """
 
 import argparse
@@ -14,7 +18,8 @@ import statistics
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -108,6 +113,32 @@ def microseconds(run: Callable[[Work, int], Any], given: Work, k: int) -> tuple[
     return (time.process_time() - started) / len(given.users) * 1e6, made
 
 
+def of_run(path: Path, k: int, most: int, rounds: int) -> None:
+    """Print CPU seconds per 100,000 users of all models in a run."""
+    from recli import artifacts
+    from recli.audience import everybody
+    from recli.models.threads import one_blas_thread
+    from recli.recommending import Wanted, recommend
+
+    print("| model | algorithm | items | users | CPU s per 100,000 users |")
+    print("|---|---|---:|---:|---:|", flush=True)
+    for name in artifacts.part_names(path, "models"):
+        stored = artifacts.read_model(path / "models" / name)
+        whole = everybody(stored.interactions.users["user_id"].to_list())
+        asked = replace(whole, user_ids=whole.user_ids[:most], rows=whole.rows[:most])
+        seconds = []
+        with one_core(), one_blas_thread():
+            for _ in range(rounds):
+                started = time.process_time()
+                made = sum(lists.places.size for lists in recommend(stored, asked, Wanted(k=k)))
+                seconds.append((time.process_time() - started) / len(asked.rows) * 1e5)
+        n_items = stored.interactions.n_items
+        print(
+            f"| {name} | {stored.algorithm} | {n_items:,} | {made:,} | {statistics.median(seconds):.1f} |",
+            flush=True,
+        )
+
+
 def main() -> None:
     from recli.models.threads import load_openmp, one_blas_thread
 
@@ -119,8 +150,13 @@ def main() -> None:
     parser.add_argument("--items", type=int, default=20_000)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("-k", type=int, default=100)
+    parser.add_argument("--run", type=Path)
+    parser.add_argument("--most", type=int, default=100_000, metavar="N")
     asked = parser.parse_args()
     load_openmp()
+    if asked.run is not None:
+        of_run(asked.run, asked.k, asked.most, asked.rounds)
+        return
     print("| factors | recli, us | implicit, us | implicit / recli | product, us | in bfloat16, us | equal |")
     print("|---:|---:|---:|---:|---:|---:|---:|", flush=True)
     for factors in map(int, asked.factors.split(",")):
