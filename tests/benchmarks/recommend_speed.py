@@ -8,8 +8,8 @@ in batches, on one thread; runs alternate, CPU seconds of the process, the media
 product of the factors by itself, in float32 and in bfloat16: what no ranking of all items goes below. `equal`: the
 share of places in which both name the same item; sums in another order part scores that are equal to 7 digits.
 
-With `--run`: of every model in a run, CPU seconds for 100,000 users as `recommend` ranks for them, measured with at most
-N of its users. Nothing is read or written while it is timed.
+With `--run`: of every model in a run, CPU seconds for 100,000 users as `recommend` ranks for them, measured with at
+most N of its users. Nothing is read or written while it is timed.
 """
 
 import argparse
