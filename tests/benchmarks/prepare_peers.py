@@ -12,18 +12,27 @@ categoricals, which took polars 20 CPU seconds for 10 million events where strin
 import json
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import polars as pl
 
 PAIR = ["user_id", "item_id"]
 LEAST = 5
 
 
+def lazily(log: Path) -> "pl.LazyFrame":
+    import polars as pl
+
+    return {".parquet": pl.scan_parquet, ".jsonl": pl.scan_ndjson}.get(log.suffix, pl.scan_csv)(log)
+
+
 def with_polars(log: Path, out: Path) -> None:
     import polars as pl
 
-    rows = pl.scan_parquet(log) if log.suffix == ".parquet" else pl.scan_csv(log)
-    events = rows.with_columns(pl.col(PAIR).cast(pl.Categorical)).collect(engine="streaming")
+    events = lazily(log).with_columns(pl.col(PAIR).cast(pl.Categorical)).collect(engine="streaming")
     events = events.unique(PAIR, keep="last", maintain_order=True)
     before = -1
     while events.height != before:
@@ -53,8 +62,7 @@ def packed(log: Path, out: Path) -> None:
     """The same by somebody who knows polars inside out: pairs as one integer, sorts in place of `unique` and `over`."""
     import polars as pl
 
-    rows = pl.scan_parquet(log) if log.suffix == ".parquet" else pl.scan_csv(log)
-    events = rows.with_columns(pl.col(PAIR).cast(pl.Categorical)).collect(engine="streaming")
+    events = lazily(log).with_columns(pl.col(PAIR).cast(pl.Categorical)).collect(engine="streaming")
     names = {
         c[:4]: events.select(pl.col(c).unique()).select(c, pl.col(c).to_physical().alias(c[:4])) for c in PAIR
     }
@@ -89,7 +97,10 @@ def with_pandas(log: Path, out: Path) -> None:
     import numpy as np
     import pandas as pd
 
-    events = pd.read_parquet(log) if log.suffix == ".parquet" else pd.read_csv(log)
+    read = {".parquet": pd.read_parquet, ".jsonl": partial(pd.read_json, lines=True)}.get(
+        log.suffix, pd.read_csv
+    )
+    events = read(log)
     events = events.astype(dict.fromkeys(PAIR, "category")).drop_duplicates(PAIR, keep="last")
     before = -1
     while len(events) != before:
@@ -114,8 +125,7 @@ def scan(log: Path, out: Path) -> None:
     """Read all columns and count what is there, streaming: what reading alone takes."""
     import polars as pl
 
-    rows = pl.scan_parquet(log) if log.suffix == ".parquet" else pl.scan_csv(log)
-    rows.select(pl.all().count()).collect(engine="streaming").write_csv(out / "counts.csv")
+    lazily(log).select(pl.all().count()).collect(engine="streaming").write_csv(out / "counts.csv")
 
 
 def figures(folder: Path) -> None:
