@@ -12,7 +12,7 @@ from recli.schema import Bool, Int64
 from recli.sorting import lexorder
 
 DUPLICATES = ("sum", "last", "max")
-_THREADS = 8  # at most: each needs some 100 bytes for a row of a block
+_THREADS = 8  # at most: each needs some 150 bytes for a row of its block
 
 
 def merge(rows: Rows, how: str, n_users: int, block: int = BLOCK) -> tuple[int, int]:
