@@ -8,7 +8,9 @@ import numpy.typing as npt
 
 from recli.schema import Bool, Int32, Int64
 
-BLOCK = 2_000_000  # rows that are sorted at a time: bounds what a sort needs beside the columns
+BLOCK = (
+    1 << 19
+)  # rows that are sorted at a time: bounds what a sort needs beside the columns, and fits a cache
 
 Column = npt.NDArray[Any]
 

@@ -1,13 +1,18 @@
 """One row per user and item: merge repeated events."""
 
+import os
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from itertools import pairwise
 
 import numpy as np
 
 from recli.rows import BLOCK, Column, Rows, order_name
 from recli.schema import Bool, Int64
+from recli.sorting import lexorder
 
 DUPLICATES = ("sum", "last", "max")
+_THREADS = 8  # at most: each needs some 150 bytes for a row of its block
 
 
 def merge(rows: Rows, how: str, n_users: int, block: int = BLOCK) -> tuple[int, int]:
@@ -19,14 +24,13 @@ def merge(rows: Rows, how: str, n_users: int, block: int = BLOCK) -> tuple[int, 
     """
     n, end, repeated = len(rows), 0, 0
     edges = _gather_users(rows, n_users, block)
-    for start, stop in pairwise(edges):
-        if start == stop:
-            continue
-        columns, found = _merge_block({c: a[start:stop] for c, a in rows.columns.items()}, how)
-        size = columns["user"].size
-        for name, column in columns.items():  # never ahead of what is still to be read
-            rows.columns[name][end : end + size] = column
-        end, repeated = end + size, repeated + found
+    blocks = ({c: a[i:j] for c, a in rows.columns.items()} for i, j in pairwise(edges) if i < j)
+    with ThreadPoolExecutor(min(_THREADS, len(os.sched_getaffinity(0)))) as pool:
+        for columns, found in pool.map(partial(_merge_block, how=how), blocks):
+            size = columns["user"].size
+            for name, column in columns.items():  # never ahead of what is still to be read
+                rows.columns[name][end : end + size] = column
+            end, repeated = end + size, repeated + found
     rows.apply(lambda column: column[:end].copy() if end < n else column)
     return n - end - repeated, repeated
 
@@ -67,7 +71,7 @@ def _merge_block(columns: dict[str, Column], how: str) -> tuple[dict[str, Column
     merged = {name: column[keep] for name, column in merged.items()}
     by = order_name(merged)
     if by is not None:  # the rows are sorted by item: a stable sort leaves ties by item
-        by_time = np.lexsort((merged[by], merged["user"]))
+        by_time = lexorder((merged[by], merged["user"]))
         merged = {name: column[by_time] for name, column in merged.items()}
     return merged, int(_sizes(begins, pair.size)[~keep].sum())
 
@@ -85,7 +89,7 @@ def _order(columns: dict[str, Column]) -> Int64:
     if by is not None:
         late = [columns[name] for name in ("rating", "value", by) if name in columns]
         keys = [*late, *keys]
-    return np.lexsort(keys)
+    return lexorder(keys)
 
 
 def _reduce(value: Column, begins: Int64, how: str) -> Column:

@@ -129,10 +129,8 @@ def _columns(frame: "pl.DataFrame") -> dict[str, Column]:
     """The frame's columns as arrays; each is given up as soon as it is copied."""
     found: dict[str, Column] = {}
     for name in frame.columns:
-        series = frame.drop_in_place(name)
-        found[name] = series.to_numpy(writable=True).astype(
-            _TYPES.get(name, series.to_numpy().dtype), copy=False
-        )
+        column = frame.drop_in_place(name).to_numpy(writable=True)
+        found[name] = column.astype(_TYPES.get(name, column.dtype), copy=False)
     return found
 
 

@@ -1,16 +1,20 @@
 """JSON Lines: an object per line. Integers and strings are ids; everything else says what it is."""
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from recli.errors import InvalidDataError
 from recli.events.options import Advice
 from recli.events.sources import Source, Stream
 from recli.events.table import Batch, Reject, Table, is_free
 
+if TYPE_CHECKING:
+    import polars as pl
+
 INVALID_JSON, NOT_OBJECT, WRONG_TYPE = "invalid JSON", "not a JSON object", "wrong type"
 BROKEN_UTF8 = "broken UTF-8"
+_NUMBERS = ("rating", "weight", "score", "rank")  # columns
 _SAMPLE = 1_000  # objects whose keys are the columns
 
 
@@ -18,11 +22,13 @@ _SAMPLE = 1_000  # objects whose keys are the columns
 _decode: Callable[[str], Any] = json.JSONDecoder(parse_int=str).decode
 
 
-def open_jsonl(stream: Stream, advice: Advice, every_key: bool = False) -> Table | None:
+def open_jsonl(
+    stream: Stream, advice: Advice, every_key: bool = False, decimal_comma: bool = False
+) -> Table | None:
     """Open a file of JSON lines; None where it is empty.
 
     Its columns: the keys of the first 1,000 objects, or with `every_key` (for which all of the file is held in
-    memory) those of all objects.
+    memory) those of all objects. With `decimal_comma` numbers stay text, as they are written.
     """
     blocks = stream.blocks()
     first, last = next(blocks)
@@ -45,7 +51,11 @@ def open_jsonl(stream: Stream, advice: Advice, every_key: bool = False) -> Table
         keys = {name: names[number] for name, number in wanted.items()}
         line = 1
         for block in _rejoined(first, last, blocks):
-            batch, taken = parse_objects(block, line, keys)
+            frame = None if every_key or decimal_comma else _parse_alike(block, line, keys)
+            if frame is None:
+                batch, taken = parse_objects(block, line, keys)
+            else:
+                batch, taken = Batch(frame, _RawLines(block, line)), frame.height
             line += taken
             yield batch
 
@@ -70,15 +80,77 @@ def _keys(line: bytes) -> Iterable[str]:
     return found or ()
 
 
-def _object(line: bytes) -> tuple[dict[str, Any] | None, str]:
+def _object(line: bytes, decode: Callable[[str], Any] = _decode) -> tuple[dict[str, Any] | None, str]:
     """The object of a line, or None and the reason."""
     try:
-        made = _decode(line.decode())
+        made = decode(line.decode())
     except UnicodeDecodeError:
         return None, BROKEN_UTF8
     except (ValueError, RecursionError):
         return None, INVALID_JSON
     return (made, "") if isinstance(made, dict) else (None, NOT_OBJECT)
+
+
+class _RawLines:
+    """The text of lines by number, the first of which is number `line`."""
+
+    def __init__(self, data: bytes, line: int) -> None:
+        self._data = data
+        self._line = line
+
+    def __call__(self, numbers: Sequence[int]) -> list[str]:
+        rows = self._data.split(b"\n")
+        return [_raw(rows[n - self._line]) for n in numbers]
+
+
+def _parse_alike(data: bytes, line: int, keys: Mapping[str, str]) -> "pl.DataFrame | None":
+    """All lines at once, ten times as fast; None where it is not sure to be what `parse_objects` makes of them.
+
+    It is where every object has each key once, with a value of the first one's type. polars refuses other types (it
+    takes strings alone for categories), but takes the first of two values and makes NUL of half a surrogate pair.
+    """
+    import polars as pl
+
+    schema = _types(data[: data.find(b"\n") + 1], keys)
+    if schema is None or b"\\u" in data:
+        return None
+    try:
+        frame = pl.read_ndjson(data, schema=schema)
+    except pl.exceptions.PolarsError:
+        return None
+    n_lines = data.count(b"\n") + (not data.endswith(b"\n"))
+    once = (data.count(json.dumps(key, ensure_ascii=False).encode()) == n_lines for key in schema)
+    if frame.height != n_lines or any(c.null_count() for c in frame) or not all(once):
+        return None
+    if b"-0" in data and any((c == 0).any() for c in frame if c.dtype == pl.Int64):  # an id of its own
+        return None
+    lines = pl.int_range(line, line + n_lines, dtype=pl.Int64, eager=True).alias("line")
+    return frame.select(
+        lines,
+        *(
+            pl.col(k).cast(pl.String if schema[k] == pl.Categorical else schema[k]).alias(name)
+            for name, k in keys.items()
+        ),
+    )
+
+
+def _types(row: bytes, keys: Mapping[str, str]) -> "dict[str, type[pl.DataType]] | None":
+    """How polars is to read the keys, by one object's values; None where one has no plain value."""
+    import polars as pl
+
+    found, _ = _object(row, json.loads)
+    schema: dict[str, type[pl.DataType]] = {}
+    for name, key in keys.items():
+        kind = type(found.get(key)) if found else None
+        if kind is str:
+            schema[key] = pl.Categorical
+        elif name in _NUMBERS and kind in (int, float):
+            schema[key] = pl.Float64
+        elif kind is int:
+            schema[key] = pl.Int64
+        else:
+            return None
+    return schema
 
 
 def parse_objects(data: bytes, line: int, keys: Mapping[str, str]) -> tuple[Batch, int]:
@@ -117,7 +189,7 @@ def parse_objects(data: bytes, line: int, keys: Mapping[str, str]) -> tuple[Batc
             Reject(numbers[place], key, reason, _raw(rows[numbers[place] - line]))
             for place, (key, reason) in faults.items()
         ]
-    return Batch(frame, lambda at: [_raw(rows[n - line]) for n in at], rejects), len(rows)
+    return Batch(frame, _RawLines(data, line), rejects), len(rows)
 
 
 def _texts(cells: list[Any], name: str) -> tuple[list[str | None], dict[int, str]]:

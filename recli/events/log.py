@@ -109,7 +109,7 @@ def open_table(
     if kind == "parquet":
         return open_parquet(stream, options.advice) if stream.head else None
     if kind == "jsonl":
-        return open_jsonl(stream, options.advice, every_key)
+        return open_jsonl(stream, options.advice, every_key, options.decimal_comma)
     return open_delimited(stream, options, lambda cells: known_names(cells, roles, options, more))
 
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from recli.events.roles import Role
-from recli.events.times import PER_SECOND, find_unit, is_count, microseconds
+from recli.events.times import PER_SECOND, find_unit, is_count, microseconds, whole_count
 
 if TYPE_CHECKING:
     import polars as pl
@@ -34,6 +34,48 @@ def normalise(
     """
     import polars as pl
 
+    made = {r: _made(frame[r.name], r, unit, decimal_comma) for r in roles}
+    fine = pl.select(pl.all_horizontal(_is_fine(pl.lit(v), r) for r, v in made.items())).to_series()
+    good = pl.DataFrame([v.alias(r.output) for r, v in made.items()])
+    if fine.all():
+        return good, []
+    return good.filter(fine), _faults(frame.filter(~fine), roles, unit, decimal_comma)
+
+
+def _made(column: "pl.Series", role: Role, unit: str | None, decimal_comma: bool) -> "pl.Series":
+    """The values of a column; null, infinite or empty where there is none.
+
+    Plain ways first: white space around numbers and times, which are not whole numbers, is rare.
+    """
+    import polars as pl
+
+    text = column.dtype == pl.String
+    if role.kind in ("id", "text"):
+        return column.str.strip_chars() if text else column.cast(pl.String)
+    counted = role.kind == "time" and unit in PER_SECOND and (text or column.dtype.is_integer())
+    ways = [whole_count(pl.col(role.name), str(unit))] if counted else []
+    ways.append(_value(role, column.dtype, unit, decimal_comma)[0])
+    found = column
+    for cells in (column, column.str.strip_chars()) if text else (column,):
+        for way in ways:
+            found = cells.to_frame(role.name).with_columns(way.alias(role.name)).to_series()
+            if not found.null_count():
+                return found
+    return found
+
+
+def _is_fine(value: "pl.Expr", role: Role) -> "pl.Expr":
+    if role.kind in ("id", "text"):
+        return value.is_not_null() & (value != "") & ~value.str.contains("\0", literal=True)
+    return value.is_finite().fill_null(False) if role.kind == "number" else value.is_not_null()
+
+
+def _faults(
+    frame: "pl.DataFrame", roles: Sequence[Role], unit: str | None, decimal_comma: bool
+) -> list[Fault]:
+    """What is wrong with bad rows."""
+    import polars as pl
+
     frame = frame.with_columns(pl.col(r.name).str.strip_chars() for r in roles if _is_text(frame, r))
     values, tests, reasons = [], [], []
     for role in roles:
@@ -42,18 +84,11 @@ def normalise(
         for reason, test in faults.items():
             reasons.append((role, reason))
             tests.append((len(reasons) - 1, test))
-    frame = frame.with_columns(values)
     fault = pl.coalesce(*(pl.when(test).then(pl.lit(k, dtype=pl.Int32)) for k, test in tests))
-    cells = [pl.col(r.name).alias(f"cell {r.name}") for r in roles if r.kind in ("number", "time")]
-    frame = frame.select(
-        "line", fault.alias("fault"), *cells, *(pl.col(f"={r.name}").alias(r.output) for r in roles)
-    )
-    if frame["fault"].null_count() == frame.height:
-        return frame.select(r.output for r in roles), []
-    bad = frame.filter(pl.col("fault").is_not_null())
-    good = frame.filter(pl.col("fault").is_null()).select(r.output for r in roles)
-    return good, [
-        (row["line"], *reasons[row["fault"]], _shown(row.get(f"cell {reasons[row['fault']][0].name}")))
+    cells = [r.name for r in roles if r.kind in ("number", "time")]
+    bad = frame.with_columns(values).select("line", *cells, fault.alias("fault"))
+    return [
+        (row["line"], *reasons[row["fault"]], _shown(row.get(reasons[row["fault"]][0].name)))
         for row in bad.iter_rows(named=True)
     ]
 

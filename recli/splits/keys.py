@@ -7,6 +7,7 @@ import numpy as np
 
 from recli.rows import BLOCK, blocks, starts
 from recli.schema import Int32, UInt64
+from recli.sorting import lexorder
 
 
 def id_keys(ids: Iterable[str], seed: int, what: str) -> UInt64:
@@ -45,7 +46,7 @@ def hash_ranks(user: Int32, item: Int32, user_keys: UInt64, item_keys: UInt64, b
     ranks = np.empty(user.size, dtype=np.int32)
     for rows in blocks(user, block):
         mine = user[rows]
-        order = np.lexsort((item[rows], pair_keys(user_keys[mine], item_keys[item[rows]]), mine))
+        order = lexorder((item[rows], pair_keys(user_keys[mine], item_keys[item[rows]]), mine))
         placed = np.empty(mine.size, dtype=np.int32)
         placed[order] = _places(mine)
         ranks[rows] = placed
