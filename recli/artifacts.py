@@ -507,16 +507,18 @@ def write_embeddings(
     summary: dict[str, Any],
     *,
     projection: Float32 | None = None,
+    dtype: str = "float32",
 ) -> Path:
-    """Write `run/embeddings/NAME`: `vectors` float32|float16 (n_items, d), `center` float32 (d,) taken off them.
+    """Write `run/embeddings/NAME`: `vectors` float32 (n_items, d), `center` float32 (d,) taken off them.
 
-    `projection`: float32 (raw dimensions, d), applied before the centring, where there was one.
+    `projection`: float32 (raw dimensions, d), applied before the centring, where there was one. `dtype`: what
+    vectors are stored as, float32, float16 or int8.
     """
     source = open_part(Path(run) / schema.INTERACTIONS, schema.INTERACTIONS)
     path = Path(run) / schema.EMBEDDINGS / name
     with writing(path, schema.EMBEDDINGS, config, {schema.INTERACTIONS: source.sha256}) as draft:
         extra = {} if projection is None else {"projection": projection}
-        draft.tensors("vectors", {"vectors": vectors, "center": center, **extra})
+        draft.tensors("vectors", {**_stored(vectors, dtype), "center": center, **extra})
         draft.summary.update(summary)
     return path
 
@@ -526,4 +528,20 @@ def read_embeddings(run: Path, name: str) -> tuple[Float32, Part]:
     part = open_part(Path(run) / schema.EMBEDDINGS / name, schema.EMBEDDINGS)
     source = open_part(Path(run) / schema.INTERACTIONS, schema.INTERACTIONS)
     check_same_input(part, schema.INTERACTIONS, source.sha256, f"recli embed {run} --name {name}")
-    return part.tensors("vectors")["vectors"].astype(np.float32), part
+    tensors = part.tensors("vectors")
+    vectors: Float32 = tensors["vectors"].astype(np.float32)
+    if "scale" in tensors:
+        vectors *= tensors["scale"][:, None]
+    return vectors, part
+
+
+def _stored(vectors: Float32, dtype: str) -> State:
+    """Vectors as tensors of a number format; int8 with a `scale` float32 (n_items,) that rows are multiplied by.
+
+    A scale for each row: dimensions of a unit vector are alike, and its largest one then is 127.
+    """
+    if dtype != "int8":
+        return {"vectors": vectors.astype(dtype, copy=False)}
+    scale = np.abs(vectors).max(axis=1, initial=0) / np.float32(127)
+    cells = np.rint(vectors / np.where(scale > 0, scale, 1)[:, None]).astype(np.int8)
+    return {"vectors": cells, "scale": scale}

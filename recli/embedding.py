@@ -59,6 +59,8 @@ def encode_texts(
     if note:
         console.say(note)
     dtype = pick_dtype(wanted.dtype, device)
+    if wanted.dtype == "auto" and dtype == "float32":
+        console.say("this CPU does not multiply bfloat16: float32")
     found = source.find(wanted.model, wanted.revision, wanted.trust_remote_code)
     recipe = read_recipe(
         found.folder, found.name, pooling=wanted.pooling, max_tokens=wanted.max_tokens, prompt=wanted.prompt

@@ -389,6 +389,39 @@ def test_dim_by_pca_or_matryoshka(recli: Recli, board_run: Path, model: Path, tm
     assert vectors(board_run, "tfidf").shape == (30, 5)
 
 
+def test_float32_for_want_of_bfloat16_is_said(
+    recli: Recli, board_run: Path, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("recli.encoders.device.cpu_flags", lambda: {"avx2"})
+    said = "this CPU does not multiply bfloat16: float32"
+    assert said in recli("embed", board_run, "--model", model, "--device", "cpu")[2]
+    assert said not in recli("embed", board_run, "--model", model, "--dtype", "float32")[2]
+
+
+def test_int8_is_a_quarter_and_read_as_float32(recli: Recli, board_run: Path, model: Path) -> None:
+    """Each vector is on a grid of 127 steps up to its largest number: off by half a step at most."""
+    recli("embed", board_run, "--model", model, "--name", "full")
+    recli("embed", board_run, "--model", model, "--storage-dtype", "int8", "--name", "small")
+    full, small = vectors(board_run, "full"), vectors(board_run, "small")
+    tensors = artifacts.read_embeddings(board_run, "small")[1].tensors("vectors")
+    assert tensors["vectors"].dtype == np.int8 and tensors["vectors"].nbytes * 4 == full.nbytes
+    assert small.dtype == np.float32
+    step = np.abs(full).max(axis=1, keepdims=True) / 127
+    assert (np.abs(small - full) <= 0.5001 * step).all() and (small != full).any()
+    assert (np.abs(tensors["vectors"]).max(axis=1) == 127).all()
+
+
+def test_int8_keeps_zero_vectors_and_what_a_hybrid_needs_of_the_space(
+    recli: Recli, tmp_path: Path, board: Interactions
+) -> None:
+    texts = [None, *board.items["text"].to_list()[1:]]
+    run = write_board(tmp_path / "run", with_texts(board, texts))
+    recli("embed", run, "--model", "tfidf", "--storage-dtype", "int8")
+    assert not vectors(run, "tfidf")[0].any() and vectors(run, "tfidf")[1:].any(axis=1).all()
+    recli("train-hybrid", run, "--model", "content-knn")
+    assert "scale" not in artifacts.read_model(run / "models" / "content-knn").part.tensors("model")
+
+
 def test_storage_dtype_halves_the_file(recli: Recli, board_run: Path, model: Path) -> None:
     recli("embed", board_run, "--model", model)
     recli("embed", board_run, "--model", model, "--storage-dtype", "float16", "--name", "half")

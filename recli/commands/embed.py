@@ -52,7 +52,9 @@ class EmbedConfig:
     )
     center: bool = option(True, "Subtract the mean vector of the items with training events.")
     storage_dtype: str = option(
-        "float32", "Number format on disk; float16 halves the file.", choices=("float32", "float16")
+        "float32",
+        "Number format on disk: float16 halves the file, int8 (a scale per vector) makes it a quarter.",
+        choices=("float32", "float16", "int8"),
     )
     seed: int = option(0, "Seed of tfidf's truncated SVD.", min=0, max=2**32 - 1)
     dtype: str = option(
@@ -124,11 +126,12 @@ def embed(config: EmbedConfig, console: Console) -> None:
     path = artifacts.write_embeddings(
         run,
         name,
-        vectors.astype(config.storage_dtype),
+        vectors,
         space.center,
         stored,
         summary,
         projection=space.projection,
+        dtype=config.storage_dtype,
     )
     _say_result(path, summary, config.center, console)
     counts = {"encoded": len(texts.texts) - n_reused, "reused": n_reused}

@@ -129,7 +129,9 @@ def read_texts(
             "prepare the run with texts (--items, --text), or fuse without: --sources ials,user-knn",
         )
     console.say(f"features: {' + '.join(joined)}, {features.shape[1]} dimensions")
-    space = {name: array for name, array in parts[0].tensors("vectors").items() if name != "vectors"}
+    space = {
+        name: array for name, array in parts[0].tensors("vectors").items() if name in ("center", "projection")
+    }
     return Texts(features, read[0][0], space, parts)
 
 
