@@ -518,7 +518,9 @@ def write_embeddings(
     path = Path(run) / schema.EMBEDDINGS / name
     with writing(path, schema.EMBEDDINGS, config, {schema.INTERACTIONS: source.sha256}) as draft:
         extra = {} if projection is None else {"projection": projection}
-        draft.tensors("vectors", {**_stored(vectors, dtype), "center": center, **extra})
+        if dtype != compact.FLOAT32:
+            draft.format = schema.FORMAT
+        draft.tensors("vectors", {**compact.compact("vectors", vectors, dtype), "center": center, **extra})
         draft.summary.update(summary)
     return path
 
@@ -528,20 +530,4 @@ def read_embeddings(run: Path, name: str) -> tuple[Float32, Part]:
     part = open_part(Path(run) / schema.EMBEDDINGS / name, schema.EMBEDDINGS)
     source = open_part(Path(run) / schema.INTERACTIONS, schema.INTERACTIONS)
     check_same_input(part, schema.INTERACTIONS, source.sha256, f"recli embed {run} --name {name}")
-    tensors = part.tensors("vectors")
-    vectors: Float32 = tensors["vectors"].astype(np.float32)
-    if "scale" in tensors:
-        vectors *= tensors["scale"][:, None]
-    return vectors, part
-
-
-def _stored(vectors: Float32, dtype: str) -> State:
-    """Vectors as tensors of a number format; int8 with a `scale` float32 (n_items,) that rows are multiplied by.
-
-    A scale for each row: dimensions of a unit vector are alike, and its largest one then is 127.
-    """
-    if dtype != "int8":
-        return {"vectors": vectors.astype(dtype, copy=False)}
-    scale = np.abs(vectors).max(axis=1, initial=0) / np.float32(127)
-    cells = np.rint(vectors / np.where(scale > 0, scale, 1)[:, None]).astype(np.int8)
-    return {"vectors": cells, "scale": scale}
+    return compact.expand("vectors", part.tensors("vectors")), part

@@ -20,9 +20,9 @@ from transformers import (
 )
 
 from recli.encoders import attention, packed, source, transformer
-from recli.encoders.device import cpu_flags
 from recli.encoders.packed import pack
 from recli.encoders.recipe import read_recipe
+from recli.models.threads import cpu_flags
 
 RNG = np.random.default_rng(0)
 IDS = [RNG.integers(4, len(tiny.VOCABULARY), size).tolist() for size in (40, 39, 17, 16, 3, 1)]
