@@ -5,6 +5,7 @@ from functools import lru_cache
 
 import numpy as np
 
+from recli.models.compiled import compiled
 from recli.schema import Float32, Int64
 
 _COMPARED = 12  # values up to which comparing a row with each is faster than sorting it (6 and 100 us for 38,000 items)
@@ -70,11 +71,5 @@ def _count(scores: Float32, starts: Int64, values: Float32, most: int, twice: In
 
 @lru_cache(1)
 def _compiled() -> Callable[..., None]:
-    """`_count` as machine code: one signature, under a second to compile, nothing written to disk."""
-    import numba
-    from numba import types
-
-    line, counts = types.Array(types.float32, 1, "C"), types.Array(types.int64, 1, "C")
-    signature = types.void(types.Array(types.float32, 2, "C"), counts, line, types.int64, counts, counts)
-    kernel: Callable[..., None] = numba.njit(signature, nogil=True)(_count)
-    return kernel
+    """`_count` as machine code."""
+    return compiled(_count, "void(float32[:, ::1], int64[::1], float32[::1], int64, int64[::1], int64[::1])")

@@ -4,7 +4,7 @@
 
 Synthetic lists, and 1 to 10 test items a user, so that all divide a list's average precision by the same number
 (`recli` by min(k, test items), the peers by test items). Everybody starts from what it takes, in memory, and ends with
-ten means; one thread each; medians over rounds, in turn.
+ten means; one thread each; medians over rounds, one side after the other.
 
 - recli: int32 lists (users, 20) and a csr matrix of test items; `judge_lists` and the metrics' functions.
 - ranx: `evaluate` of a `Run` and `Qrels`, which are made of dictionaries (`ranx, made`: that takes apart); machine code
