@@ -97,9 +97,10 @@ def with_pandas(log: Path, out: Path) -> None:
     import numpy as np
     import pandas as pd
 
-    read = {".parquet": pd.read_parquet, ".jsonl": partial(pd.read_json, lines=True)}.get(
-        log.suffix, pd.read_csv
-    )
+    read = {
+        ".parquet": pd.read_parquet,
+        ".jsonl": partial(pd.read_json, lines=True, convert_dates=False),
+    }.get(log.suffix, pd.read_csv)
     events = read(log)
     events = events.astype(dict.fromkeys(PAIR, "category")).drop_duplicates(PAIR, keep="last")
     before = -1
