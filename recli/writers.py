@@ -1,8 +1,6 @@
 """Rows as a table, JSON lines, CSV, Parquet or Arrow: one batch after the other, so that memory does not grow."""
 
-import json
 from dataclasses import dataclass, field
-from itertools import groupby
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Protocol
 
@@ -38,31 +36,20 @@ class _Jsonl:
     target: IO[bytes]
 
     def add(self, rows: "pl.DataFrame") -> None:
-        first = rows.columns[0]
-        if rows.height:
-            rows = rows.with_columns(score=_shortest(rows["score"]))
-        for who, listed in groupby(rows.iter_rows(named=True), key=lambda row: row[first]):
-            items = list(listed)
-            line = {first: who, "source": items[0]["source"], "items": [_item(i, first) for i in items]}
-            self.target.write((json.dumps(line, ensure_ascii=False, allow_nan=False) + "\n").encode())
+        import polars as pl
+
+        who = (rows.columns[0], "source")
+        rounded = pl.element().struct.with_fields(pl.field("share").round(6))
+        nested = [pl.col(name).list.eval(rounded) for name in NESTED if name in rows.columns]
+        parts = rows.with_columns(nested).group_by(
+            (pl.col("rank") == 1).cum_sum().alias("list"), maintain_order=True
+        )
+        item = pl.struct([name for name in rows.columns if name not in who])
+        lines = parts.agg(*(pl.col(name).first() for name in who), item.alias("items")).drop("list")
+        self.target.write(lines.write_ndjson().encode())
 
     def finish(self) -> None:
         self.target.flush()
-
-
-def _shortest(values: "pl.Series") -> "pl.Series":
-    """float32 as the float64 with the same shortest digits: 0.1 rather than 0.10000000149011612."""
-    import polars as pl
-
-    return pl.Series([float(str(v)) for v in values.to_numpy()], dtype=pl.Float64)
-
-
-def _item(row: dict[str, Any], first: str) -> dict[str, Any]:
-    item = {name: value for name, value in row.items() if name not in (first, "source")}
-    for name in NESTED:
-        if name in item:
-            item[name] = [{**one, "share": round(one["share"], 6)} for one in item[name]]
-    return item
 
 
 @dataclass
