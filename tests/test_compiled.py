@@ -59,3 +59,18 @@ def test_nothing_need_be_written() -> None:
     made: Any = compiled(twice("<no file>"), SIGNATURE)
     assert works(made)
     assert not made.stats.cache_path
+
+
+def test_code_is_kept_in_the_users_cache_folder_not_beside_the_module(
+    place: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What pip does not know of would outlive the package."""
+    monkeypatch.setattr(numba.config, "CACHE_DIR", "")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "home"))
+    assert works(compiled(twice(place), SIGNATURE))
+    assert list((tmp_path / "home" / "recli").rglob("*.nbc")) and numba.config.CACHE_DIR == ""
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))  # no folder can be made there
+    made: Any = compiled(twice(place), SIGNATURE)
+    assert works(made) and not made.stats.cache_path
+    assert not list(tmp_path.glob("__pycache__"))

@@ -1,22 +1,56 @@
 """Python functions as machine code, by numba, kept on disk: compiling takes seconds, and each command is a process."""
 
+import os
 import pickle
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 
 def compiled(function: Callable[..., None], signature: str, **options: Any) -> Callable[..., None]:
     """`function` compiled for one signature in numba's notation; it lets go of the GIL.
 
-    The code is kept where numba keeps it: in NUMBA_CACHE_DIR, else beside the module in __pycache__, else (where that
-    cannot be written) in the user's cache folder. It is found again by the contents of the source file, the version of
-    numba and the CPU with its features, so a home that several machines share is safe. Where nothing can be
-    written, or what was written is damaged, it is compiled for this process: that costs time and nothing else.
+    The code is kept in NUMBA_CACHE_DIR where that is set, else in recli/ in the user's cache folder (XDG_CACHE_HOME, or
+    ~/.cache). It is found again by the contents of the source file, the version of numba and the CPU with its features,
+    so a home that several machines share is safe. Where nothing can be written, or what was written is damaged, it is
+    compiled for this process: that costs time and nothing else.
     """
     import numba
 
-    try:
-        made: Callable[..., None] = numba.njit(signature, nogil=True, cache=True, **options)(function)
-    except (RuntimeError, OSError, EOFError, pickle.UnpicklingError):  # RuntimeError: no folder to write to
-        made = numba.njit(signature, nogil=True, **options)(function)
+    with _kept() as kept:
+        try:
+            made: Callable[..., None] = numba.njit(signature, nogil=True, cache=kept, **options)(function)
+        except (
+            RuntimeError,
+            OSError,
+            EOFError,
+            pickle.UnpicklingError,
+        ):  # RuntimeError: no folder to write to
+            made = numba.njit(signature, nogil=True, **options)(function)
     return made
+
+
+@contextmanager
+def _kept() -> Iterator[bool]:
+    """Has numba keep code in the user's cache folder; False where it cannot.
+
+    By itself it would keep it beside the module: what pip does not know of it leaves behind, and a folder that is left
+    of an uninstalled package hides an editable one.
+    """
+    import numba
+
+    config: Any = numba.config
+    before = config.CACHE_DIR
+    try:
+        home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+        folder = Path(before or Path(home) / "recli")
+        folder.mkdir(parents=True, exist_ok=True)
+    except (OSError, RuntimeError):  # RuntimeError: no home
+        yield False
+        return
+    config.CACHE_DIR = str(folder)
+    try:
+        yield os.access(folder, os.W_OK | os.X_OK)
+    finally:
+        config.CACHE_DIR = before
