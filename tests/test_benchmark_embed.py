@@ -66,7 +66,7 @@ def test_sizes_by_format_and_dimensions(
     assert [row[0] for row in rows] == ["float32", "float16", "int8"] * 2
     assert [row[1] for row in rows] == ["8"] * 3 + ["4"] * 3
     size = [int(row[2].replace(",", "")) for row in rows]
-    assert size[0] - size[1] == 30 * 8 * 2  # four bytes less two, and the headers are padded alike
+    assert 30 * 8 * 2 - (size[0] - size[1]) in range(4, 100)  # four bytes less two, but a scale and its name
     assert size[0] > size[1] > size[2] and size[0] > size[3]
     assert all(0 <= float(row[4]) <= 1 for row in rows)
     assert not list((run / "embeddings").iterdir()) and not list((run / "models").iterdir())
