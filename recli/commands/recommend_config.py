@@ -95,7 +95,7 @@ class RecommendConfig:
     approximate: float | None = option(
         None,
         "In catalogues of a million items: find this share of each exact list, e.g. 0.95, by an index that faiss "
-        "makes (pip install 'recli[ann]'). For models that are dot products: ials, als, bpr, lmf. What is reached is "
+        "makes (the extra ann). For models that are dot products: ials, als, bpr, lmf. What is reached is "
         "measured on some users, and said; where that is no faster, lists are exact.",
         min=0.5,
         max=0.999,
