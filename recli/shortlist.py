@@ -23,15 +23,15 @@ if TYPE_CHECKING:
 else:
     Int16 = Any
 
-# The most that a rough product can be off, as a share of |u||v|. bfloat16 has 8 bits, and rounds by a share of 2^-8:
-# both factors and the sum (Cauchy-Schwarz bounds what the factors lose). The rest is for float32's own rounding.
-_OFF = 3.05 * 2.0**-8
+_ROUNDED = 1.01 * 2.0**-8  # of a product, at most, as a share: bfloat16 has 8 bits
+_SUMMED = 2.0**-24  # of |u||v|, for each product in a sum: what float32 may lose
 _BLOCK = 32  # items of a block; see `ranking._floor`
 _MASKED = -(2**15)  # as a bfloat16 -0, the least of all as an integer
 _MANY = (
     1 << 30
 )  # scores from which loading torch and numba (a second and a half) pays: 54,000 users of 20,000 items
 _ROWS = 512  # users at a time: half or twice as many took longer
+_PART = 1 << 16  # items looked at together
 _CELLS = 1 << 26  # rough products held at a time by a thread, 128 MiB
 
 
@@ -54,7 +54,8 @@ class Shortlist:
 
     items: Float32  # (n_items, d)
     rough: "torch.Tensor"
-    longest: np.float32  # the largest length of an item's factors
+    longest: float  # the largest length of an item's factors
+    lost: float  # the largest length of what rounding takes off an item's
     held: threading.local = field(
         default_factory=threading.local
     )  # each thread's: new memory costs a third more
@@ -75,7 +76,9 @@ class Shortlist:
         if not hasattr(self.held, "products"):
             self.held.products = torch.empty((self.rows, self.rough.shape[1]), dtype=torch.bfloat16)
         products = self.held.products[:n]
-        torch.mm(torch.from_numpy(users).bfloat16(), self.rough, out=products)
+        exact = torch.from_numpy(users)
+        rounded = exact.bfloat16()
+        torch.mm(rounded, self.rough, out=products)
         bits = products.view(torch.int16).numpy()  # of positive numbers they are ordered as the numbers are
         bits[:, self.items.shape[0] :] = _MASKED
         none = np.zeros(n + 1, dtype=np.int32), np.empty(0, dtype=np.int32)
@@ -83,11 +86,15 @@ class Shortlist:
         maxima = np.empty((n, bits.shape[1] // _BLOCK), dtype=np.int16)
         mask, select = _kernels()
         mask(bits, starts.astype(np.int32, copy=False), columns.astype(np.int32, copy=False), maxima)
-        # The k-th best of the blocks' maxima bounds the k-th best score from below. It is rough, and so is what
-        # reaches it: both may be off.
+        # u.v is off by at most |u||v - v'| + |u - u'||v'|, where ' is rounded (Cauchy-Schwarz), and its own rounding.
+        # The k-th best of the blocks' maxima, less that, bounds the k-th best score; what reaches that may look as
+        # much less.
         last = maxima.shape[1] - k
         floor = (np.partition(maxima, last, axis=1)[:, last].astype(np.int32) << 16).view(np.float32)
-        least = floor - 2 * _OFF * self.longest * np.linalg.norm(users, axis=1)
+        length, missing = (torch.linalg.vector_norm(a, dim=1).numpy() for a in (exact, exact - rounded))
+        summed = _SUMMED * users.shape[1] * self.longest
+        off = length * (self.lost + summed) + missing * self.longest
+        least = (floor * (1 - _ROUNDED) - 2 * off) * (1 - _ROUNDED)
         unsure = ~(least > 0)  # below 0 the bits' order is another one
         reach = (np.where(unsure, np.inf, least).astype(np.float32).view(np.int32) >> 16).astype(np.int16)
         most = 8 * k + 64  # with more, a user's scores are too equal to be told apart roughly
@@ -106,15 +113,21 @@ def shortlist(items: Float32, n_users: int, k: int) -> Shortlist | None:
     n_items = items.shape[0]
     if n_users * n_items < _MANY or n_items < 2 * k * _BLOCK or not native_bfloat16():
         return None
-    longest = np.sqrt(np.max(np.einsum("nd,nd->n", items, items), initial=0))
-    if not (np.isfinite(longest) and longest > 0 and (items != items[0]).any()):
+    if not np.isfinite(items).all() or not (items != items[0]).any():
         return None
     import torch
 
+    exact = torch.from_numpy(np.ascontiguousarray(items))
     padded = -(-n_items // _BLOCK) * _BLOCK
     rough = torch.zeros((items.shape[1], padded), dtype=torch.bfloat16)
-    rough[:, :n_items] = torch.from_numpy(np.ascontiguousarray(items)).T
-    return Shortlist(np.ascontiguousarray(items), rough, np.float32(longest))
+    rough[:, :n_items] = exact.T
+    longest, lost = 0.0, 0.0
+    for start in range(0, n_items, _PART):
+        part = exact[start : start + _PART]
+        rounded = part.bfloat16().float()
+        longest = max(longest, float(torch.linalg.vector_norm(rounded, dim=1).max()))
+        lost = max(lost, float(torch.linalg.vector_norm(part - rounded, dim=1).max()))
+    return Shortlist(exact.numpy(), rough, longest, lost)
 
 
 def _mask(bits: Int16, starts: Int32, masked: Int32, maxima: Int16) -> None:

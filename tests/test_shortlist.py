@@ -102,6 +102,23 @@ def test_candidates_are_few_and_none_is_missed() -> None:
     assert 7 not in found.items[: ends[0]]
 
 
+@pytest.mark.parametrize("seed", range(12))
+def test_none_is_missed_whatever_the_factors_lengths(seed: int) -> None:
+    """The bound holds for items of very different lengths, and is close: few more than k are looked at."""
+    rng = np.random.default_rng(seed)
+    d, k = int(rng.choice([1, 3, 40, 300])), 10
+    users, items = (rng.normal(size=(m, d)) * rng.lognormal(0, 1, (m, 1)) for m in (30, 2000))
+    short = shortlist.shortlist(items.astype(np.float32), 30, k)
+    assert short is not None
+    found = short.candidates(users.astype(np.float32), None, k)
+    exact = users.astype(np.float32).astype(np.float64) @ items.astype(np.float32).astype(np.float64).T
+    ends = np.cumsum(found.sizes)
+    for row in np.flatnonzero(~found.unsure):
+        best = np.argsort(-exact[row])[:k]
+        assert set(best) <= set(found.items[ends[row] - found.sizes[row] : ends[row]])
+    assert (~found.unsure).sum() > 0 and found.sizes[~found.unsure].mean() < 4 * k
+
+
 def test_rows_that_rough_products_cannot_tell_are_left_to_exact_ones() -> None:
     items = np.vstack([np.eye(2), np.full((4000, 2), 0.5)]).astype(np.float32)
     short = shortlist.shortlist(items, 3, 5)
