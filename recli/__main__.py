@@ -7,6 +7,7 @@ import sys
 from types import FrameType
 
 from recli.cli import run
+from recli.later import load_when_used
 from recli.options import describe_os_error
 
 
@@ -42,6 +43,7 @@ def _open_closed_streams() -> None:
 def main() -> None:
     """Run the command line."""
     signal.signal(signal.SIGTERM, _terminated)
+    load_when_used("numpy")
     _open_closed_streams()
     _speak_utf8()
     stdout = _identity(1)

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from recli.schema import Bool, Float32, Float64, Int32, Int64
 
@@ -64,7 +63,7 @@ def panel_of(slices: Iterable[Slice], ties: Int32, depth: int = DEPTH) -> Panel:
     )
 
 
-def _padded(array: npt.NDArray[Any], width: int) -> npt.NDArray[Any]:
+def _padded(array: "np.ndarray[Any, Any]", width: int) -> "np.ndarray[Any, Any]":
     missing = width - array.shape[-1]
     return np.pad(array, [(0, 0)] * (array.ndim - 1) + [(0, missing)]) if missing else array
 

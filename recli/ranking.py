@@ -108,8 +108,8 @@ def _listed(sizes: Int64, found: Int64 | Int32, values: Float32, k: int, by_ties
     return made
 
 
-_LAST = np.uint64(2**64 - 1)  # after all scores: that of -inf is lower, and no NaN comes here
-_TIE = np.uint64(2**32 - 1)
+_LAST = 2**64 - 1  # after all scores: that of -inf is lower, and no NaN comes here
+_TIE = 2**32 - 1
 
 
 def _descending(values: Float32) -> UInt64:
@@ -167,7 +167,7 @@ def _places(reach: Bool) -> tuple[Int64, Int64]:
     return flat, np.diff(np.searchsorted(flat, np.arange(reach.shape[0] + 1) * reach.shape[1]))
 
 
-def _first_equal(scores: Float32, value: np.float32, room: int, by_ties: Int32) -> Int32:
+def _first_equal(scores: Float32, value: float, room: int, by_ties: Int32) -> Int32:
     """The first `room` items in tie order whose score is `value`."""
     looked = 256 + 4 * room
     while True:

@@ -122,7 +122,7 @@ class Metric:
     root: bool  # the square root of the mean
 
 
-def ratio(top: Float64 | Int64, bottom: Float64 | Int64, empty: float = np.nan) -> Float64:
+def ratio(top: Float64 | Int64, bottom: Float64 | Int64, empty: float = float("nan")) -> Float64:
     """top / bottom element by element, float64; `empty` where bottom is not positive."""
     out = np.full(np.shape(top), empty, dtype=np.float64)
     np.divide(top, bottom, out=out, where=bottom > 0)

@@ -1,0 +1,35 @@
+"""numpy when it is used: modules name it at their top, and `--help` and a usage error need none of it."""
+
+import importlib
+import sys
+import threading
+from importlib.util import find_spec
+from types import ModuleType
+from typing import Any
+
+_LOADING = threading.RLock()
+
+
+class _Later(ModuleType):
+    """Stands in for a module that is not loaded yet; the first use of anything in it loads it.
+
+    importlib's LazyLoader will not do: in Python 3.11 the import statement itself uses the module.
+    """
+
+    def __getattr__(self, name: str) -> Any:
+        with _LOADING:
+            real = self.__dict__.get("_real")
+            if real is None:
+                del sys.modules[self.__name__]
+                real = importlib.import_module(self.__name__)
+                self.__dict__.update({**vars(real), "_real": real})
+        return getattr(real, name)
+
+
+def load_when_used(name: str) -> None:
+    """Have `import NAME` load it at its first use; nothing where it is loaded, or not there."""
+    spec = None if name in sys.modules else find_spec(name)
+    if spec is not None:
+        module = _Later(name)
+        module.__spec__ = spec
+        sys.modules[name] = module
