@@ -14,7 +14,7 @@ from recli.ann import Index, only
 from recli.errors import RecliError
 from recli.history import History
 from recli.models.base import Model, item_factors_of, user_vectors_of
-from recli.ranking import Ranked, rank, ranked_batches
+from recli.ranking import Ranked, nothing, rank, ranked_batches
 from recli.schema import CSR, Bool, Float32, Int32, Int64
 
 # Where an index is not tried:
@@ -122,10 +122,7 @@ class Search:
     def __call__(self, places: Int64) -> Ranked:
         """The lists of these places, in their order."""
         k = self.asked.k
-        made = Ranked(
-            np.full((places.size, k), -1, dtype=np.int32),
-            np.full((places.size, k), -np.inf, dtype=np.float32),
-        )
+        made = nothing(places.size, k)
         able, vectors = self.able(places)
         sizes = np.zeros(places.size, dtype=np.int64)
         if self.asked.seen is not None:

@@ -80,23 +80,34 @@ def top_k(scores: Float32, k: int, ties: Int32) -> Ranked:
     """
     n, n_items = scores.shape
     if not scores.size:
-        return _nothing(n, k)
+        return nothing(n, k)
     scores = np.ascontiguousarray(scores)
     by_ties = np.argsort(ties).astype(np.int32)
     flat, sizes = _reach(scores, k, by_ties)
     found = flat - np.repeat(np.arange(n) * n_items, sizes)
-    return _listed(sizes, found, scores.ravel()[flat], k, by_ties)
+    return _listed(sizes, found, scores.ravel()[flat], k, by_ties, _places_in(by_ties))
 
 
-def _nothing(n: int, k: int) -> Ranked:
+def nothing(n: int, k: int) -> Ranked:
+    """Empty lists of n users, to be filled."""
     return Ranked(np.full((n, k), -1, dtype=np.int32), np.full((n, k), -np.inf, dtype=np.float32))
 
 
-def _listed(sizes: Int64, found: Int64 | Int32, values: Float32, k: int, by_ties: Int32) -> Ranked:
-    """The k best of each row's candidates: `sizes` (n,) of them, items and scores one row after the other."""
-    made = _nothing(sizes.size, k)
+def _places_in(by_ties: Int32) -> UInt64:
+    """The place of each item among the items in the order of their ties, uint64 (n_items,)."""
     ranks = np.empty(by_ties.size, dtype=np.uint64)
     ranks[by_ties] = np.arange(by_ties.size, dtype=np.uint64)
+    return ranks
+
+
+def _listed(
+    sizes: Int64, found: Int64 | Int32, values: Float32, k: int, by_ties: Int32, ranks: UInt64
+) -> Ranked:
+    """The k best of each row's candidates: `sizes` (n,) of them, items and scores one row after the other.
+
+    `by_ties`: items in the order of their ties; `ranks`: the places of items in it.
+    """
+    made = nothing(sizes.size, k)
     # A key is what is sorted by: the score above the tie's rank. Sorting keys by row takes a tenth of a lexsort.
     keys = np.full((sizes.size, max(k, int(sizes.max()))), _LAST, dtype=np.uint64)
     keys[np.arange(keys.shape[1]) < sizes[:, None]] = _descending(values) << 32 | ranks[found]
@@ -195,7 +206,7 @@ def ranked_batches(
     factors = item_factors_of(model)
     if factors is not None:
         mine = None if allowed is None else np.flatnonzero(allowed)
-        short = shortlist(factors if mine is None else factors[mine], history.shape[0], k)
+        short = shortlist(factors, history.shape[0], k, mine)
         if short is not None:
             yield from _by_shortlist(model, short, mine, history, users, k, ties, seen, allowed)
             return
@@ -216,6 +227,7 @@ def _by_shortlist(
 ) -> Iterator[tuple[slice, Ranked]]:
     """As `ranked_batches`. `mine`: the items that `short` has, None: all."""
     by_ties = np.argsort(ties if mine is None else ties[mine]).astype(np.int32)
+    ranks = _places_in(by_ties)
 
     def batch(rows: slice) -> tuple[slice, Bool, Callable[[], tuple[Ranked, Bool]]]:
         vectors, apart = user_vectors_of(model, history[rows], users[rows])
@@ -224,7 +236,7 @@ def _by_shortlist(
 
         def work() -> tuple[Ranked, Bool]:
             found = short.candidates(vectors, masked, k)
-            return _listed(found.sizes, found.items, found.scores, k, by_ties), found.unsure
+            return _listed(found.sizes, found.items, found.scores, k, by_ties, ranks), found.unsure
 
         return rows, apart, work
 
@@ -253,7 +265,7 @@ def rank(
     allowed: Bool | None = None,
 ) -> Ranked:
     """The top-k lists of `users`, in their order; arguments as in `score_batches` and `top_k`."""
-    made = _nothing(history.shape[0], k)
+    made = nothing(history.shape[0], k)
     batches = ranked_batches(model, history, users, k=k, ties=ties, seen=seen, allowed=allowed)
     for rows, ranked in batches:
         made.items[rows], made.scores[rows] = ranked.items, ranked.scores

@@ -117,7 +117,7 @@ def recommend(
 ) -> Iterator[Lists]:
     """Lists for an audience, in its order. `vectors`: encoded profiles, (d,), by place in the audience."""
     data = stored.interactions.only(audience.rows)
-    trained = np.diff(data.matrix(*stored.trained_on).indptr) > 0
+    trained = data.having(*stored.trained_on)
     rows = np.where(audience.rows >= 0, audience.rows, 0)
     rows = np.where((audience.rows >= 0) & trained[rows], rows, -1)
     model = WithFallback(stored.model, stored.item_counts, wanted.fallback)

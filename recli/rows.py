@@ -8,9 +8,8 @@ import numpy.typing as npt
 
 from recli.schema import Bool, Int32, Int64
 
-BLOCK = (
-    1 << 19
-)  # rows that are sorted at a time: bounds what a sort needs beside the columns, and fits a cache
+# Rows that are sorted at a time: bounds what a sort needs beside the columns, and fits a cache.
+BLOCK = 1 << 19
 
 Column = npt.NDArray[Any]
 

@@ -27,9 +27,8 @@ _ROUNDED = 1.01 * 2.0**-8  # of a product, at most, as a share: bfloat16 has 8 b
 _SUMMED = 2.0**-24  # of |u||v|, for each product in a sum: what float32 may lose
 _BLOCK = 32  # items of a block; see `ranking._floor`
 _MASKED = -(2**15)  # as a bfloat16 -0, the least of all as an integer
-_MANY = (
-    1 << 30
-)  # scores from which loading torch and numba (a second and a half) pays: 54,000 users of 20,000 items
+# Scores from which loading torch and numba (a second and a half) pays: 54,000 users of 20,000 items.
+_MANY = 1 << 30
 _ROWS = 512  # users at a time: half or twice as many took longer
 _PART = 1 << 16  # items looked at together
 _CELLS = 1 << 26  # rough products held at a time by a thread, 128 MiB
@@ -56,9 +55,8 @@ class Shortlist:
     rough: "torch.Tensor"
     longest: float  # the largest length of an item's factors
     lost: float  # the largest length of what rounding takes off an item's
-    held: threading.local = field(
-        default_factory=threading.local
-    )  # each thread's: new memory costs a third more
+    # Each thread's products: new memory costs a third more.
+    held: threading.local = field(default_factory=threading.local)
 
     @property
     def rows(self) -> int:
@@ -108,11 +106,12 @@ class Shortlist:
         return Candidates(sizes, items[:total], scores[:total], unsure)
 
 
-def shortlist(items: Float32, n_users: int, k: int) -> Shortlist | None:
-    """Item factors, (n_items, d), ready for so many users; None where scoring all of them is as quick."""
-    n_items = items.shape[0]
+def shortlist(items: Float32, n_users: int, k: int, mine: Int64 | None = None) -> Shortlist | None:
+    """Factors of items, (n_items, d), `mine` or all, ready for so many users; None where scoring all is as quick."""
+    n_items = items.shape[0] if mine is None else mine.size
     if n_users * n_items < _MANY or n_items < 2 * k * _BLOCK or not native_bfloat16():
         return None
+    items = items if mine is None else items[mine]
     if not np.isfinite(items).all() or not (items != items[0]).any():
         return None
     import torch

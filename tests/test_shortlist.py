@@ -28,7 +28,7 @@ def always(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shortlist, "native_bfloat16", lambda: True)
 
 
-def whole(factors: Float32, n_users: int, k: int) -> None:
+def whole(factors: Float32, n_users: int, k: int, mine: Int64 | None) -> None:
     """Stands in for `shortlist`: all items are scored."""
 
 
@@ -199,9 +199,9 @@ def test_users_with_a_text_are_scored_apart(monkeypatch: pytest.MonkeyPatch) -> 
     asked: list[int] = []
     real = ranking.shortlist
 
-    def spied(items: Float32, n_users: int, k: int) -> shortlist.Shortlist | None:
+    def spied(items: Float32, n_users: int, k: int, mine: Int64 | None) -> shortlist.Shortlist | None:
         asked.append(n_users)
-        return real(items, n_users, k)
+        return real(items, n_users, k, mine)
 
     monkeypatch.setattr(ranking, "shortlist", spied)
     model, history = integers(2, 30, 640, 50)

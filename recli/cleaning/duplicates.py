@@ -1,12 +1,12 @@
 """One row per user and item: merge repeated events."""
 
-import os
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from itertools import pairwise
 
 import numpy as np
 
+from recli.models.threads import cores
 from recli.rows import BLOCK, Column, Rows, order_name
 from recli.schema import Bool, Int64
 from recli.sorting import lexorder
@@ -25,7 +25,7 @@ def merge(rows: Rows, how: str, n_users: int, block: int = BLOCK) -> tuple[int, 
     n, end, repeated = len(rows), 0, 0
     edges = _gather_users(rows, n_users, block)
     blocks = ({c: a[i:j] for c, a in rows.columns.items()} for i, j in pairwise(edges) if i < j)
-    with ThreadPoolExecutor(min(_THREADS, len(os.sched_getaffinity(0)))) as pool:
+    with ThreadPoolExecutor(min(_THREADS, cores())) as pool:
         for columns, found in pool.map(partial(_merge_block, how=how), blocks):
             size = columns["user"].size
             for name, column in columns.items():  # never ahead of what is still to be read

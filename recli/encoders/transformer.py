@@ -8,6 +8,7 @@ tokenised meanwhile. Many texts for a BERT on a CPU take `recli.encoders.packed`
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
@@ -18,6 +19,7 @@ from recli.encoders.packed import Packed, pack
 from recli.encoders.recipe import Dense, Recipe
 from recli.encoders.source import Source
 from recli.errors import RecliError
+from recli.models.threads import in_threads
 from recli.schema import Bool, Float32, Int64
 
 if TYPE_CHECKING:
@@ -156,26 +158,18 @@ def encode(
 
     if sum(map(len, texts)) >= _LONG_JOB:
         encoder = replace(encoder, packed=pack(encoder.model))
-    before = torch.get_num_threads()
     on_cpu = encoder.device.type == "cpu"
     workers = threads if on_cpu else 2  # two keep a GPU busy: one prepares while the other waits
-    executor = ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,))
-    running: deque[Future[Batch]] = deque()
+    given = _batches(encoder, texts, batch_tokens or encoder.batch_tokens)
     try:
-        for rows, ids, n_cut in _batches(encoder, texts, batch_tokens or encoder.batch_tokens):
-            running.append(executor.submit(_forward, encoder, rows, ids, n_cut))
-            if len(running) > 2 * workers:
-                yield running.popleft().result()
-        while running:
-            yield running.popleft().result()
+        with closing(in_threads(given, lambda one: _forward(encoder, *one), workers)) as made:
+            for _, batch in made:
+                yield batch
     except torch.OutOfMemoryError:
         raise RecliError(
             f"{encoder.device}: out of memory",
             f"use a smaller --batch-tokens than {batch_tokens or encoder.batch_tokens}",
         ) from None
-    finally:
-        executor.shutdown(wait=True, cancel_futures=True)
-        torch.set_num_threads(before)
 
 
 def _batches(

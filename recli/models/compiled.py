@@ -21,12 +21,8 @@ def compiled(function: Callable[..., None], signature: str, **options: Any) -> C
     with _kept() as kept:
         try:
             made: Callable[..., None] = numba.njit(signature, nogil=True, cache=kept, **options)(function)
-        except (
-            RuntimeError,
-            OSError,
-            EOFError,
-            pickle.UnpicklingError,
-        ):  # RuntimeError: no folder to write to
+        # numba pickles what it keeps. RuntimeError: no folder to write to.
+        except (RuntimeError, OSError, EOFError, pickle.UnpicklingError):
             made = numba.njit(signature, nogil=True, **options)(function)
     return made
 

@@ -6,7 +6,6 @@ Top-N Recommender Systems"), solved as in Steck 2019, "Markov Random Fields for 
 each item apart rather than for blocks of items that share a neighbourhood.
 """
 
-import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
@@ -18,7 +17,7 @@ from recli.models.base import Training
 from recli.models.compiled import compiled
 from recli.models.item_knn import ItemKnn, ItemKnnConfig
 from recli.models.item_knn import fit as fit_item_knn
-from recli.models.threads import one_blas_thread
+from recli.models.threads import cores, one_blas_thread
 from recli.schema import CSR, Float32, Int32, Int64
 
 _SPAN = 256  # items that a thread takes at a time
@@ -34,7 +33,7 @@ def fit_sparse(l2: float, neighbours: int, training: Training) -> ItemKnn:
         ItemKnnConfig(neighbours=neighbours, weighting="cosine", shrinkage=0.0),
         Training(matrix, threads=training.threads),
     ).similar
-    columns = solve_columns(matrix, chosen, l2, training.threads or len(os.sched_getaffinity(0)))
+    columns = solve_columns(matrix, chosen, l2, training.threads or cores())
     return ItemKnn(columns.T.tocsr())
 
 

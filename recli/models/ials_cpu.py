@@ -1,6 +1,5 @@
 """A half-step of iALS on the CPU: conjugate gradients for every row at once, compiled by numba, in threads."""
 
-import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -12,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from recli.models.compiled import compiled
-from recli.models.threads import one_blas_thread
+from recli.models.threads import cores, one_blas_thread
 from recli.schema import CSR, Float32, Float64, Int32, Int64
 
 TOLERANCE = (
@@ -114,7 +113,7 @@ class CpuEngine:
 @contextmanager
 def cpu_engine(threads: int) -> Iterator[CpuEngine]:
     """An engine with so many threads (0: as many as there are cores). numba lets go of the GIL, BLAS does too."""
-    number = threads or len(os.sched_getaffinity(0))
+    number = threads or cores()
     with one_blas_thread():
         if number == 1:
             yield CpuEngine(map)

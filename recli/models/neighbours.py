@@ -1,11 +1,11 @@
 """Nearest neighbours of sparse rows: weighting, and the k most similar of each."""
 
-import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
+from recli.models.threads import cores
 from recli.schema import CSR, Float64, Int64
 
 _BLOCK = 1024  # rows whose products with all others are held at a time
@@ -89,5 +89,5 @@ def nearest(
         products.data[rows == products.indices] = 0.0
         return keep_largest(products, k)
 
-    with ThreadPoolExecutor(threads or len(os.sched_getaffinity(0))) as pool:
+    with ThreadPoolExecutor(threads or cores()) as pool:
         return vstack(list(pool.map(block, range(0, left.shape[0], _BLOCK))), format="csr")

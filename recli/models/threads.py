@@ -3,7 +3,7 @@
 import ctypes
 import os
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TypeVar
@@ -42,7 +42,9 @@ def cores() -> int:
     return len(os.sched_getaffinity(0))
 
 
-def in_threads(given: Iterable[A], work: Callable[[A], B], threads: int = 0) -> Iterator[tuple[A, B]]:
+def in_threads(
+    given: Iterable[A], work: Callable[[A], B], threads: int = 0
+) -> Generator[tuple[A, B], None, None]:
     """What was given and what `work` makes of it, in order; a few ahead of what is taken. 0: all cores.
 
     For work in numpy and torch, which run beside each other. torch has one thread in each.
@@ -51,7 +53,7 @@ def in_threads(given: Iterable[A], work: Callable[[A], B], threads: int = 0) -> 
 
     import torch
 
-    workers = threads or cores()
+    workers, before = threads or cores(), torch.get_num_threads()
     running: deque[tuple[A, Future[B]]] = deque()
     executor = ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,))
     try:
@@ -65,6 +67,7 @@ def in_threads(given: Iterable[A], work: Callable[[A], B], threads: int = 0) -> 
             yield first, future.result()
     finally:
         executor.shutdown(wait=True, cancel_futures=True)
+        torch.set_num_threads(before)
 
 
 def native_bfloat16() -> bool:
