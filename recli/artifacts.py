@@ -86,10 +86,7 @@ def writing(
     path.parent.mkdir(parents=True, exist_ok=True)
     _recover(path)
     _remove_abandoned(path)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    shutil.rmtree(temporary, ignore_errors=True)
-    temporary.mkdir()
-    try:
+    with _folder(path.with_name(f".{path.name}.{os.getpid()}.tmp")) as temporary:
         draft = Draft(temporary)
         yield draft
         names = sorted(p.relative_to(temporary).as_posix() for p in temporary.rglob("*") if p.is_file())
@@ -109,8 +106,18 @@ def writing(
         _sync(temporary)
         with _unbroken():
             _exchange(temporary, path)
+
+
+@contextmanager
+def _folder(path: Path) -> Iterator[Path]:
+    """A new folder for the block, that goes with it, also where Ctrl-C comes just then."""
+    try:
+        shutil.rmtree(path, ignore_errors=True)
+        path.mkdir()
+        yield path
     finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+        with _unbroken():
+            shutil.rmtree(path, ignore_errors=True)
 
 
 @contextmanager
@@ -121,12 +128,10 @@ def scratch(run: Path) -> Iterator[Path]:
     was_there = path.parent.exists()
     path.parent.mkdir(parents=True, exist_ok=True)
     _remove_abandoned(path.parent / schema.INTERACTIONS)
-    shutil.rmtree(path, ignore_errors=True)
-    path.mkdir()
     try:
-        yield path
+        with _folder(path):
+            yield path
     finally:
-        shutil.rmtree(path, ignore_errors=True)
         if not was_there and not any(path.parent.iterdir()):
             path.parent.rmdir()
 
@@ -149,16 +154,11 @@ def writing_file(path: Path) -> Iterator[Path]:
         path = path.resolve()
     path.parent.mkdir(parents=True, exist_ok=True)
     _remove_abandoned(path)
-    folder = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir()
-    try:
+    with _folder(path.with_name(f".{path.name}.{os.getpid()}.tmp")) as folder:
         with _disk_errors(path):
             yield folder / path.name
         _sync(folder)
         (folder / path.name).replace(path)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _exchange(temporary: Path, path: Path) -> None:
@@ -285,14 +285,40 @@ class Part:
     def tensors(self, name: str) -> State:
         """The arrays of `NAME.safetensors`."""
         from safetensors import SafetensorError
-        from safetensors.numpy import load_file
 
         path = self.file(f"{name}.safetensors")
         try:
-            loaded: State = load_file(path)
+            loaded = _mapped(path)
         except (SafetensorError, OSError, ValueError) as error:
             raise _damaged(self.path, f"{name}.safetensors cannot be read: {_first_line(error)}") from None
         return loaded
+
+
+_DTYPES = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BOOL": "?"} | {
+    f"{kind}{8 * size}": f"<{kind.lower()}{size}" for kind in "IU" for size in (1, 2, 4, 8)
+}
+
+
+def _mapped(path: Path) -> State:
+    """The arrays of a safetensors file, read as they are used. Writing to them leaves the file as it is.
+
+    safetensors itself copies all (200 MB: 0.2 to 0.6 s, where one user's list is to take a second).
+    """
+    import numpy as np
+    from safetensors import safe_open
+
+    with safe_open(path, framework="numpy"):  # it checks the header
+        pass
+    whole = np.memmap(path, dtype=np.uint8, mode="c").view(np.ndarray)
+    start = 8 + int(whole[:8].view("<u8")[0])
+    header = json.loads(whole[8:start].tobytes())
+    header.pop("__metadata__", None)
+    return {
+        name: whole[start + one["data_offsets"][0] : start + one["data_offsets"][1]]
+        .view(_DTYPES[one["dtype"]])
+        .reshape(one["shape"])
+        for name, one in header.items()
+    }
 
 
 def _first_line(error: BaseException) -> str:

@@ -30,10 +30,8 @@ def tie_order(item_ids: Iterable[str]) -> Int32:
 
     It depends on the id alone. Item numbers will not do: they correlate with popularity.
     """
-    keys = np.fromiter(
-        (int.from_bytes(hashlib.blake2b(i.encode(), digest_size=8).digest(), "big") for i in item_ids),
-        dtype=np.uint64,
-    )
+    digests = [hashlib.blake2b(i.encode(), digest_size=8).digest() for i in item_ids]
+    keys = np.frombuffer(b"".join(digests), dtype=">u8").astype(np.uint64)
     ranks = np.empty(keys.size, dtype=np.int32)
     ranks[np.argsort(keys, kind="stable")] = np.arange(keys.size, dtype=np.int32)
     return ranks

@@ -121,6 +121,16 @@ def test_bspm_without_sharpening_is_gf_cf_with_half_the_weight() -> None:
     np.testing.assert_allclose(plain.score(given.matrix), other.score(given.matrix), rtol=1e-4, atol=1e-6)
 
 
+def test_few_users_are_scored_without_the_map_of_many() -> None:
+    model = fit_bspm(BspmConfig(dimensions=6, sharpening=1.2), Training(matrix()))
+    new = matrix(20, 25, seed=5)
+    few = model.score(new[:3])
+    assert "_map" not in model.__dict__
+    many = model.score(new)
+    assert "_map" in model.__dict__
+    np.testing.assert_allclose(few, many[:3], rtol=1e-4, atol=1e-6)
+
+
 # --- rp3beta
 
 

@@ -20,7 +20,7 @@ import numpy as np
 from recli.config import Tune, option
 from recli.models.base import Training, algorithm
 from recli.models.neighbours import mean_history
-from recli.models.spectral import GraphFilter, SpectralConfig, Spectrum, fit_spectrum, ideal, stored_spectrum
+from recli.models.spectral import GraphFilter, SpectralConfig, Spectrum, fit_spectrum, stored_spectrum
 from recli.schema import CSR, State
 
 _DIMENSIONS = 384  # as published for yelp2018
@@ -65,14 +65,9 @@ def _filter(config: BspmConfig, basis: Spectrum) -> GraphFilter:
     squares = basis.values**2
     time = usual_sharpening(basis.graph) if config.sharpening is None else config.sharpening
     slope = 0.75 * float(squares[-1]) if squares.size else 0.0
-    left, low = ideal(basis)
-    sharpened = low - time * (basis.graph.T @ (basis.graph @ np.ascontiguousarray(low.T))).T
-    bend = (squares**2 - slope * squares)[
-        :, None
-    ] * basis.vectors.T  # what the line misses within the signals
-    right = np.concatenate([config.low_pass_weight / 2 * sharpened, -time / 2 * bend])
-    both = np.concatenate([left, basis.vectors], axis=1)  # float32 (n_items, 2 d)
-    return GraphFilter(basis, 1.0 - time * slope / 2, both, np.ascontiguousarray(right, dtype=np.float32))
+    # What the line misses within the signals is bent back.
+    bend = -time / 2 * (squares**2 - slope * squares) if time else None
+    return GraphFilter(basis, 1.0 - time * slope / 2, config.low_pass_weight / 2, time, bend)
 
 
 def load(config: BspmConfig, state: State) -> GraphFilter:

@@ -10,11 +10,9 @@ users) and .073 against .055 (Amazon Beauty).
 
 from dataclasses import dataclass
 
-import numpy as np
-
 from recli.config import Tune, option
 from recli.models.base import Training, algorithm
-from recli.models.spectral import GraphFilter, SpectralConfig, Spectrum, fit_spectrum, ideal, stored_spectrum
+from recli.models.spectral import GraphFilter, SpectralConfig, Spectrum, fit_spectrum, stored_spectrum
 from recli.schema import State
 
 _DIMENSIONS = 256  # as published for yelp2018
@@ -32,8 +30,7 @@ class GfCfConfig(SpectralConfig):
 
 
 def _filter(config: GfCfConfig, basis: Spectrum) -> GraphFilter:
-    left, right = ideal(basis)
-    return GraphFilter(basis, 1.0, left, right * np.float32(config.low_pass_weight))
+    return GraphFilter(basis, 1.0, config.low_pass_weight)
 
 
 def load(config: GfCfConfig, state: State) -> GraphFilter:
