@@ -43,7 +43,9 @@ def test_a_part_is_read_as_it_was_written(tmp_path: Path) -> None:
     assert hidden(tmp_path) == []
 
 
-@pytest.mark.parametrize("dtype", ["float16", "float32", "float64", "int8", "uint8", "int32", "int64", "bool"])
+@pytest.mark.parametrize(
+    "dtype", ["float16", "float32", "float64", "int8", "uint8", "int32", "int64", "bool"]
+)
 def test_arrays_keep_their_kind_and_writing_to_them_leaves_the_file(tmp_path: Path, dtype: str) -> None:
     given = {"odd": np.ones(3, dtype=np.int8), "a": np.arange(6).reshape(2, 3).astype(dtype)}
     given["none"] = np.empty((0, 4), dtype=dtype)
