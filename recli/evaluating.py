@@ -167,6 +167,7 @@ class Bench:
                 known,
                 self._k,
                 with_auc=self._wants("auc"),
+                again=replace(served, noted=lambda users: None),
                 advance=advance,
             )
         if self.rated is not None and self._wants("rmse", "mae"):

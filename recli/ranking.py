@@ -1,7 +1,7 @@
 """From scores to lists: mask, select the top k, break ties. The same for every model."""
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,6 +14,7 @@ from recli.schema import CSR, Bool, Float32, Int32, Int64, UInt64
 from recli.shortlist import Shortlist, shortlist
 
 _CELLS = 1 << 23  # scores held at a time: 32 MiB of float32; larger batches were up to twice as slow
+_SOME = 0.25  # share of the items up to which they are scored apart
 _MOST = 1 << 26  # but 64 users at least, up to 256 MiB, so that products of matrices pay
 
 
@@ -50,17 +51,25 @@ def score_batches(
     `history`, `seen` (csr float32): (n, n_items), row i belongs to users[i]. `allowed`: bool (n_items,).
     """
     n_users, n_items = history.shape
-    size = max(1, min(1024, max(_CELLS // max(1, n_items), min(64, _MOST // max(1, n_items)))))
+    size = _batch_size(n_items)
     for start in range(0, n_users, size):
         rows = slice(start, min(start + size, n_users))
         scores = scores_of(model, history[rows], users[rows])
         _check_numbers(scores)
         if seen is not None:
-            part = seen[rows]
-            scores[np.repeat(np.arange(part.shape[0]), np.diff(part.indptr)), part.indices] = -np.inf
+            _mask(scores, seen[rows])
         if allowed is not None:
             scores[:, ~allowed] = -np.inf
         yield rows, scores
+
+
+def _batch_size(n_items: int) -> int:
+    """Users whose scores of so many items are held at a time."""
+    return max(1, min(1024, max(_CELLS // max(1, n_items), min(64, _MOST // max(1, n_items)))))
+
+
+def _mask(scores: Float32, seen: CSR) -> None:
+    scores[np.repeat(np.arange(seen.shape[0]), np.diff(seen.indptr)), seen.indices] = -np.inf
 
 
 def _check_numbers(values: Float32) -> None:
@@ -204,50 +213,83 @@ def ranked_batches(
     factors = item_factors_of(model)
     if factors is not None:
         mine = None if allowed is None else np.flatnonzero(allowed)
+        given = _Given(model, mine, history, users, k, ties, seen, allowed)
         short = shortlist(factors, history.shape[0], k, mine)
         if short is not None:
-            yield from _by_shortlist(model, short, mine, history, users, k, ties, seen, allowed)
+            yield from _completed(given, _by_shortlist(given, short))
+            return
+        if mine is not None and mine.size <= _SOME * factors.shape[0]:
+            yield from _completed(given, _among(given, factors[mine]))
             return
     for rows, scores in score_batches(model, history, users, seen=seen, allowed=allowed):
         yield rows, top_k(scores, k, ties)
 
 
-def _by_shortlist(
-    model: Model,
-    short: Shortlist,
-    mine: Int64 | None,
-    history: History,
-    users: Int64,
-    k: int,
-    ties: Int32,
-    seen: CSR | None,
-    allowed: Bool | None,
-) -> Iterator[tuple[slice, Ranked]]:
-    """As `ranked_batches`. `mine`: the items that `short` has, None: all."""
-    by_ties = np.argsort(ties if mine is None else ties[mine]).astype(np.int32)
+@dataclass(frozen=True)
+class _Given:
+    """What `ranked_batches` was given. `mine`: the allowed items, int64; None: all."""
+
+    model: Model
+    mine: Int64 | None
+    history: History
+    users: Int64
+    k: int
+    ties: Int32
+    seen: CSR | None
+    allowed: Bool | None
+
+    @property
+    def my_ties(self) -> Int32:
+        return self.ties if self.mine is None else self.ties[self.mine]
+
+    def batches(self, size: int) -> Iterator[tuple[slice, Float32, Bool, CSR | None]]:
+        """Some users at a time: their vectors, who must be scored as a whole, and what they have seen of `mine`."""
+        for start in range(0, self.users.size, size):
+            rows = slice(start, min(start + size, self.users.size))
+            vectors, apart = user_vectors_of(self.model, self.history[rows], self.users[rows])
+            _check_numbers(vectors)
+            seen = None if self.seen is None else self.seen[rows]
+            yield rows, vectors, apart, seen if seen is None or self.mine is None else seen[:, self.mine]
+
+
+def _by_shortlist(given: _Given, short: Shortlist) -> Iterator[tuple[slice, Ranked, Bool]]:
+    """Lists of places in `mine`, and which of them are not told."""
+    by_ties = np.argsort(given.my_ties).astype(np.int32)
     ranks = _places_in(by_ties)
 
-    def batch(rows: slice) -> tuple[slice, Bool, Callable[[], tuple[Ranked, Bool]]]:
-        vectors, apart = user_vectors_of(model, history[rows], users[rows])
-        _check_numbers(vectors)
-        masked = None if seen is None else seen[rows] if mine is None else seen[rows][:, mine]
+    def work(batch: tuple[slice, Float32, Bool, CSR | None]) -> tuple[Ranked, Bool]:
+        found = short.candidates(batch[1], batch[3], given.k)
+        return _listed(found.sizes, found.items, found.scores, given.k, by_ties, ranks), found.unsure
 
-        def work() -> tuple[Ranked, Bool]:
-            found = short.candidates(vectors, masked, k)
-            return _listed(found.sizes, found.items, found.scores, k, by_ties, ranks), found.unsure
+    for (rows, _, apart, _), (made, unsure) in in_threads(given.batches(short.rows), work):
+        yield rows, made, apart | unsure
 
-        return rows, apart, work
 
-    spans = (slice(s, min(s + short.rows, users.size)) for s in range(0, users.size, short.rows))
-    for (rows, apart, _), (made, unsure) in in_threads(map(batch, spans), lambda given: given[2]()):
-        if mine is not None:
-            made.items[:] = np.where(made.items < 0, -1, mine[np.maximum(made.items, 0)])
-        rest = np.flatnonzero(apart | unsure)
+def _among(given: _Given, items: Float32) -> Iterator[tuple[slice, Ranked, Bool]]:
+    """As `_by_shortlist`, by all products with the factors of `mine`, which are few."""
+    for rows, vectors, apart, seen in given.batches(_batch_size(len(items))):
+        scores = vectors @ items.T
+        if seen is not None:
+            _mask(scores, seen)
+        yield rows, top_k(scores, given.k, given.my_ties), apart
+
+
+def _completed(
+    given: _Given, batches: Iterator[tuple[slice, Ranked, Bool]]
+) -> Iterator[tuple[slice, Ranked]]:
+    """Lists of items, where those that are not told are made from all scores."""
+    for rows, made, untold in batches:
+        if given.mine is not None and given.mine.size:
+            made.items[:] = np.where(made.items < 0, -1, given.mine[np.maximum(made.items, 0)])
+        rest = np.flatnonzero(untold)
         if rest.size:
             at = rest + rows.start
-            part = None if seen is None else seen[at]
-            for some, scores in score_batches(model, history[at], users[at], seen=part, allowed=allowed):
-                whole = top_k(scores, k, ties)
+            seen = None if given.seen is None else given.seen[at]
+            scored = score_batches(
+                given.model, given.history[at], given.users[at], seen=seen, allowed=given.allowed
+            )
+            for some, scores in scored:
+                whole = top_k(scores, given.k, given.ties)
                 made.items[rest[some]], made.scores[rest[some]] = whole.items, whole.scores
         yield rows, made
 

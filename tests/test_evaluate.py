@@ -339,7 +339,8 @@ def test_somebodys_lists_beside_the_models(run: Path, tmp_path: Path, recli: Rec
         (f"u{known['user']:03d}", f"i{known['item']:03d}"),
     ]
     path = lists(tmp_path / "theirs.csv", [row for row in rows if row[0] != "u001"])
-    _, out, err = recli("evaluate", run, "--recommendations", path, "--json")
+    metrics = ("--metrics", "ndcg@10,recall@10,auc")
+    _, out, err = recli("evaluate", run, "--recommendations", path, *metrics, "--json")
     found = json.loads(out)
     assert list(found["models"]) == ["popularity", "theirs"] and found["baseline"] == "theirs"
     assert found["models"]["theirs"]["recall@10"]["value"] == pytest.approx(35 / 36)  # u001 has no list: 0

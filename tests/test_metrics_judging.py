@@ -14,6 +14,8 @@ from recli.metrics.base import Exam, parse_metrics
 from recli.metrics.judging import exam_of, judge_model, rated_pairs, rating_errors, read_lists
 from recli.metrics.order import first_of_each, in_order, numbered
 from recli.metrics.slices import COLD_AMONG_COLD, measure, slices_of
+from recli.models.factors import Factors, confidence_fold_in
+from recli.models.fallback import WithFallback
 from recli.schema import CSR, Float32, Int64, State
 
 
@@ -132,6 +134,27 @@ def test_batches_give_the_same(board: Interactions, monkeypatch: pytest.MonkeyPa
     np.testing.assert_array_equal(whole.auc, parts.auc)
     assert whole.among_cold is not None and parts.among_cold is not None
     np.testing.assert_array_equal(whole.among_cold.ranked, parts.among_cold.ranked)
+
+
+def test_factors_are_judged_by_lists_as_by_all_scores(board: Interactions) -> None:
+    exam, _ = exam_of(board, "test")
+    rng = np.random.default_rng(2)
+    users, items = (rng.integers(-9, 9, (n, 3)).astype(np.float32) for n in (board.n_users, board.n_items))
+    history = History(board.matrix("train"))[exam.users]
+    known = np.where(history.sizes > 0, exam.users, -1)
+    assert (known < 0).any() and exam.relevant[:, exam.cold].nnz
+    silent: list[int] = []
+    counts = np.arange(board.n_items, dtype=np.float32)
+    model = WithFallback(Factors(users, items, confidence_fold_in(items, 2.0, 1.0)), counts)
+    noted = replace(model, noted=silent.append)
+    by_scores = judge_model(noted, exam, history, known, 5)
+    told = sum(silent)
+    silent.clear()
+    by_lists = judge_model(noted, exam, history, known, 5, with_auc=False, again=model)
+    assert sum(silent) == told > 0 and by_lists.auc is None
+    np.testing.assert_array_equal(by_lists.ranked, by_scores.ranked)
+    assert by_lists.among_cold is not None and by_scores.among_cold is not None
+    np.testing.assert_array_equal(by_lists.among_cold.ranked, by_scores.among_cold.ranked)
 
 
 @pytest.fixture

@@ -45,6 +45,7 @@ def both_ways(
     made = rank(model, history, users, k=k, ties=ties, seen=seen, allowed=allowed)
     with monkeypatch.context() as patch:
         patch.setattr(ranking, "shortlist", whole)
+        patch.setattr(ranking, "_SOME", 0)
         return made, rank(model, history, users, k=k, ties=ties, seen=seen, allowed=allowed)
 
 
@@ -81,6 +82,24 @@ def test_lists_are_those_of_exact_scores(
         )
     np.testing.assert_array_equal(found.items, expected.items)
     np.testing.assert_array_equal(found.scores, expected.scores)
+
+
+def test_few_allowed_items_are_scored_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    model, history = integers(7, 90, 800, 300)
+    around = WithFallback(model, np.arange(800, dtype=np.float32))
+    model.user_factors[5] = 0  # popularity stands in
+    allowed = np.zeros(800, dtype=bool)
+    allowed[np.random.default_rng(1).choice(800, 60, replace=False)] = True
+    monkeypatch.setattr(ranking, "shortlist", whole)
+    monkeypatch.setattr(ranking, "_CELLS", 20 * 60)
+    monkeypatch.setattr(ranking, "_MOST", 0)
+    found, expected = both_ways(
+        monkeypatch, around, history, np.arange(90), 9, seen=history.values, allowed=allowed
+    )
+    np.testing.assert_array_equal(found.items, expected.items)
+    np.testing.assert_array_equal(found.scores, expected.scores)
+    monkeypatch.delattr(Factors, "score")
+    rank(model, history, np.arange(90), k=9, ties=np.arange(800, dtype=np.int32), allowed=allowed)
 
 
 def test_candidates_are_few_and_none_is_missed() -> None:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from recli.metrics.scorecard import Row, Scorecard, System
 
 DEFAULT = (
-    "ndcg@10,recall@10,ndcg@20,recall@20,precision@10,hit-rate@10,map@20,mrr@20,auc,"
+    "ndcg@10,recall@10,ndcg@20,recall@20,precision@10,hit-rate@10,map@20,mrr@20,"
     "coverage@10,gini@10,novelty@10,diversity@10,popularity-bias@10"
 )
 

@@ -98,7 +98,7 @@ def mean_average_precision(judged: Judged) -> Float64:
 
 @metric(
     "auc",
-    help="probability that a test item scores above an item neither seen nor tested; ties half",
+    help="probability that a test item scores above an item neither seen nor tested; ties half; needs all scores",
     at=False,
 )
 def auc(judged: Judged) -> Float64 | None:

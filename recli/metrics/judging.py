@@ -13,9 +13,9 @@ from recli.metrics.base import Exam, Judged, RatingErrors
 from recli.metrics.order import first_of_each, in_order, numbered
 from recli.metrics.positions import counter
 from recli.metrics.ratings import errors_of
-from recli.models.base import Model, RatingModel
-from recli.ranking import ranked_batches, score_batches, tie_order, top_k
-from recli.schema import Float64, Int32, Int64
+from recli.models.base import Model, RatingModel, item_factors_of
+from recli.ranking import rank, ranked_batches, score_batches, tie_order, top_k
+from recli.schema import Bool, Float64, Int32, Int64
 
 if TYPE_CHECKING:
     import polars as pl
@@ -84,39 +84,64 @@ def judge_model(
     k: int,
     *,
     with_auc: bool = True,
+    again: Model | None = None,
     advance: Callable[[int, str], None] = lambda steps, text: None,
 ) -> Judged:
     """Rank all candidates for the judged users, batch by batch.
 
     `history`: (n, n_items), what the model scores from. `users`: int64 (n,), -1 for users without a
-    training event.
+    training event. `again`: the model for users who are asked a second time; None: the same one.
     """
-    ranked = np.full((exam.n_users, k), -1, dtype=np.int32)
+    cold = exam.cold if exam.allowed is None else np.zeros_like(exam.cold)
+    asked = (
+        np.diff(exam.relevant[:, np.flatnonzero(cold)].indptr) > 0
+    )  # to rank the cold items among themselves
     among_cold = np.full((exam.n_users, k), -1, dtype=np.int32)
-    areas = np.full(exam.n_users, np.nan)
-    cold = np.flatnonzero(exam.cold) if exam.allowed is None else np.empty(0, dtype=np.int64)
-    tests_cold = np.diff(exam.relevant[:, cold].indptr) > 0
-    if not with_auc and not tests_cold.any():  # then nobody needs to know all scores
-        batches = ranked_batches(
+    if with_auc or (asked.any() and item_factors_of(model) is None):
+        ranked, areas = _by_scores(model, exam, history, users, k, with_auc, asked, among_cold, advance)
+    else:
+        # Nobody needs to know all scores, and products with the cold items alone take little.
+        areas, ranked = None, np.full((exam.n_users, k), -1, dtype=np.int32)
+        for rows, best in ranked_batches(
             model, history, users, k=k, ties=exam.ties, seen=exam.seen, allowed=exam.allowed
-        )
-        for rows, best in batches:
+        ):
             ranked[rows] = best.items
             advance(rows.stop - rows.start, "")
-        return judge_lists(exam, ranked)
+        if asked.any():
+            seen, mine = exam.seen[asked], np.flatnonzero(asked)
+            among_cold[asked] = rank(
+                again or model, history[mine], users[mine], k=k, ties=exam.ties, seen=seen, allowed=cold
+            ).items
+    judged = judge_lists(exam, ranked)
+    beside = judge_lists(exam, among_cold).only(exam.cold) if asked.any() else None
+    return Judged(exam, ranked, judged.hits, judged.relevant, areas, None, beside)
+
+
+def _by_scores(
+    model: Model,
+    exam: Exam,
+    history: History,
+    users: Int64,
+    k: int,
+    with_auc: bool,
+    asked: Bool,
+    among_cold: Int32,
+    advance: Callable[[int, str], None],
+) -> tuple[Int32, Float64 | None]:
+    """Lists, (n, k), and areas, (n,), from the scores of all items; `among_cold` is written where it is `asked`."""
+    ranked, areas = np.full((exam.n_users, k), -1, dtype=np.int32), np.full(exam.n_users, np.nan)
+    cold = np.flatnonzero(exam.cold)
     count = counter(exam.relevant.nnz, exam.n_items)
     for rows, scores in score_batches(model, history, users, seen=exam.seen, allowed=exam.allowed):
         ranked[rows] = top_k(scores, k, exam.ties).items
         if with_auc:
             areas[rows] = auc_of(scores, exam.relevant[rows], count)
-        asked = np.flatnonzero(tests_cold[rows])
-        if asked.size:
-            listed = top_k(scores[np.ix_(asked, cold)], k, exam.ties[cold]).items
-            among_cold[rows.start + asked] = np.where(listed >= 0, cold[np.maximum(listed, 0)], -1)
+        mine = np.flatnonzero(asked[rows])
+        if mine.size:
+            listed = top_k(scores[np.ix_(mine, cold)], k, exam.ties[cold]).items
+            among_cold[rows.start + mine] = np.where(listed >= 0, cold[np.maximum(listed, 0)], -1)
         advance(rows.stop - rows.start, "")
-    judged = judge_lists(exam, ranked)
-    beside = judge_lists(exam, among_cold).only(exam.cold) if tests_cold.any() else None
-    return Judged(exam, ranked, judged.hits, judged.relevant, areas if with_auc else None, None, beside)
+    return ranked, areas if with_auc else None
 
 
 @dataclass(frozen=True)
