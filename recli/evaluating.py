@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -143,6 +143,7 @@ class Bench:
     progress: Progress
     warn: Warn
     fallback: str = POPULARITY  # what stands in where a model has nothing to say
+    kept: "dict[tuple[bool, tuple[str, ...]], tuple[History, Float32]]" = field(default_factory=dict)
 
     @property
     def _k(self) -> int:
@@ -177,14 +178,22 @@ class Bench:
         return System(name, f"{stored.algorithm} model", figures, notes)
 
     def _before(self, stored: StoredModel) -> tuple[History, Float32]:
-        """All users' histories, in order only for a model that asks for it, and the users of each item trained on."""
-        data = self.interactions
-        if isinstance(stored.model, OrderedModel):
-            history = data.history(stored.trained_on)
-        else:
-            history = History(data.matrix(*stored.trained_on, "history"))
-        apart = data.splits["history"].height > 0
-        return history, item_counts(data.matrix(*stored.trained_on) if apart else history.values)
+        """All users' histories, in order only for a model that asks for it, and the users of each item trained on.
+
+        Kept for the next models: most are trained on the same.
+        """
+        data, ordered = self.interactions, isinstance(stored.model, OrderedModel)
+        asked = ordered, stored.trained_on
+        if asked not in self.kept:
+            if ordered:
+                history = data.history(stored.trained_on)
+            else:
+                history = History(data.matrix(*stored.trained_on, "history"))
+            apart = data.splits["history"].height > 0
+            counts = item_counts(data.matrix(*stored.trained_on) if apart else history.values)
+            self.kept.clear()
+            self.kept[asked] = history, counts
+        return self.kept[asked]
 
     def lists(self, name: str, path: str) -> tuple[System, str]:
         """Read and measure somebody's lists; the system and the file's sha256.
