@@ -6,6 +6,7 @@ some of the users, and lists that the index cannot make well are exact.
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -49,6 +50,13 @@ class Asked:
     allowed: Bool | None  # (n_items,)
     k: int
     ties: Int32
+
+    @cached_property
+    def n_seen(self) -> Int64:
+        """Items that are masked for each user, int64 (n,)."""
+        if self.seen is None:
+            return np.zeros(self.history.shape[0], dtype=np.int64)
+        return np.asarray(np.diff(self.seen.indptr), dtype=np.int64)
 
     def exact(self, places: Int64) -> Ranked:
         seen = None if self.seen is None else self.seen[places]
@@ -114,9 +122,8 @@ class Search:
         """Which of the places have a vector of their own and not too long a history, and these vectors."""
         history = self.asked.history[places]
         vectors, apart = user_vectors_of(self.asked.model, history, places)
-        seen = 0 if self.asked.seen is None else np.diff(self.asked.seen[places].indptr)
         able = ~apart & (history.sizes > 0) & vectors.any(axis=1) & np.isfinite(vectors).all(axis=1)
-        able &= self.asked.k + seen <= LONGEST
+        able &= self.asked.k + self.asked.n_seen[places] <= LONGEST
         return np.flatnonzero(able), vectors
 
     def __call__(self, places: Int64) -> Ranked:
@@ -124,9 +131,7 @@ class Search:
         k = self.asked.k
         made = nothing(places.size, k)
         able, vectors = self.able(places)
-        sizes = np.zeros(places.size, dtype=np.int64)
-        if self.asked.seen is not None:
-            sizes = np.diff(self.asked.seen[places].indptr).astype(np.int64)
+        sizes = self.asked.n_seen[places]
         by_size = able[np.argsort(sizes[able], kind="stable")]
         for start in range(0, by_size.size, _ALIKE):
             some = by_size[start : start + _ALIKE]
