@@ -12,7 +12,7 @@ import os
 import shutil
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -20,9 +20,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from recli import __version__, compact, schema
+from recli import __version__, compact, schema, tensors
 from recli.config import from_dict
 from recli.errors import RecliError, UsageError
 from recli.interactions import Interactions
@@ -30,6 +28,7 @@ from recli.models.base import Model, algorithms
 from recli.models.fallback import item_counts
 from recli.models.recency import recent
 from recli.schema import Float32, State
+from recli.tensors import Array, Blocks
 
 if TYPE_CHECKING:
     import polars as pl
@@ -58,16 +57,9 @@ class Draft:
             else:
                 frame.write_parquet(target, compression="zstd")
 
-    def tensors(self, name: str, arrays: State) -> None:
-        """Write `NAME.safetensors`. Arrays are made contiguous: safetensors stores others wrongly."""
-        from safetensors.numpy import save_file
-
-        path = self.path / f"{name}.safetensors"
-        with _disk_errors(self.path):
-            path.touch()
-            mode = path.stat().st_mode  # safetensors makes files that only their owner can read
-            save_file({k: np.ascontiguousarray(arrays[k]) for k in sorted(arrays)}, path)
-            path.chmod(mode)
+    def tensors(self, name: str, arrays: Mapping[str, Array | Blocks]) -> None:
+        """Write `NAME.safetensors`."""
+        tensors.write(self.path / f"{name}.safetensors", arrays)
 
     def text(self, name: str, text: str) -> None:
         with _disk_errors(self.path):
@@ -288,37 +280,10 @@ class Part:
 
         path = self.file(f"{name}.safetensors")
         try:
-            loaded = _mapped(path)
+            loaded = tensors.read(path)
         except (SafetensorError, OSError, ValueError) as error:
             raise _damaged(self.path, f"{name}.safetensors cannot be read: {_first_line(error)}") from None
         return loaded
-
-
-_DTYPES = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BOOL": "?"} | {
-    f"{kind}{8 * size}": f"<{kind.lower()}{size}" for kind in "IU" for size in (1, 2, 4, 8)
-}
-
-
-def _mapped(path: Path) -> State:
-    """The arrays of a safetensors file, read as they are used. Writing to them leaves the file as it is.
-
-    safetensors itself copies all (200 MB: 0.2 to 0.6 s, where one user's list is to take a second).
-    """
-    import numpy as np
-    from safetensors import safe_open
-
-    with safe_open(path, framework="numpy"):  # it checks the header
-        pass
-    whole = np.memmap(path, dtype=np.uint8, mode="c").view(np.ndarray)
-    start = 8 + int(whole[:8].view("<u8")[0])
-    header = json.loads(whole[8:start].tobytes())
-    header.pop("__metadata__", None)
-    return {
-        name: whole[start + one["data_offsets"][0] : start + one["data_offsets"][1]]
-        .view(_DTYPES[one["dtype"]])
-        .reshape(one["shape"])
-        for name, one in header.items()
-    }
 
 
 def _first_line(error: BaseException) -> str:
@@ -527,7 +492,7 @@ def read_model(path: Path, interactions: Interactions | None = None) -> StoredMo
 def write_embeddings(
     run: Path,
     name: str,
-    vectors: Float32,
+    vectors: Float32 | Blocks,
     center: Float32,
     config: dict[str, Any],
     summary: dict[str, Any],
@@ -537,8 +502,8 @@ def write_embeddings(
 ) -> Path:
     """Write `run/embeddings/NAME`: `vectors` float32 (n_items, d), `center` float32 (d,) taken off them.
 
-    `projection`: float32 (raw dimensions, d), applied before the centring, where there was one. `dtype`: what
-    vectors are stored as, float32, float16 or int8.
+    `vectors`: of length 1 at most where they come in blocks. `projection`: float32 (raw dimensions, d), applied
+    before the centring, where there was one. `dtype`: what vectors are stored as, float32, float16 or int8.
     """
     source = open_part(Path(run) / schema.INTERACTIONS, schema.INTERACTIONS)
     path = Path(run) / schema.EMBEDDINGS / name
@@ -546,7 +511,11 @@ def write_embeddings(
         extra = {} if projection is None else {"projection": projection}
         if dtype != compact.FLOAT32:
             draft.format = schema.FORMAT
-        draft.tensors("vectors", {**compact.compact("vectors", vectors, dtype), "center": center, **extra})
+        if isinstance(vectors, Blocks):
+            stored = compact.compact_blocks("vectors", vectors, dtype)
+        else:
+            stored = {**compact.compact("vectors", vectors, dtype)}
+        draft.tensors("vectors", {**stored, "center": center, **extra})
         draft.summary.update(summary)
     return path
 

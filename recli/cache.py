@@ -8,13 +8,15 @@ import hashlib
 import os
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from recli.schema import Bool, Float32
+from recli import tensors
+from recli.schema import Bool, Float32, Int32, Int64, State
 
 Keys = npt.NDArray[np.uint8]  # (n, 16)
 
@@ -22,36 +24,55 @@ _ROWS = 4096
 _SECONDS = 20.0
 
 
-def read(folder: Path, keys: Keys, warn: Callable[[str], None]) -> tuple[Bool, Float32]:
-    """Look keys up in a cache: which were found, bool (n,), and their vectors, float32 (n, d), zero where not found.
+@dataclass(frozen=True)
+class Stored:
+    """Where the vectors of some keys are in a cache. `shard`, `row`: int32 (n,), -1 for what it does not have."""
 
-    d is 0 where the cache is empty. Damaged shards are removed; `warn` is told of each.
-    """
-    found = np.zeros(len(keys), dtype=np.bool_)
-    vectors = np.zeros((len(keys), 0), dtype=np.float32)
-    place = {key.tobytes(): row for row, key in enumerate(keys)}
+    shards: list[Path]
+    shard: Int32
+    row: Int32
+    dim: int  # 0 where the cache is empty
+
+    @property
+    def found(self) -> Bool:
+        return self.shard >= 0
+
+    def take(self, wanted: Int64) -> Float32:
+        """The vectors of the keys in these places, float32 (m, dim), zero where there is none."""
+        made = np.zeros((wanted.size, self.dim), dtype=np.float32)
+        shard, row = self.shard[wanted], self.row[wanted]
+        for one in np.unique(shard[shard >= 0]):
+            mine = shard == one
+            made[mine] = tensors.read(self.shards[one])["vectors"][row[mine]]
+        return made
+
+
+def read(folder: Path, keys: Keys, warn: Callable[[str], None]) -> Stored:
+    """Look keys up in a cache. Damaged shards are removed; `warn` is told of each."""
+    shard, row = (np.full(len(keys), -1, dtype=np.int32) for _ in range(2))
+    by_key = np.ascontiguousarray(keys).view("S16").ravel()
+    order = np.argsort(by_key)
+    ordered, dim = by_key[order], 0
+    shards: list[Path] = []
     for path in sorted(folder.glob("shard-*.safetensors")):
-        shard = _load(path)
-        if shard is None or (vectors.shape[1] and shard[1].shape[1] != vectors.shape[1]):
+        found = _load(path)
+        if found is None or (dim and found[1].shape[1] != dim):
             warn(f"{path.name} in {folder} is damaged: removed, its texts are encoded again")
             path.unlink(missing_ok=True)
             continue
-        stored, values = shard
-        if not vectors.shape[1]:
-            vectors = np.zeros((len(keys), values.shape[1]), dtype=np.float32)
-        pairs = [(place[k], i) for i, k in enumerate(map(bytes, stored)) if k in place]
-        if pairs:
-            rows, sources = np.array(pairs).T
-            vectors[rows], found[rows] = values[sources], True
-    return found, vectors
+        stored, dim = np.ascontiguousarray(found[0]).view("S16").ravel(), found[1].shape[1]
+        place = np.minimum(np.searchsorted(ordered, stored), max(0, len(keys) - 1))
+        here = np.flatnonzero(ordered[place] == stored) if len(keys) else np.empty(0, dtype=np.int64)
+        shard[order[place[here]]], row[order[place[here]]] = len(shards), here
+        shards.append(path)
+    return Stored(shards, shard, row, dim)
 
 
 def _load(path: Path) -> tuple[Keys, Float32] | None:
     from safetensors import SafetensorError
-    from safetensors.numpy import load
 
     try:
-        stored = load(path.read_bytes())
+        stored = tensors.read(path)
         keys, vectors = stored["keys"], stored["vectors"]
         if stored["check"].tobytes() != _check(keys, vectors) or keys.shape != (len(vectors), 16):
             return None
@@ -60,8 +81,11 @@ def _load(path: Path) -> tuple[Keys, Float32] | None:
     return keys, vectors
 
 
-def _check(keys: npt.NDArray[Any], vectors: npt.NDArray[Any]) -> bytes:
-    return hashlib.blake2b(keys.tobytes() + vectors.tobytes(), digest_size=16).digest()
+def _check(*arrays: npt.NDArray[Any]) -> bytes:
+    digest = hashlib.blake2b(digest_size=16)
+    for array in arrays:
+        digest.update(np.ascontiguousarray(array).data)
+    return digest.digest()
 
 
 class Writer:
@@ -96,8 +120,6 @@ class Writer:
 
     def flush(self) -> None:
         """Write what waits as one shard, named after its content."""
-        from safetensors.numpy import save
-
         self._since = time.monotonic()
         if not self._waiting:
             return
@@ -105,14 +127,14 @@ class Writer:
         vectors = np.ascontiguousarray(np.concatenate(self._vectors), dtype=np.float32)
         self._keys, self._vectors, self._waiting = [], [], 0
         check = _check(keys, vectors)
-        data = save({"keys": keys, "vectors": vectors, "check": np.frombuffer(check, dtype=np.uint8)})
-        _write_whole(self._folder / f"shard-{check.hex()}.safetensors", data)
+        made: State = {"keys": keys, "vectors": vectors, "check": np.frombuffer(check, dtype=np.uint8)}
+        _write_whole(self._folder / f"shard-{check.hex()}.safetensors", made)
 
 
-def _write_whole(target: Path, data: bytes) -> None:
+def _write_whole(target: Path, arrays: State) -> None:
     temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
     try:
-        temporary.write_bytes(data)
+        tensors.write(temporary, arrays)
         temporary.replace(target)
     finally:
         temporary.unlink(missing_ok=True)
@@ -126,21 +148,18 @@ def clear(folder: Path) -> None:
 
 def save_index(path: Path, made_from: str, index: npt.NDArray[np.uint8]) -> None:
     """Keep an index's bytes at `path`, in the place of an older one; `made_from` says of what it was made."""
-    from safetensors.numpy import save
-
     key = np.frombuffer(made_from.encode(), dtype=np.uint8)
     check = np.frombuffer(_check(key, index), dtype=np.uint8)
     path.parent.mkdir(parents=True, exist_ok=True)
-    _write_whole(path, save({"key": key, "index": index, "check": check}))
+    _write_whole(path, {"key": key, "index": index, "check": check})
 
 
 def read_index(path: Path, made_from: str) -> npt.NDArray[np.uint8] | None:
     """The bytes that were kept at `path`; None where there are none, of something else, or damaged ones."""
     from safetensors import SafetensorError
-    from safetensors.numpy import load_file
 
     try:
-        stored = load_file(path)
+        stored = tensors.read(path)
         key, index = stored["key"], stored["index"]
         whole = stored["check"].tobytes() == _check(key, index)
     except (SafetensorError, OSError, KeyError, ValueError):

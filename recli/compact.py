@@ -5,12 +5,13 @@ overflows, and what is down to 5e8 times smaller keeps its 11 bits. int8 has a s
 max|row| / 127, so a row's error is at most max|row| / 254.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 
 import numpy as np
 
 from recli.errors import RecliError
 from recli.schema import Float32, State
+from recli.tensors import Array, Blocks
 
 FLOAT32, FLOAT16, INT8 = "float32", "float16", "int8"
 STORAGE = (FLOAT32, FLOAT16, INT8)
@@ -19,11 +20,12 @@ _SCALE = ".scale"
 _CELLS = 1 << 22  # values converted at a time: 16 MiB beside the arrays
 
 
-def compact(name: str, array: Float32, dtype: str) -> State:
+def compact(name: str, array: Float32, dtype: str, bound: float | None = None) -> State:
     """`array`, float32 (n,) or (n, d), as `NAME` of `dtype` and `NAME.scale`, float32; `expand` reads it.
 
-    float32: as it is. One row is what has one scale in int8: a row of two dimensions, all of one dimension. Raises
-    `RecliError` for values that are not finite: int8 has none.
+    float32: as it is. One row is what has one scale in int8: a row of two dimensions, all of one dimension. `bound`:
+    float16's scale is that of so large a value; None: of the largest one. Raises `RecliError` for values that are
+    not finite: int8 has none.
     """
     if dtype == FLOAT32:
         return {name: array}
@@ -35,7 +37,7 @@ def compact(name: str, array: Float32, dtype: str) -> State:
             "train again: a smaller learning rate or more regularization keeps a model from diverging",
         )
     if dtype == FLOAT16:
-        exponent = int(np.frexp(largest.max(initial=0.0))[1])
+        exponent = int(np.frexp(largest.max(initial=0.0) if bound is None else bound)[1])
         scale = np.array([2.0 ** max(exponent - 15, -126)], dtype=np.float32)
     else:
         scale = np.where(largest > np.finfo(np.float32).tiny, largest / np.float32(127), np.float32(1))
@@ -48,9 +50,24 @@ def compact(name: str, array: Float32, dtype: str) -> State:
     return {name: stored.reshape(array.shape), name + _SCALE: scale.astype(np.float32)}
 
 
+def compact_blocks(name: str, array: Blocks, dtype: str) -> dict[str, Array | Blocks]:
+    """As `compact`, for rows of length 1 at most that are made block by block."""
+
+    def made(of: str) -> Iterator[Array]:
+        return (compact(name, rows, dtype, 1.0)[of] for rows in array.rows())
+
+    if dtype == FLOAT32:
+        return {name: array}
+    scale: Array | Blocks = Blocks(array.shape[:1], FLOAT32, lambda: made(name + _SCALE))
+    if dtype == FLOAT16:  # one for all
+        none = np.empty((0, *array.shape[1:]), dtype=np.float32)
+        scale = compact(name, none, dtype, 1.0)[name + _SCALE]
+    return {name: Blocks(array.shape, dtype, lambda: made(name)), name + _SCALE: scale}
+
+
 def expand(name: str, state: State) -> Float32:
     """The array that `compact` stored as `name`, float32 of its shape; one without a scale as it is."""
-    made: Float32 = state[name].astype(np.float32)
+    made: Float32 = state[name].astype(np.float32, copy=name + _SCALE in state)
     scale = state.get(name + _SCALE)
     if scale is not None:
         made *= scale[:, None] if made.ndim == 2 and scale.size == made.shape[0] else scale

@@ -5,7 +5,6 @@ from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -13,12 +12,12 @@ from recli import cache
 from recli.config import sha256_of
 from recli.console import Console
 from recli.encoders import source, transformer
+from recli.encoders.base import Encoded
 from recli.encoders.device import pick_device, pick_dtype
 from recli.encoders.recipe import read_recipe
 from recli.encoders.texts import Unique, keys
 from recli.encoders.transformer import TextEncoder
 from recli.errors import RecliError
-from recli.schema import Float32
 
 
 @dataclass(frozen=True)
@@ -35,16 +34,6 @@ class Wanted:
     batch_tokens: int | None = None
     resume: bool = True
     trust_remote_code: bool = False
-
-
-@dataclass(frozen=True)
-class Encoded:
-    """Raw vectors of the different texts, float32 (n, d), and how they were made."""
-
-    vectors: Float32
-    facts: dict[str, Any]  # for the manifest: they follow from texts and options alone
-    n_reused: int  # vectors that were in the cache
-    matryoshka: bool
 
 
 def encode_texts(
@@ -86,8 +75,8 @@ def encode_texts(
             "use --dtype float32, another model, or change that text",
         )
 
-    vectors, n_reused = _through_cache(wanted, place, texts.texts, load, blame, console)
-    return Encoded(vectors, facts, n_reused, recipe.matryoshka)
+    stored, n_reused = _through_cache(wanted, place, texts.texts, load, blame, console)
+    return Encoded(stored.take, stored.dim, facts, n_reused, recipe.matryoshka)
 
 
 def _through_cache(
@@ -97,17 +86,17 @@ def _through_cache(
     load: Callable[[], TextEncoder],
     blame: Callable[[int], RecliError],
     console: Console,
-) -> tuple[Float32, int]:
-    """Vectors of `texts`, float32 (len(texts), d), and how many came from the cache in `folder`."""
+) -> tuple[cache.Stored, int]:
+    """The cache in `folder` with the vectors of all `texts`, and how many it had before."""
     hashes = keys(texts)
     if not wanted.resume:
         cache.clear(folder)
-    known, vectors = cache.read(folder, hashes, console.warn)
-    if known.any():
-        console.say(f"{int(known.sum()):,} of {len(texts):,} texts were already encoded")
-    rest = np.flatnonzero(~known)
+    stored = cache.read(folder, hashes, console.warn)
+    rest = np.flatnonzero(~stored.found)
+    if rest.size < len(texts):
+        console.say(f"{len(texts) - rest.size:,} of {len(texts):,} texts were already encoded")
     if not rest.size:
-        return vectors, len(texts)
+        return stored, len(texts)
     import torch
 
     encoder = load()
@@ -126,9 +115,6 @@ def _through_cache(
             bad = ~np.isfinite(batch.vectors).all(axis=1)
             if bad.any():
                 raise blame(int(rows[bad.argmax()]))
-            if not vectors.shape[1]:
-                vectors = np.zeros((len(texts), batch.vectors.shape[1]), dtype=np.float32)
-            vectors[rows] = batch.vectors
             writer.add(hashes[rows], batch.vectors)
             n_cut, n_texts, n_tokens = n_cut + batch.n_cut, n_texts + rows.size, n_tokens + batch.n_tokens
             seconds = max(time.monotonic() - started, 1e-9)
@@ -137,7 +123,10 @@ def _through_cache(
         console.say(
             f"{n_cut:,} texts have more than {encoder.recipe.max_tokens} tokens (--max-tokens): their end was not read"
         )
-    return vectors, len(texts) - rest.size
+    stored = cache.read(folder, hashes, console.warn)
+    if not stored.found.all():
+        raise RecliError(f"{folder} lost vectors while texts were encoded", "run the same command again")
+    return stored, len(texts) - rest.size
 
 
 def _short(text: str) -> str:

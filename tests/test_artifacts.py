@@ -43,23 +43,6 @@ def test_a_part_is_read_as_it_was_written(tmp_path: Path) -> None:
     assert hidden(tmp_path) == []
 
 
-@pytest.mark.parametrize(
-    "dtype", ["float16", "float32", "float64", "int8", "uint8", "int32", "int64", "bool"]
-)
-def test_arrays_keep_their_kind_and_writing_to_them_leaves_the_file(tmp_path: Path, dtype: str) -> None:
-    given = {"odd": np.ones(3, dtype=np.int8), "a": np.arange(6).reshape(2, 3).astype(dtype)}
-    given["none"] = np.empty((0, 4), dtype=dtype)
-    with artifacts.writing(tmp_path / "part", "numbers", {}) as draft:
-        draft.tensors("all", given)
-    part = artifacts.open_part(tmp_path / "part", "numbers")
-    found = part.tensors("all")
-    for name, array in given.items():
-        assert found[name].dtype == array.dtype and np.array_equal(found[name], array)
-        assert found[name].shape == array.shape
-    found["a"][:] = 0
-    assert np.array_equal(part.tensors("all")["a"], given["a"])
-
-
 def test_the_same_content_gives_the_same_bytes_and_no_trace_of_the_machine(tmp_path: Path) -> None:
     write_numbers(tmp_path / "a" / "part", [1, 2])
     write_numbers(tmp_path / "b" / "part", [1, 2])

@@ -3,8 +3,19 @@
 import numpy as np
 import pytest
 
-from recli.compact import FLOAT16, FLOAT32, INT8, STORAGE, compact, compact_state, expand, expand_state
+from recli.compact import (
+    FLOAT16,
+    FLOAT32,
+    INT8,
+    STORAGE,
+    compact,
+    compact_blocks,
+    compact_state,
+    expand,
+    expand_state,
+)
 from recli.errors import RecliError
+from recli.tensors import Blocks
 
 
 def wide(n: int = 300, d: int = 16) -> np.ndarray:
@@ -98,3 +109,21 @@ def test_of_a_model_only_what_grows_with_the_data_gets_smaller() -> None:
         assert back[name].dtype == array.dtype
         np.testing.assert_allclose(back[name], array, atol=np.abs(array).max() / 250)
     assert all(a is state[name] for name, a in compact_state(state, {7, 9}, FLOAT32).items())
+
+
+@pytest.mark.parametrize("dtype", STORAGE)
+def test_blocks_are_stored_as_the_whole_is(dtype: str) -> None:
+    array = np.random.default_rng(4).normal(size=(11, 6)).astype(np.float32)
+    array /= np.linalg.norm(array, axis=1, keepdims=True)
+    given = Blocks(array.shape, "float32", lambda: (array[at : at + 4] for at in range(0, 11, 4)))
+    made = {
+        name: np.concatenate(list(one.rows())) if isinstance(one, Blocks) else one
+        for name, one in compact_blocks("x", given, dtype).items()
+    }
+    whole = compact("x", array, dtype)
+    assert made.keys() == whole.keys() and {n: a.dtype for n, a in made.items()} == {
+        n: a.dtype for n, a in whole.items()
+    }
+    np.testing.assert_array_equal(expand("x", made), expand("x", whole))
+    for name, one in compact_blocks("x", given, dtype).items():
+        assert one.shape == made[name].shape and one.dtype == made[name].dtype

@@ -325,9 +325,37 @@ def test_a_shard_is_written_every_few_rows_or_seconds(tmp_path: Path) -> None:
         writer.add(keys[:1] + 1, values[:1])
         assert len(list(tmp_path.glob("shard-*"))) == 4
     wanted = np.concatenate([keys[::-1], keys[:1] + 200])
-    found, read = cache.read(tmp_path, wanted, pytest.fail)
-    assert found.tolist() == [True] * 10 + [False]
+    stored = cache.read(tmp_path, wanted, pytest.fail)
+    assert stored.found.tolist() == [True] * 10 + [False] and stored.dim == 2
+    read = stored.take(np.arange(11))
     assert (read[:10] == values[::-1]).all() and not read[10].any()
+    assert (stored.take(np.array([7, 0, 7])) == values[[2, 9, 2]]).all()
+
+
+@pytest.mark.usefixtures("small_shards")
+@pytest.mark.parametrize("storage", ["float32", "float16", "int8"])
+def test_vectors_are_held_some_items_at_a_time(
+    recli: Recli, board_run: Path, model: Path, storage: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from recli import cache
+    from recli.commands import embed as command
+
+    options = ("--batch-tokens", "100", "--dim", "5", "--storage-dtype", storage)
+    recli("embed", board_run, "--model", model, *options)
+    whole, taken = vectors(board_run, "tiny-cls"), []
+    real = cache.Stored.take
+
+    def counted(self: cache.Stored, wanted: np.ndarray) -> np.ndarray:
+        taken.append(wanted.size)
+        return real(self, wanted)
+
+    monkeypatch.setattr(cache.Stored, "take", counted)
+    monkeypatch.setattr(command, "_ITEMS", 4)
+    recli("embed", board_run, "--model", model, *options)
+    assert max(taken) <= 4 and sum(taken) % 30 == 0  # no array of all 30, however often they pass
+    np.testing.assert_allclose(
+        vectors(board_run, "tiny-cls"), whole, atol=2 / 127 if storage == "int8" else 1e-3
+    )
 
 
 # --- options

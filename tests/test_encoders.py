@@ -15,10 +15,11 @@ from recli.encoders import again, source, tfidf, transformer
 from recli.encoders.base import fitted
 from recli.encoders.device import pick_device, pick_dtype
 from recli.encoders.recipe import Recipe, read_recipe
-from recli.encoders.space import Space, fit_space, principal_directions, unit
+from recli.encoders.space import Moments, Rows, Space, fit_space, principal_directions, unit
 from recli.encoders.texts import clean, keys, unique
 from recli.errors import DeviceError, RecliError, UsageError
 from recli.models.threads import cpu_flags
+from recli.schema import Float32
 
 CPU = torch.device("cpu")
 TEXTS = ["a", "space rocket", "romance", "a long text about a kitchen chef", "b", "soup of the day", "0 1 2"]
@@ -336,23 +337,32 @@ def test_matryoshka_by_config_or_name(models: dict[str, Path], tmp_path: Path) -
 # --- space
 
 
+def blocks(raw: Float32, size: int = 2) -> Rows:
+    return lambda: (raw[start : start + size] for start in range(0, len(raw), size))
+
+
+def moments(rows: Float32) -> Moments:
+    """Of rows of length 1."""
+    return Moments(rows.mean(axis=0, dtype=np.float64), rows.T.astype(np.float64) @ rows / len(rows))
+
+
 def test_centre_is_the_mean_of_trained_items_with_a_text() -> None:
     raw = np.array([[3, 0], [0, 5], [0, 0], [-2, 0]], dtype=np.float32)  # lengths 3, 5, 0, 2
     trained = np.array([True, True, True, False])
-    space = fit_space(raw, trained, center=True)
+    space = fit_space(blocks(raw), trained, center=True)[0]
     assert space.center.tolist() == [(1 + 0) / 2, (0 + 1) / 2]
     placed = space.place(raw)
     s = 1 / np.sqrt(2)  # (1, 0) - (.5, .5) = (.5, -.5), length .5 sqrt(2)
     np.testing.assert_allclose(placed[:2], [[s, -s], [-s, s]], rtol=1e-6)
     assert not placed[2].any()
     np.testing.assert_allclose(placed[3], np.array([-1.5, -0.5]) / np.sqrt(2.5), rtol=1e-6)
-    plain = fit_space(raw, trained, center=False).place(raw)
+    plain = fit_space(blocks(raw), trained, center=False)[0].place(raw)
     np.testing.assert_allclose(plain, [[1, 0], [0, 1], [0, 0], [-1, 0]])
 
 
 def test_matryoshka_keeps_first_dimensions_and_renormalises() -> None:
     raw = np.array([[3, 4, 12], [1, 0, 7]], dtype=np.float32)
-    space = fit_space(raw, np.ones(2, dtype=bool), center=False, dim=2, matryoshka=True)
+    space = fit_space(blocks(raw), np.ones(2, dtype=bool), center=False, dim=2, matryoshka=True)[0]
     np.testing.assert_allclose(space.place(raw), [[0.6, 0.8], [1, 0]], rtol=1e-6)
 
 
@@ -361,20 +371,21 @@ def test_principal_directions_keep_distances() -> None:
     rng = np.random.default_rng(0)
     plane = np.linalg.qr(rng.normal(size=(16, 2)))[0]
     raw = (rng.normal(size=(50, 2)) @ plane.T).astype(np.float32)
-    space = fit_space(raw, np.ones(50, dtype=bool), center=False, dim=2)
+    space = fit_space(blocks(raw, 7), np.ones(50, dtype=bool), center=False, dim=2)[0]
     placed = space.place(raw)
     assert space.projection is not None and space.projection.shape == (16, 2)
     np.testing.assert_allclose(placed @ placed.T, unit(raw) @ unit(raw).T, atol=1e-5)
     far = raw + 30 * plane[:, 0].astype(np.float32)  # all in one direction from the origin
-    about_mean = principal_directions(unit(far), 1, center=True)
-    about_origin = principal_directions(unit(far), 1, center=False)
+    about_mean = principal_directions(moments(unit(far)), 1, center=True)
+    about_origin = principal_directions(moments(unit(far)), 1, center=False)
     assert abs(about_origin[:, 0] @ plane[:, 0]) > 0.99 > 0.5 > abs(about_mean[:, 0] @ plane[:, 0])
 
 
 def test_spaces_of_nothing_are_zero() -> None:
     zeros = np.zeros((3, 4), dtype=np.float32)
     for dim in (None, 2):
-        assert not fit_space(zeros, np.ones(3, dtype=bool), center=True, dim=dim).place(zeros).any()
+        space, known = fit_space(blocks(zeros), np.ones(3, dtype=bool), center=True, dim=dim)
+        assert not space.place(zeros).any() and not known.any()
     same = np.ones((3, 4), dtype=np.float32)
     assert not Space(unit(same)[0]).place(same).any()
 

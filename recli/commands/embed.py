@@ -1,7 +1,7 @@
 """`recli embed`: the items' texts as vectors."""
 
 import re
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +10,9 @@ from recli.console import Console, run_path
 from recli.errors import RecliError, UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from recli.encoders.base import Encoded
     from recli.encoders.texts import Unique
     from recli.interactions import Interactions
     from recli.schema import Bool, Float32
@@ -17,6 +20,7 @@ if TYPE_CHECKING:
 _DEFAULT = "sentence-transformers/all-MiniLM-L6-v2"
 _MODEL = "Model"
 _SPEED = "Speed"
+_ITEMS = 1 << 14  # whose vectors are held at a time
 
 
 @dataclass(frozen=True)
@@ -90,9 +94,10 @@ def embed(config: EmbedConfig, console: Console) -> None:
     import numpy as np
 
     from recli import artifacts
-    from recli.encoders.base import fitted
+    from recli.encoders.base import Encoded, fitted
     from recli.encoders.space import fit_space
     from recli.encoders.texts import unique
+    from recli.tensors import Blocks
 
     name, own = _name(config), config.model in fitted.names()
     if own:
@@ -104,23 +109,30 @@ def embed(config: EmbedConfig, console: Console) -> None:
     dim = config.dim
     if own:
         dim = dim or fitted[config.model].dim
-        encoded = fitted[config.model].encode(texts.texts, texts.texts, dim, config.seed)
-        facts, n_reused, matryoshka = {"reduction": "svd"}, 0, False
+        made = fitted[config.model].encode(texts.texts, texts.texts, dim, config.seed)
+        encoded = Encoded(made.__getitem__, made.shape[1], {"reduction": "svd"}, 0, False)
     else:
-        encoded, facts, n_reused, matryoshka = _pretrained(config, run, texts, interactions, console)
+        encoded = _pretrained(config, run, texts, interactions, console)
 
-    raw = np.zeros((interactions.n_items, encoded.shape[1]), dtype=np.float32)
-    raw[texts.row >= 0] = encoded[texts.row[texts.row >= 0]]
-    space = fit_space(raw, _trained(interactions), center=config.center, dim=dim, matryoshka=matryoshka)
-    vectors = space.place(raw)
+    def raw() -> "Iterator[Float32]":
+        for start in range(0, interactions.n_items, _ITEMS):
+            rows = texts.row[start : start + _ITEMS]
+            block = np.zeros((rows.size, encoded.dim), dtype=np.float32)
+            block[rows >= 0] = encoded.take(rows[rows >= 0])
+            yield block
+
+    trained = _trained(interactions)
+    space, known = fit_space(raw, trained, center=config.center, dim=dim, matryoshka=encoded.matryoshka)
+    shape = interactions.n_items, space.center.size
+    vectors = Blocks(shape, "float32", lambda: map(space.place, raw()))
     summary = {
         "items": interactions.n_items,
         "texts": len(texts.texts),
         "without_text": texts.n_empty,
-        "zero_vectors": int((~raw.any(axis=1)).sum()),
-        "raw_dimensions": encoded.shape[1],
-        "dimensions": vectors.shape[1],
-        **facts,
+        "zero_vectors": int((~known).sum()),
+        "raw_dimensions": encoded.dim,
+        "dimensions": space.center.size,
+        **encoded.facts,
     }
     stored = {**to_dict(config), "model": _portable(config.model)}
     path = artifacts.write_embeddings(
@@ -134,20 +146,20 @@ def embed(config: EmbedConfig, console: Console) -> None:
         dtype=config.storage_dtype,
     )
     _say_result(path, summary, config.center, console)
-    counts = {"encoded": len(texts.texts) - n_reused, "reused": n_reused}
+    counts = {"encoded": len(texts.texts) - encoded.n_reused, "reused": encoded.n_reused}
     console.result(run, {"embeddings": name, **summary, **counts})
 
 
 def _pretrained(
     config: EmbedConfig, run: Path, texts: "Unique", interactions: "Interactions", console: Console
-) -> "tuple[Float32, dict[str, Any], int, bool]":
-    """Raw vectors, facts for the manifest, how many were in the cache, and whether the model is a Matryoshka."""
+) -> "Encoded":
+    """The texts' raw vectors, with how they are reduced among the facts."""
     from recli.embedding import Wanted, encode_texts
 
     wanted = Wanted(**{f.name: getattr(config, f.name) for f in fields(Wanted)})
     item_ids = interactions.items["item_id"].to_list()
     made = encode_texts(wanted, run / "cache" / "embeddings", texts, item_ids, console)
-    n_raw = made.vectors.shape[1]
+    n_raw = made.dim
     if config.dim is not None and config.dim > n_raw:
         raise UsageError(f"--dim {config.dim}: {config.model} has {n_raw} dimensions")
     how = "none"
@@ -157,7 +169,7 @@ def _pretrained(
             "the first ones of a Matryoshka model" if made.matryoshka else "principal components of the items"
         )
         console.say(f"{config.dim} of {n_raw} dimensions: {way}")
-    return made.vectors, {**made.facts, "reduction": how}, made.n_reused, made.matryoshka
+    return replace(made, facts={**made.facts, "reduction": how})
 
 
 def _name(config: EmbedConfig) -> str:

@@ -1,10 +1,11 @@
 """From an encoder's raw vectors to the ones that are stored: lengths, dimensions, centre."""
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import numpy as np
 
-from recli.schema import Bool, Float32
+from recli.schema import Bool, Float32, Float64
 
 
 @dataclass(frozen=True)
@@ -37,36 +38,66 @@ def unit(vectors: Float32) -> Float32:
     return (vectors / np.where(lengths > 0, lengths, 1)).astype(np.float32)
 
 
-def fit_space(
-    raw: Float32, trained: Bool, *, center: bool, dim: int | None = None, matryoshka: bool = False
-) -> Space:
-    """The space of items. `raw`: float32 (n_items, d). `trained`: bool (n_items,), those with a training event.
+Rows = Callable[[], Iterable[Float32]]
+"""Raw vectors of the items, float32 (n_items, d), in blocks of some rows; as often as they are needed."""
 
-    The centre is the mean over trained items with a text (all items with a text if there are none). Where `dim` is
-    less than d, a Matryoshka model's first dimensions are kept; other models' vectors are projected on the `dim`
-    principal directions of all items with a text.
+
+def fit_space(
+    raw: Rows, trained: Bool, *, center: bool, dim: int | None = None, matryoshka: bool = False
+) -> tuple[Space, Bool]:
+    """The space of items, and which of them have a vector, bool (n_items,), in the memory of one block.
+
+    `trained`: bool (n_items,), those with a training event. The centre is the mean over trained items with a text
+    (all items with a text if there are none). Where `dim` is less than d, a Matryoshka model's first dimensions are
+    kept; other models' vectors are projected on the `dim` principal directions of all items with a text.
     """
-    known = np.any(raw != 0, axis=1)
+    known, total = _moments(raw, with_squares=not matryoshka and dim is not None)
     base = known & trained if np.any(known & trained) else known
-    if dim is None or dim >= raw.shape[1]:
-        space = Space(np.zeros(raw.shape[1], dtype=np.float32))
+    if dim is None or dim >= total.mean.size:
+        space = Space(np.zeros(total.mean.size, dtype=np.float32))
     elif matryoshka or not known.any():
         space = Space(np.zeros(dim, dtype=np.float32), dim=dim)
     else:
-        projection = principal_directions(unit(raw[known]), dim, center)
-        space = Space(np.zeros(dim, dtype=np.float32), projection=projection)
+        space = Space(np.zeros(dim, dtype=np.float32), projection=principal_directions(total, dim, center))
     if not center or not known.any():  # nothing known: nothing to take off
-        return space
-    mean = space.reduce(raw[base]).mean(axis=0, dtype=np.float64).astype(np.float32)
-    return Space(mean, space.projection, space.dim)
+        return space, known
+    mean, start = np.zeros(space.center.size), 0
+    for block in raw():
+        mine = block[base[start : start + len(block)]]
+        mean += space.reduce(mine).sum(axis=0, dtype=np.float64)
+        start += len(block)
+    return Space((mean / base.sum()).astype(np.float32), space.projection, space.dim), known
 
 
-def principal_directions(vectors: Float32, dim: int, center: bool) -> Float32:
+@dataclass(frozen=True)
+class Moments:
+    """Of n vectors: their mean, float64 (d,), and the mean of their products with themselves, (d, d)."""
+
+    mean: Float64
+    squares: Float64
+
+
+def _moments(raw: Rows, with_squares: bool) -> tuple[Bool, Moments]:
+    """Which vectors are not zero, bool (n,), and the moments of these at length 1; zeros where there are none."""
+    known: list[Bool] = []
+    total, squares = np.zeros(0), np.zeros((0, 0))
+    for block in raw():
+        if not known:
+            total, squares = np.zeros(block.shape[1]), np.zeros((block.shape[1],) * 2)
+        known.append(np.any(block != 0, axis=1))
+        if with_squares:
+            rows = unit(block[known[-1]]).astype(np.float64)
+            total += rows.sum(axis=0)
+            squares += rows.T @ rows
+    mine = np.concatenate(known)
+    count = max(1, int(mine.sum()))
+    return mine, Moments(total / count, squares / count)
+
+
+def principal_directions(total: Moments, dim: int, center: bool) -> Float32:
     """The `dim` directions in which vectors differ most, float32 (d, dim); about the origin without `center`."""
-    rows = vectors.astype(np.float64)
-    if center:
-        rows = rows - rows.mean(axis=0)
-    _, directions = np.linalg.eigh(rows.T @ rows)  # ascending
+    spread = total.squares - np.outer(total.mean, total.mean) if center else total.squares
+    _, directions = np.linalg.eigh(spread)  # ascending
     kept = directions[:, ::-1][:, :dim]
     largest = kept[np.abs(kept).argmax(axis=0), np.arange(dim)]
     return np.ascontiguousarray(kept * np.where(largest < 0, -1.0, 1.0), dtype=np.float32)  # signs fixed
