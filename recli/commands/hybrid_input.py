@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from recli import schema
+from recli.commands.train_hybrid_config import EXACT_ITEMS, TrainHybridConfig
 from recli.config import from_dict, parse_pairs, to_dict
 from recli.console import Console
 from recli.errors import RecliError, UsageError
@@ -16,15 +17,11 @@ from recli.models.text_factors import TextFactorsConfig
 
 if TYPE_CHECKING:
     from recli.artifacts import Part
-    from recli.commands.train_hybrid_config import TrainHybridConfig
     from recli.hybrid import Ingredient
     from recli.interactions import Interactions
     from recli.schema import Float32, State
 
 BASES = ("ials", "als")  # text-factors predicts the factors of one of these; of the first if none is a source
-EXACT_ITEMS = (
-    15_000  # up to so many, cease is a usual source: its time grows with their cube, 20 s for 12,000
-)
 
 
 def content_algorithms() -> tuple[str, ...]:
@@ -48,7 +45,7 @@ def usual_sources(interactions: "Interactions", models: list[str], with_texts: b
 
 
 def named_sources(
-    config: "TrainHybridConfig", interactions: "Interactions", models: list[str]
+    config: TrainHybridConfig, interactions: "Interactions", models: list[str]
 ) -> tuple[str, ...]:
     """Names of the sources in order; `models`: those that the run has.
 
@@ -76,7 +73,7 @@ def named_sources(
     return tuple(asked)
 
 
-def _asked_sources(config: "TrainHybridConfig", interactions: "Interactions", models: list[str]) -> list[str]:
+def _asked_sources(config: TrainHybridConfig, interactions: "Interactions", models: list[str]) -> list[str]:
     """What --sources names, or else --weights, or else what the interactions allow."""
     if config.sources is not None:
         return [name.strip() for name in config.sources.split(",")]
@@ -86,7 +83,7 @@ def _asked_sources(config: "TrainHybridConfig", interactions: "Interactions", mo
     return list(usual_sources(interactions, models, texts))
 
 
-def needs_texts(config: "TrainHybridConfig", sources: tuple[str, ...]) -> bool:
+def needs_texts(config: TrainHybridConfig, sources: tuple[str, ...]) -> bool:
     return config.model != "fusion" or any(name in content_algorithms() for name in sources)
 
 
@@ -108,9 +105,7 @@ class Texts:
         return {"embeddings": part.path.name, "config": part.config, "summary": part.summary}
 
 
-def read_texts(
-    run: Path, config: "TrainHybridConfig", interactions: "Interactions", console: Console
-) -> Texts:
+def read_texts(run: Path, config: TrainHybridConfig, interactions: "Interactions", console: Console) -> Texts:
     """Read the embeddings that are to be used, and join TF-IDF vectors to them unless they are such already."""
     from recli import artifacts
     from recli.hybrid import join_features
@@ -135,7 +130,7 @@ def read_texts(
     return Texts(features, read[0][0], space, parts)
 
 
-def _embedding_names(run: Path, config: "TrainHybridConfig") -> tuple[str, ...]:
+def _embedding_names(run: Path, config: TrainHybridConfig) -> tuple[str, ...]:
     from recli import artifacts
 
     if config.embeddings:
@@ -171,7 +166,7 @@ def _tfidf(interactions: "Interactions", seed: int) -> "Float32":
 
 def read_ingredients(
     run: Path,
-    config: "TrainHybridConfig",
+    config: TrainHybridConfig,
     interactions: "Interactions",
     sources: tuple[str, ...],
     console: Console,
@@ -206,7 +201,7 @@ def read_ingredients(
     return inputs, _with_base(made)
 
 
-def _content_config(config: "TrainHybridConfig", name: str) -> Any:
+def _content_config(config: TrainHybridConfig, name: str) -> Any:
     if name == "content-knn":
         return ContentKnnConfig(neighbours=config.neighbours)
     if name == "text-factors":

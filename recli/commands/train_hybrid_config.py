@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 
-from recli.commands.hybrid_input import EXACT_ITEMS
 from recli.config import argument, option
 from recli.models.cease import CeaseConfig
 from recli.models.content_knn import ContentKnnConfig
@@ -12,6 +11,9 @@ from recli.models.text_factors import TextFactorsConfig
 
 FUSION, SOURCES, CEASE = "Fusion", "Sources", "Collective EASE"  # panels of the help
 CONTENT = ("content-knn", "text-factors")
+EXACT_ITEMS = (
+    15_000  # up to so many, cease is a usual source: its time grows with their cube, 20 s for 12,000
+)
 
 
 @dataclass(frozen=True)
