@@ -24,6 +24,8 @@ _KNOWN = ("BertModel", *_COUNTED)
 _GELU = {"gelu": "none", "gelu_new": "tanh", "gelu_pytorch_tanh": "tanh"}  # how oneDNN names them
 _STEP = 16  # widths of attention are multiples of it
 _SQUARES = 1 << 20  # cells of scores at a time: they stay in the core's cache
+# oneDNN makes and keeps code for every shape that comes (up to 1,024 times, some 400 MB): few are to come.
+_TOKENS, _TEXTS = 64, 8
 
 
 @dataclass(frozen=True)
@@ -77,12 +79,16 @@ class Packed:
 
         starts: Int64 = np.cumsum([0, *map(len, ids)])
         tokens = np.concatenate([np.asarray(own, dtype=np.int64) for own in ids])
-        hidden = self._embed(torch.from_numpy(tokens), torch.from_numpy(self._positions(tokens, starts)))
+        positions = self._positions(tokens, starts)
+        spare = -tokens.size % _TOKENS  # copies of the first token that no text has
+        hidden = self._embed(
+            *(torch.from_numpy(np.append(a, a[:1].repeat(spare))) for a in (tokens, positions))
+        )
         for layer in self.layers:
             attended = self._attend(layer.qkv(hidden), starts)
             hidden = layer.attention_norm(layer.out.added_to(hidden, attended))
             hidden = layer.norm(layer.down.added_to(hidden, layer.up(hidden, "gelu", self.gelu)))
-        return hidden
+        return hidden[: tokens.size]
 
     def _positions(self, tokens: Int64, starts: Int64) -> Int64:
         counted = tokens != self.padding if self.padding is not None else np.ones(tokens.size, dtype=np.bool_)
@@ -102,7 +108,7 @@ class Packed:
         import torch
 
         t, d = tokens.shape[0], tokens.shape[1] // (3 * self.heads)
-        made = tokens.new_empty((t, self.heads * d))
+        made = tokens.new_zeros((t, self.heads * d))
         sizes = np.diff(starts)
         first = 0
         while first < sizes.size:
@@ -110,15 +116,18 @@ class Packed:
             n = min(max(1, _SQUARES // (self.heads * width * width)), sizes.size - first)
             width = _up(int(sizes[first : first + n].max()))
             own = starts[first : first + n + 1]
-            q, k, v = (tokens.new_empty((n, self.heads, width, d)) for _ in range(3))
-            self.kernels.spread(_cells(tokens), own, _cells(q), _cells(k), _cells(v))
-            q, k, v = (a.view(n * self.heads, width, d) for a in (q, k, v))
+            room = -(-n // _TEXTS) * _TEXTS
+            q, k, v = (tokens.new_empty((room, self.heads, width, d)) for _ in range(3))
+            for all_rows in (q, k, v):
+                all_rows[n:] = 0
+            self.kernels.spread(_cells(tokens), own, *(_cells(a[:n]) for a in (q, k, v)))
+            q, k, v = (a.view(room * self.heads, width, d) for a in (q, k, v))
             scores = torch.bmm(q, k.transpose(1, 2))
             sums = np.empty((n, self.heads, width), dtype=np.float32)
-            squares = _cells(scores.view(n, self.heads, width, width))
+            squares = _cells(scores.view(room, self.heads, width, width)[:n])
             self.kernels.softmax(squares, own, np.float32(d**-0.5), sums)
-            mixed = torch.bmm(scores, v).view(n, self.heads, width, d)
-            self.kernels.gather(_cells(mixed), own, sums, _cells(made))
+            mixed = torch.bmm(scores, v).view(room, self.heads, width, d)
+            self.kernels.gather(_cells(mixed[:n]), own, sums, _cells(made))
             first += n
         return made
 
