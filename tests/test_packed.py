@@ -62,6 +62,29 @@ def test_bert_in_float32(tmp_path: Path, act: str) -> None:
         np.testing.assert_allclose(made.numpy(), alone(model, own).numpy(), atol=1e-5)
 
 
+def test_products_come_in_few_shapes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """For each oneDNN would keep code."""
+    ready, shapes = pack(bert(tmp_path)), []
+    assert ready is not None
+    apply, multiply = packed.Linear.__call__, torch.bmm
+
+    def counted(self: packed.Linear, x: torch.Tensor, *how: str) -> torch.Tensor:
+        shapes.append(x.shape)
+        return apply(self, x, *how)
+
+    def multiplied(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+        shapes.append((*a.shape, *b.shape))
+        return multiply(a, b)
+
+    monkeypatch.setattr(packed.Linear, "__call__", counted)
+    monkeypatch.setattr(torch, "bmm", multiplied)
+    with torch.inference_mode():
+        for n in range(1, 60):
+            made = ready([[5] * length for length in sorted(RNG.integers(1, 17, n), reverse=True)])
+            assert bool(torch.isfinite(made).all())
+    assert len(shapes) == 59 * 2 * 4 and len(set(shapes)) <= 2 * (8 + 8)  # tokens up to 512, texts up to 64
+
+
 @pytest.mark.parametrize(
     ("config", "model"), [(RobertaConfig, RobertaModel), (XLMRobertaConfig, XLMRobertaModel)]
 )
