@@ -29,7 +29,7 @@ DTYPES = ("float32", "bfloat16", "float16")
 _CHARACTERS = 12  # per token: longer texts are cut before they are tokenised, which costs time per character
 _CHUNK = 8192  # texts tokenised per call; small calls take 2.5 times as long per token
 _FIRST = 1024  # those of the first call, which all wait for
-_LONG_JOB = 100_000  # characters, from which packing saves more than the two seconds it takes
+_LONG_JOB = 100_000  # characters, from which packing saves more than the seconds that it can take
 
 
 @dataclass(frozen=True)
