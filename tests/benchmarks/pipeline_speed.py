@@ -3,8 +3,8 @@
     python tests/benchmarks/pipeline_speed.py LOG [--test-file FILE] [--steps S,...] [--code DIR ...] [--profile N]
     python tests/benchmarks/pipeline_speed.py --synthetic USERS,ITEMS,EVENTS ...
 
-The steps, each a process of its own, start-up included, on all cores: `prepare` (where there is no test file, split by
-each user's time), `train-cf` (ials), `train-hybrid`, `evaluate` and `recommend` (of ials: its default metrics; ten
+The steps, each a process of its own, start-up included, on all cores: `prepare` (a tenth of what is not test is for
+validation; where there is no test file, split by each user's time), `train-cf` (ials), `train-hybrid`, `evaluate` and `recommend` (of ials: its default metrics; ten
 items for all users, to Parquet). A synthetic log is that of `evaluate_model_speed.py`. `--code`: checkouts of recli
 that are run too, step by step in turn, each in a run of its own; the first of them, or this one, is what the others
 are divided by. A step that fails, or takes over `--limit` seconds, is left out, with those after it that need it.
@@ -39,7 +39,11 @@ class Spent:
 
 def arguments(step: str, log: Path, test: Path | None, folder: Path) -> list[str]:
     run = str(folder / "run")
-    split = ["--split", "temporal-user"] if test is None else ["--test-file", str(test)]
+    split = (
+        ["--split", "temporal-user"]
+        if test is None
+        else ["--test-file", str(test), "--validation-size", "0.1"]
+    )
     given = {
         "prepare": [str(log), *split, "--out", run],
         "train-cf": [run],
