@@ -4,12 +4,12 @@
     python tests/benchmarks/pipeline_speed.py --synthetic USERS,ITEMS,EVENTS ...
 
 The steps, each a process of its own, start-up included, on all cores: `prepare` (a tenth of what is not test is for
-validation; where there is no test file, split by each user's time), `train-cf` (ials), `train-hybrid`, `evaluate` and `recommend` (of ials: its default metrics; ten
-items for all users, to Parquet). A synthetic log is that of `evaluate_model_speed.py`. `--code`: checkouts of recli
-that are run too, step by step in turn, each in a run of its own; the first of them, or this one, is what the others
-are divided by. A step that fails, or takes over `--limit` seconds, is left out, with those after it that need it.
-`--profile N`: below, the N functions of recli in which each step of this checkout spends most, with all that they
-call, by cProfile, in runs that are not timed.
+validation; where there is no test file, split by each user's time), `train-cf` (ials), `train-hybrid`, `evaluate` and
+`recommend` (of ials: its default metrics; ten items for all users, to Parquet). A synthetic log is that of
+`evaluate_model_speed.py`. `--code`: checkouts of recli that are run too, step by step in turn, each in a run of its
+own; the first of them, or this one, is what the others are divided by. A step that fails, or takes over `--limit`
+seconds, is left out, with those after it that need it. `--profile N`: below, the N functions of recli in which each
+step of this checkout spends most, with all that they call, by cProfile, in runs that are not timed.
 """
 
 import argparse
