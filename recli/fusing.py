@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from recli.ranking import top_k
 from recli.schema import Bool, Float32, Float64, Int32, Int64
 
 K = 20
@@ -70,14 +71,13 @@ def _padded(array: "np.ndarray[Any, Any]", width: int) -> "np.ndarray[Any, Any]"
 
 def _candidates(given: Slice, ties: Int32, depth: int) -> Panel:
     n, m = given.votes[0].shape
-    depth = min(depth, m)
     chosen = np.zeros((n, m), dtype=bool)
     for votes in given.votes:
         open_votes = votes.copy()
         open_votes[given.hidden] = -np.inf
-        best = np.argpartition(open_votes, m - depth, axis=1)[:, m - depth :]
-        np.put_along_axis(chosen, best, True, axis=1)
-    chosen[given.hidden] = False
+        best = top_k(open_votes, min(depth, m), ties).items
+        rows, places = np.nonzero(best >= 0)  # -1: all others are hidden
+        chosen[rows, best[rows, places]] = True
     chosen[given.relevant] = True
     counts = chosen.sum(axis=1)
     width = int(counts.max(initial=1))
