@@ -20,7 +20,7 @@ from recli.schema import CSR, Bool, Float32, Int32, Int64
 
 # Where an index is not tried:
 LEAST_ITEMS = 100_000  # smaller catalogues
-LEAST_USERS = 5_000  # fewer lists, which are there before an index is made: it was measured to pay from 5 to 18 thousand on
+LEAST_USERS = 5_000  # fewer lists: making an index was measured to pay from 5 to 18 thousand on
 LEAST_SHARE = 0.1  # less of the items is allowed: most of what inverted lists hold would be looked at in vain
 LONGEST = 1_000  # longer lists; and users of whom more has to be masked
 
