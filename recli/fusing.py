@@ -6,10 +6,12 @@ NDCG of a weighting then needs one weighted sum and a count of the candidates ab
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
+from recli.models.compiled import compiled
 from recli.ranking import top_k
 from recli.schema import Bool, Float32, Float64, Int32, Int64
 
@@ -104,20 +106,31 @@ def panel_ndcg(panel: Panel, fused: Float32, k: int = K) -> float:
     """
     scores = np.where(panel.there, fused, np.float32(-np.inf))
     ranks = np.empty(panel.rows.size, dtype=np.int64)
-    for start in range(0, panel.rows.size, 4096):
-        rows, columns = panel.rows[start : start + 4096], panel.columns[start : start + 4096]
-        mine = scores[rows, columns][:, None]
-        line = scores[rows]
-        above = (line > mine).sum(axis=1)
-        level = line == mine
-        level &= panel.ties[rows] < panel.ties[rows, columns][:, None]
-        ranks[start : start + 4096] = above + level.sum(axis=1)
+    _compiled()(scores, panel.ties, panel.rows, panel.columns, ranks)
     gains = np.where(ranks < k, 1 / np.log2(ranks + 2), 0)
     gained = np.bincount(panel.rows, gains, minlength=panel.n_users)
     discounts = np.concatenate([[0.0], np.cumsum(1 / np.log2(np.arange(2, k + 2)))])
     ideal = discounts[np.minimum(panel.n_relevant, k)]
     counted = ideal > 0
     return float((gained[counted] / ideal[counted]).mean()) if counted.any() else 0.0
+
+
+def _count(scores: Float32, ties: Int32, rows: Int64, columns: Int64, above: Int64) -> None:
+    """Write how many candidates come before those at `rows` and `columns`, (r,), of scores and ties (n, m)."""
+    for i in range(rows.size):
+        line, order = scores[rows[i]], ties[rows[i]]
+        mine, tie = line[columns[i]], order[columns[i]]
+        total = np.int32(0)
+        for j in range(line.size):
+            total += np.int32((line[j] > mine) | ((line[j] == mine) & (order[j] < tie)))
+        above[i] = total
+
+
+@lru_cache(1)
+def _compiled() -> Callable[..., None]:
+    """`_count` as machine code."""
+    matrix, rows = "float32[:, ::1], int32[:, ::1]", "int64[::1]"
+    return compiled(_count, f"void({matrix}, {rows}, {rows}, {rows})")
 
 
 @dataclass(frozen=True)
