@@ -113,10 +113,11 @@ class Packed:
         first = 0
         while first < sizes.size:
             width = _up(int(sizes[first]))
-            n = min(max(1, _SQUARES // (self.heads * width * width)), sizes.size - first)
+            most = max(1, _SQUARES // (self.heads * width * width))
+            n = min(most - most % _TEXTS if most > _TEXTS else most, sizes.size - first)
             width = _up(int(sizes[first : first + n].max()))
             own = starts[first : first + n + 1]
-            room = -(-n // _TEXTS) * _TEXTS
+            room = -(-n // _TEXTS) * _TEXTS if n > _TEXTS else n
             q, k, v = (tokens.new_empty((room, self.heads, width, d)) for _ in range(3))
             for all_rows in (q, k, v):
                 all_rows[n:] = 0
