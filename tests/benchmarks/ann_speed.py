@@ -19,10 +19,10 @@ import argparse
 import statistics
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from recommend_speed import Work
 
 COLUMNS = (
     "items",
@@ -38,6 +38,15 @@ COLUMNS = (
     "pays from",
 )
 PART = 1 << 16
+
+
+@dataclass(frozen=True)
+class Work:
+    """Factors (n, d) and (m, d) of users and items, and what is masked, csr (n, m); all float32."""
+
+    users: Any
+    items: Any
+    seen: Any
 
 
 def work(n_items: int, n_users: int, d: int) -> Work:
