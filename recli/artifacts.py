@@ -59,7 +59,8 @@ class Draft:
 
     def tensors(self, name: str, arrays: Mapping[str, Array | Blocks]) -> None:
         """Write `NAME.safetensors`."""
-        tensors.write(self.path / f"{name}.safetensors", arrays)
+        with _disk_errors(self.path):
+            tensors.write(self.path / f"{name}.safetensors", arrays)
 
     def text(self, name: str, text: str) -> None:
         with _disk_errors(self.path):
@@ -212,13 +213,16 @@ def _unbroken() -> Iterator[None]:
 
 @contextmanager
 def _disk_errors(path: Path) -> Iterator[None]:
-    """polars and safetensors report a full disk in their own exceptions: make it an OSError again."""
+    """A full disk as an OSError that names the place: polars raises its own, an open file leaves its name out."""
     import polars as pl
-    from safetensors import SafetensorError
 
     try:
         yield
-    except (pl.exceptions.PolarsError, SafetensorError) as error:
+    except OSError as error:
+        if error.filename is None and error.errno is not None:
+            error.filename = str(path.parent)
+        raise
+    except pl.exceptions.PolarsError as error:
         for number in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
             if f"os error {number}" in str(error) or os.strerror(number).lower() in str(error).lower():
                 raise OSError(number, os.strerror(number), str(path.parent)) from None
@@ -511,10 +515,11 @@ def write_embeddings(
         extra = {} if projection is None else {"projection": projection}
         if dtype != compact.FLOAT32:
             draft.format = schema.FORMAT
+        stored: Mapping[str, Array | Blocks]
         if isinstance(vectors, Blocks):
             stored = compact.compact_blocks("vectors", vectors, dtype)
         else:
-            stored = {**compact.compact("vectors", vectors, dtype)}
+            stored = compact.compact("vectors", vectors, dtype)
         draft.tensors("vectors", {**stored, "center": center, **extra})
         draft.summary.update(summary)
     return path

@@ -262,7 +262,7 @@ def test_a_full_disk_is_one_line_and_the_previous_part_stays(tmp_path: Path, kin
         check=False,
     )
     assert done.returncode == 1, done.stderr
-    assert "the file size limit is reached; earlier results are untouched" in done.stderr
+    assert f"{tmp_path}: the file size limit is reached; earlier results are untouched" in done.stderr
     assert "Traceback" not in done.stderr
     assert read_numbers(tmp_path / "part") == [1]
     assert hidden(tmp_path) == []
