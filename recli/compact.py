@@ -67,8 +67,8 @@ def compact_blocks(name: str, array: Blocks, dtype: str) -> dict[str, Array | Bl
 
 def expand(name: str, state: State) -> Float32:
     """The array that `compact` stored as `name`, float32 of its shape; one without a scale as it is."""
-    made: Float32 = state[name].astype(np.float32, copy=name + _SCALE in state)
     scale = state.get(name + _SCALE)
+    made: Float32 = state[name].astype(np.float32, copy=scale is not None)
     if scale is not None:
         made *= scale[:, None] if made.ndim == 2 and scale.size == made.shape[0] else scale
     return made

@@ -267,11 +267,12 @@ def _by_shortlist(given: _Given, short: Shortlist) -> Iterator[tuple[slice, Rank
 
 def _among(given: _Given, items: Float32) -> Iterator[tuple[slice, Ranked, Bool]]:
     """As `_by_shortlist`, by all products with the factors of `mine`, which are few."""
+    ties = given.my_ties
     for rows, vectors, apart, seen in given.batches(_batch_size(len(items))):
         scores = vectors @ items.T
         if seen is not None:
             _mask(scores, seen)
-        yield rows, top_k(scores, given.k, given.my_ties), apart
+        yield rows, top_k(scores, given.k, ties), apart
 
 
 def _completed(

@@ -33,13 +33,17 @@ def test_what_fails_is_left_out_with_what_needs_it(
 
     def spent(code: Path, given: list[str], limit: float) -> Spent | None:
         asked.append((code.name, given[0]))
+        assert limit == 7.5
+        if given[0] == "prepare":
+            assert given[1:4] == [str(tmp_path / "log.csv"), "--test-file", str(tmp_path / "test.csv")]
         return None if given[0] == "train-cf" and code.name == "old" else Spent(2.0, 1.0, 300.0)
 
     monkeypatch.setattr(pipeline_speed, "spent", spent)
     for name in ("new", "old"):
         (tmp_path / name).mkdir()
     codes = ["--code", str(tmp_path / "new"), "--code", str(tmp_path / "old")]
-    monkeypatch.setattr(sys, "argv", ["x", str(tmp_path / "log.csv"), *codes])
+    given = ["--test-file", str(tmp_path / "test.csv"), "--limit", "7.5"]
+    monkeypatch.setattr(sys, "argv", ["x", str(tmp_path / "log.csv"), *given, *codes])
     pipeline_speed.main()
     rows = [line.split("|")[1:-1] for line in capsys.readouterr().out.splitlines()[2:]]
     assert [[c.strip() for c in row[4:]] for row in rows] == [

@@ -11,9 +11,8 @@ from recli.models.text_factors import TextFactorsConfig
 
 FUSION, SOURCES, CEASE = "Fusion", "Sources", "Collective EASE"  # panels of the help
 CONTENT = ("content-knn", "text-factors")
-EXACT_ITEMS = (
-    15_000  # up to so many, cease is a usual source: its time grows with their cube, 20 s for 12,000
-)
+# Up to so many, cease is a usual source: its time grows with their cube, 20 s for 12,000.
+EXACT_ITEMS = 15_000
 
 
 @dataclass(frozen=True)
