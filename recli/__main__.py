@@ -6,9 +6,9 @@ import signal
 import sys
 from types import FrameType
 
-from recli.cli import run
-from recli.later import load_when_used
-from recli.options import describe_os_error
+from recli.cli.app import run
+from recli.cli.lazy_numpy import load_when_used
+from recli.cli.options import describe_os_error
 
 
 def _terminated(number: int, frame: FrameType | None) -> None:

@@ -1,6 +1,6 @@
 """Frozen dataclasses as configuration: each field is declared once, with its help and its bounds.
 
-A config is at the same time the command's options (`recli.options`), what the manifest stores, and the
+A config is at the same time the command's options (`recli.cli.options`), what the manifest stores, and the
 Python API.
 """
 

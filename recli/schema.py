@@ -20,7 +20,7 @@ else:  # numpy takes longer to load than `--help` to be shown
     State = dict[str, Any]
 
 FORMAT = 2  # the newest format of a part; raised when an older recli could not read a newer part
-PLAIN = 1  # the format of parts whose arrays are stored as they are used; those of `recli.compact` have 2
+PLAIN = 1  # the format of parts whose arrays are stored as they are used; those of `recli.storage.quantization` have 2
 
 USER_ID = "user_id"  # the outside key, a string (007 is not 7)
 ITEM_ID = "item_id"

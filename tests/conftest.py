@@ -7,8 +7,8 @@ import numpy as np
 import polars as pl
 import pytest
 
-from recli import artifacts
-from recli.interactions import Interactions
+from recli.data.interactions import Interactions
+from recli.storage import runs
 
 WORDS = ("space rocket galaxy alien", "romance wedding love kiss", "kitchen recipe chef soup")
 
@@ -91,14 +91,14 @@ def write_board(run: Path, board: Interactions) -> Path:
         }
     )
     config = {"split": "given", "seed": 0}
-    artifacts.write_interactions(run, board, config, {"events": 0}, catalogue)
+    runs.write_interactions(run, board, config, {"events": 0}, catalogue)
     return run
 
 
 @pytest.fixture
 def recli(capfd: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
     """Run the command line in this process: `code, stdout, stderr = recli("evaluate", run)`."""
-    from recli.cli import run
+    from recli.cli.app import run
 
     def call(*arguments: object, code: int | None = 0) -> tuple[int, str, str]:
         capfd.readouterr()

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from recli import artifacts
+from recli.storage import runs
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -25,7 +25,7 @@ def test_set_up_is_exactly_two_commands() -> None:
 
 
 def test_every_option_in_the_readme_exists() -> None:
-    from recli.cli import COMMANDS
+    from recli.cli.app import COMMANDS
 
     help_texts = ""
     for command in COMMANDS:
@@ -57,5 +57,5 @@ def test_the_shell_blocks_run_in_order(tmp_path: Path) -> None:
     assert (folder / "run" / "report.html").stat().st_size > 5000
     assert (folder / "result.json").stat().st_size > 500
     assert (folder / "checked" / "interactions" / "rejects.parquet").exists()
-    ordered = artifacts.read_interactions(folder / "ordered")
+    ordered = runs.read_interactions(folder / "ordered")
     assert ordered.has_order and not ordered.has_times

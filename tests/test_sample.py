@@ -11,8 +11,8 @@ import numpy as np
 import polars as pl
 import pytest
 
-from recli import artifacts
 from recli.encoders.base import fitted
+from recli.storage import parts
 
 SAMPLE = Path(__file__).parent.parent / "sample_data"
 FILES = ("events.csv", "items.csv", "events_bad.csv")
@@ -72,7 +72,7 @@ def test_the_bad_rows_are_rejected_each_for_its_reason(
     assert "13 of 20 rows cannot be used, more than --max-rejects 1%" in " ".join(err.split())
     assert not run.exists()
     recli("prepare", SAMPLE / "events.csv", SAMPLE / "events_bad.csv", "--out", run)
-    rejects = artifacts.open_part(run / "interactions", "interactions").table("rejects")
+    rejects = parts.open_part(run / "interactions", "interactions").table("rejects")
     assert set(rejects["file"]) == {"events_bad.csv"}
     assert rejects["line"].to_list() == [3, 4, 5, 6, 7, 8, 9, 10, 12, 13, 14, 15, 16]
     assert rejects["reason"].n_unique() == 9
@@ -138,7 +138,7 @@ def test_the_targets_for_published_data_read_the_published_layouts(tmp_path: Pat
             (data / file).write_bytes(text.encode("utf-8" if name == "latest" else "latin-1"))
         done = make(folder, "movielens", f"DATA={data}", recli=str(prepare_only))
         assert done.returncode == 0, done.stderr
-        part = artifacts.open_part(folder / "movielens-run/interactions", "interactions")
+        part = parts.open_part(folder / "movielens-run/interactions", "interactions")
         assert part.summary["rows"]["kept"] == 720
         assert part.table("items")["text"][0].startswith("Amélie 0 space")
         told = [line for line in done.stdout.splitlines() if line.endswith("(told)")]
@@ -155,7 +155,7 @@ def test_the_targets_for_published_data_read_the_published_layouts(tmp_path: Pat
     (yelp / "test.txt").write_text("".join(f"{u} {u % 7 + 19}\n" for u in range(39)) + "39\n")
     done = make(folder, "yelp2018", f"DATA={yelp}")
     assert done.returncode == 0, done.stderr
-    summary = artifacts.open_part(folder / "yelp2018-run/interactions", "interactions").summary
+    summary = parts.open_part(folder / "yelp2018-run/interactions", "interactions").summary
     assert summary["splits"] == {"history": 0, "test": 39, "train": 80, "validation": 40}
     usage = make(folder, "movielens", "DATA=/nowhere")
     assert usage.returncode == 2

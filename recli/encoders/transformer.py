@@ -2,7 +2,7 @@
 
 Batches are encoded by Python threads, each with one torch thread: as fast as torch's own threads on an idle
 machine, and not slowed down by waiting for each other on a busy one (measured 5 s against 31 s). The next texts are
-tokenised meanwhile. Many texts for a BERT on a CPU take `recli.encoders.packed`, which has to be compiled first.
+tokenised meanwhile. Many texts for a BERT on a CPU take `recli.encoders.fast_bert`, which has to be compiled first.
 """
 
 from collections import deque
@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from recli.encoders.packed import Packed, pack
-from recli.encoders.recipe import Dense, Recipe
+from recli.compute.threads import in_threads
+from recli.encoders.fast_bert import Packed, pack
+from recli.encoders.model_config import Dense, Recipe
 from recli.encoders.source import Source
 from recli.errors import RecliError
-from recli.models.threads import in_threads
 from recli.schema import Bool, Float32, Int64
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from recli.models.compiled import compiled
+from recli.compute.compiled import compiled
 from recli.schema import Float32, Int64
 
 _COMPARED = 12  # values up to which comparing a row with each is faster than sorting it (6 and 100 us for 38,000 items)

@@ -14,12 +14,12 @@ from typing import Any
 
 import numpy as np
 
+from recli.compute.devices import gpu_als
+from recli.compute.threads import load_openmp
 from recli.config import Tune, option
 from recli.models.base import Training, algorithm
-from recli.models.factors import Factors, confidence_fold_in, fit_watched
-from recli.models.gpu import gpu_als
-from recli.models.ials_cpu import EXACT, CpuEngine, cpu_engine, side
-from recli.models.threads import load_openmp
+from recli.models.kernels.factors import Factors, confidence_fold_in, fit_watched
+from recli.models.kernels.ials_cpu import EXACT, CpuEngine, cpu_engine, side
 from recli.schema import CSR, Float32, State
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar, runtime_check
 
 import numpy as np
 
-from recli.history import History
+from recli.data.history import History
 from recli.registry import Registry
 from recli.schema import CSR, Bool, Float32, Int64, State
 
@@ -144,7 +144,7 @@ class ExplainsSources(Protocol):
 class TextModel(Protocol):
     """A model that can score items for users of whom only a text is known.
 
-    The text must be encoded as the items' texts were (`recli.encoders.again.encode_like`): the model's part has
+    The text must be encoded as the items' texts were (`recli.encoders.reencode.encode_like`): the model's part has
     `summary["encoder"]`, with `config` and `summary` of the embeddings, and `text_space` holds their tensors.
     """
 

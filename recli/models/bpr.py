@@ -2,10 +2,10 @@
 
 from dataclasses import dataclass
 
+from recli.compute.threads import load_openmp, one_blas_thread
 from recli.config import Tune, option
 from recli.models.base import Training, algorithm
-from recli.models.factors import Factors, fit_watched, load_mapped, mapped
-from recli.models.threads import load_openmp, one_blas_thread
+from recli.models.kernels.factors import Factors, fit_watched, load_mapped, mapped
 from recli.schema import State
 
 

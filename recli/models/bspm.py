@@ -19,8 +19,8 @@ import numpy as np
 
 from recli.config import Tune, option
 from recli.models.base import Training, algorithm
-from recli.models.neighbours import mean_history
-from recli.models.spectral import GraphFilter, SpectralConfig, Spectrum, fit_spectrum, stored_spectrum
+from recli.models.kernels.neighbors import mean_history
+from recli.models.kernels.spectral import GraphFilter, SpectralConfig, Spectrum, fit_spectrum, stored_spectrum
 from recli.schema import CSR, State
 
 _DIMENSIONS = 384  # as published for yelp2018

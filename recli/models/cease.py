@@ -8,12 +8,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from recli.compute.threads import one_blas_thread
 from recli.config import Tune, option
 from recli.errors import RecliError
 from recli.models.base import Training, algorithm
 from recli.models.content_knn import content_features
 from recli.models.ease import Ease, check_memory, cost, gram, inverse_in_place, to_weights
-from recli.models.threads import one_blas_thread
 from recli.schema import Float32, State
 
 _BLOCK = 1024

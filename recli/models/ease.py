@@ -16,13 +16,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from recli.compute.memory import available_memory
+from recli.compute.threads import blas_threads
 from recli.config import Tune, option
 from recli.errors import RecliError
 from recli.models.base import Training, algorithm, unpack_csr
-from recli.models.ease_sparse import fit_sparse
 from recli.models.item_knn import ItemKnn
-from recli.models.memory import available_memory
-from recli.models.threads import blas_threads
+from recli.models.kernels.ease_sparse import fit_sparse
 from recli.schema import CSR, Float32, Int64, State
 
 SPARSE = 200  # neighbours where there are too many items for all pairs

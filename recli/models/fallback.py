@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from recli.history import History
+from recli.data.history import History
 from recli.models.base import ColdStart, Model, item_factors_of, scores_of, user_vectors_of
 from recli.models.recency import plain
 from recli.schema import CSR, Bool, Float32, Int64, State

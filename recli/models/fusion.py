@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 
 from recli.config import from_dict
+from recli.data.history import History
 from recli.errors import RecliError
-from recli.history import History
 from recli.models.base import FactorModel, Model, Training, algorithm, algorithms, nest, nested, scores_of
 from recli.models.recency import plain, recent
 from recli.models.text_factors import TextFactors, fit_ridge
@@ -358,7 +358,7 @@ def load(config: FusionConfig, state: State) -> Fusion:
 
 @algorithm("fusion", help="late fusion of several models", config=FusionConfig, load=load, family="hybrid")
 def fit(config: FusionConfig, training: Training) -> Fusion:
-    """Put the trained `training.models` together; the weights are the config's (`recli.fusing` finds them)."""
+    """Put the trained `training.models` together; the weights are the config's: train-hybrid finds them."""
     missing = [s["name"] for s in config.sources if s["name"] not in training.models]
     if missing or not config.sources:
         raise RecliError(f"a fusion needs its sources trained first: {', '.join(missing) or 'it names none'}")

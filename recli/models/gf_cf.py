@@ -1,7 +1,7 @@
 """GF-CF: collaborative filtering as a low-pass filter on the graph of users and items, without training.
 
 Shen et al. 2021, "How Powerful is Graph Convolution for Recommendation?": score = r (P + w D_i^-b V V' D_i^b),
-with P = R~'R~ and V the smoothest signals of the graph (see `recli.models.spectral`).
+with P = R~'R~ and V the smoothest signals of the graph (see `recli.models.kernels.spectral`).
 
 The paper has --user-power 0.5 --item-power 0.5, which gives its figures. Chosen on held-out training rows instead:
 NDCG@20 .0581 against .0571 on yelp2018's test part, and on validation parts .218 against .212 (MovieLens, 610
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from recli.config import Tune, option
 from recli.models.base import Training, algorithm
-from recli.models.spectral import GraphFilter, SpectralConfig, Spectrum, fit_spectrum, stored_spectrum
+from recli.models.kernels.spectral import GraphFilter, SpectralConfig, Spectrum, fit_spectrum, stored_spectrum
 from recli.schema import State
 
 _DIMENSIONS = 256  # as published for yelp2018

@@ -18,8 +18,8 @@ import numpy as np
 
 from recli.config import Tune, option
 from recli.models.base import Training, algorithm, train_epochs
-from recli.models.factors import Factors, normal_equations
-from recli.models.ials_cpu import EXACT, Side, cpu_engine, side
+from recli.models.kernels.factors import Factors, normal_equations
+from recli.models.kernels.ials_cpu import EXACT, Side, cpu_engine, side
 from recli.schema import CSR, Float32, Float64, State
 
 # Steps of conjugate gradients in a half-step: 1 ends .2% above the loss, 2 and 3 within .01% of each other.
@@ -173,7 +173,7 @@ def fit(config: IalsConfig, training: Training) -> Factors:
 
 def _engine(training: Training) -> AbstractContextManager[Engine]:
     if training.device.startswith("cuda"):
-        from recli.models.ials_torch import torch_engine
+        from recli.models.kernels.ials_torch import torch_engine
 
         return torch_engine(training.device)
     return cpu_engine(training.threads)

@@ -6,7 +6,7 @@ import numpy as np
 
 from recli.config import Tune, option
 from recli.models.base import Training, algorithm, pack_csr, unpack_csr
-from recli.models.neighbours import mean_history, nearest, row_lengths, scaled
+from recli.models.kernels.neighbors import mean_history, nearest, row_lengths, scaled
 from recli.schema import CSR, Float32, Float64, Int64, State
 
 _K1, _B = 1.2, 0.75  # BM25's usual constants

@@ -6,8 +6,8 @@ import numpy as np
 
 from recli import schema
 from recli.config import Tune, option
+from recli.data.history import ordered_pairs
 from recli.errors import RecliError
-from recli.history import ordered_pairs
 from recli.models.base import Training, algorithm
 from recli.schema import CSR, Float32, Float64, Int64, State
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from recli.history import History
+from recli.data.history import History
 from recli.models.base import (
     BinaryModel,
     FactorModel,

@@ -11,7 +11,7 @@ import numpy as np
 from recli.config import Tune, option
 from recli.models.base import Training, algorithm, unpack_csr
 from recli.models.item_knn import ItemKnn
-from recli.models.neighbours import mean_history, nearest, scaled
+from recli.models.kernels.neighbors import mean_history, nearest, scaled
 from recli.schema import CSR, Float64, State
 
 

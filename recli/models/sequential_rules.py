@@ -13,10 +13,10 @@ import numpy as np
 
 from recli import schema
 from recli.config import Tune, option
+from recli.data.history import History, order_of, ordered_pairs
 from recli.errors import RecliError
-from recli.history import History, order_of, ordered_pairs
 from recli.models.base import Training, algorithm, pack_csr, unpack_csr
-from recli.models.neighbours import keep_largest, scaled
+from recli.models.kernels.neighbors import keep_largest, scaled
 from recli.schema import CSR, Float32, Float64, Int64, State
 
 _BLOCK = 4_000_000  # pairs that are added at a time

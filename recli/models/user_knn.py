@@ -6,7 +6,7 @@ import numpy as np
 
 from recli.config import Tune, option
 from recli.models.base import Training, algorithm, pack_csr, unpack_csr
-from recli.models.neighbours import idf, keep_largest, mean_history, row_lengths, scaled
+from recli.models.kernels.neighbors import idf, keep_largest, mean_history, row_lengths, scaled
 from recli.schema import CSR, Float32, Float64, Int64, State
 
 _SAME = 1.0 - 1e-5  # a similarity of 1, up to float32's rounding

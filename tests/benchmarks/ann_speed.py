@@ -81,9 +81,9 @@ def work(n_items: int, n_users: int, d: int) -> Work:
 
 def asked_of(given: Work) -> Any:
     """What `recommend` asks for: the 20 best for each user."""
-    from recli.approximate import Asked
-    from recli.history import History
-    from recli.models.factors import Factors
+    from recli.data.history import History
+    from recli.models.kernels.factors import Factors
+    from recli.ranking.approximate import Asked
 
     n_items = given.seen.shape[1]
     model = Factors(given.users, given.items, lambda history: np.zeros((history.shape[0], 1)))
@@ -92,7 +92,7 @@ def asked_of(given: Work) -> Any:
 
 
 def row(given: Work, asked: Any, index: Any, seconds: float, size: int, target: float, rounds: int) -> str:
-    from recli.approximate import Approximate, recall_of, tuned
+    from recli.ranking.approximate import Approximate, recall_of, tuned
 
     n_users, n_items = given.seen.shape
     everybody = np.arange(n_users)
@@ -129,7 +129,7 @@ def row(given: Work, asked: Any, index: Any, seconds: float, size: int, target: 
 
 
 def table(sizes: Sequence[int], factors: int, n_users: int, targets: Sequence[float], rounds: int) -> None:
-    from recli import ann
+    from recli.ranking import ann
 
     print("| " + " | ".join(COLUMNS) + " |\n|" + "---:|" * len(COLUMNS), flush=True)
     for n_items in sizes:
@@ -143,8 +143,8 @@ def table(sizes: Sequence[int], factors: int, n_users: int, targets: Sequence[fl
 
 
 def main() -> None:
-    from recli.ann import faiss
-    from recli.models.threads import load_openmp, one_blas_thread
+    from recli.compute.threads import load_openmp, one_blas_thread
+    from recli.ranking.ann import faiss
 
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter

@@ -81,7 +81,7 @@ def by_recli(dtype: str) -> Callable[[list[str], int], Any]:
     import torch
 
     from recli.encoders import source, transformer
-    from recli.encoders.recipe import read_recipe
+    from recli.encoders.model_config import read_recipe
 
     found = source.find(source.DEFAULT)
     encoder = transformer.load(found, read_recipe(found.folder, found.name), dtype, torch.device("cpu"))

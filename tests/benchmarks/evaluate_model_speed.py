@@ -30,18 +30,18 @@ TOPICS = 50
 ONE_THREAD = {f"{name}_NUM_THREADS": "1" for name in ("OMP", "OPENBLAS", "MKL", "NUMBA")}
 ENVIRONMENT = os.environ | ONE_THREAD | {"POLARS_MAX_THREADS": "1"}
 PARTS = (  # what of the command is timed, and what it is called
-    ("recli.artifacts", "read_interactions", "reading"),
-    ("recli.artifacts", "read_model", "reading"),
-    ("recli.metrics.judging", "exam_of", "the exam"),
-    ("recli.evaluating", "Bench._before", "histories"),
-    ("recli.evaluating", "judge_model", "ranking, judging"),
-    ("recli.metrics.judging", "auc_of", "auc"),
+    ("recli.storage.runs", "read_interactions", "reading"),
+    ("recli.storage.runs", "read_model", "reading"),
+    ("recli.steps.evaluate.test_set", "exam_of", "the exam"),
+    ("recli.steps.evaluate.evaluator", "Bench._before", "histories"),
+    ("recli.steps.evaluate.evaluator", "judge_model", "ranking, judging"),
+    ("recli.steps.evaluate.test_set", "auc_of", "auc"),
     ("recli.metrics.positions", "_compiled", "compiling"),
-    ("recli.evaluating", "diversity_vectors", "metrics, slices"),
-    ("recli.evaluating", "measure", "metrics, slices"),
-    ("recli.metrics.bootstrap", "resample", "bootstrap"),
-    ("recli.metrics.scorecard", "scorecard", "bootstrap"),
-    ("recli.commands.evaluate", "_write", "writing"),
+    ("recli.steps.evaluate.evaluator", "diversity_vectors", "metrics, slices"),
+    ("recli.steps.evaluate.evaluator", "measure", "metrics, slices"),
+    ("recli.steps.evaluate.bootstrap", "resample", "bootstrap"),
+    ("recli.steps.evaluate.results", "scorecard", "bootstrap"),
+    ("recli.steps.evaluate.step", "_write", "writing"),
 )
 
 
@@ -79,12 +79,12 @@ def make_run(folder: Path, n_users: int, n_items: int, n_events: int) -> Path:
 
 def ranking(run: Path) -> dict[str, float]:
     """CPU seconds of the ranking alone, and the users."""
-    from recli import artifacts
-    from recli.metrics.judging import exam_of
-    from recli.ranking import rank
+    from recli.ranking.topk import rank
+    from recli.steps.evaluate.test_set import exam_of
+    from recli.storage import runs
 
-    exam, _ = exam_of(artifacts.read_interactions(run), "test")
-    stored = artifacts.read_model(run / "models" / "ials")
+    exam, _ = exam_of(runs.read_interactions(run), "test")
+    stored = runs.read_model(run / "models" / "ials")
     history = stored.interactions.history(stored.trained_on)[exam.users]
     started = time.process_time()
     rank(stored.model, history, exam.users, k=20, ties=exam.ties, seen=exam.seen)
@@ -96,7 +96,7 @@ def listing(run: Path) -> dict[str, float]:
     with tempfile.TemporaryDirectory() as folder:
         arguments = ["recommend", str(run), "--model", "ials", "-k", "20", "--quiet"]
         arguments += ["--out", f"{folder}/lists.parquet"]
-        importlib.import_module("recli.cli").app(arguments, standalone_mode=False)
+        importlib.import_module("recli.cli.app").app(arguments, standalone_mode=False)
     return {"all": time.process_time()}
 
 
@@ -106,7 +106,7 @@ def command(run: Path, *options: str) -> dict[str, float]:
     for module, name, part in PARTS:
         _clock(importlib.import_module(module), name, part, spent)
     arguments = ["evaluate", str(run), "--models", "ials", "--name", "speed", "--quiet", *options]
-    importlib.import_module("recli.cli").app(arguments, standalone_mode=False)
+    importlib.import_module("recli.cli.app").app(arguments, standalone_mode=False)
     return spent | {"all": time.process_time()}
 
 
@@ -194,7 +194,7 @@ def main() -> None:
         return
     with tempfile.TemporaryDirectory() as folder:
         run = asked.run or make_run(Path(folder), asked.users, asked.items, asked.events)
-        from recli.commands.evaluate import DEFAULT
+        from recli.steps.evaluate.step import DEFAULT
 
         rounds: list[list[dict[str, float]]] = [[], [], [], []]
         for _ in range(asked.rounds):

@@ -89,7 +89,7 @@ def by_recli(lists: Any, users: Any, items: Any, n_items: int) -> dict[str, floa
     from scipy.sparse import csr_matrix
 
     from recli.metrics.base import Exam, parse_metrics
-    from recli.metrics.judging import judge_lists
+    from recli.steps.evaluate.test_set import judge_lists
 
     n = len(lists)
     ends = np.searchsorted(users, np.arange(n + 1))

@@ -129,8 +129,8 @@ def clock(device: str) -> Callable[[], float]:
 def by_recli(matrix: Any, factors: int, iterations: int, curve: Curve, device: str) -> None:
     from recli.models import ials
     from recli.models.base import Training
-    from recli.models.ials_cpu import cpu_engine
-    from recli.models.ials_torch import torch_engine
+    from recli.models.kernels.ials_cpu import cpu_engine
+    from recli.models.kernels.ials_torch import torch_engine
 
     weights = ials.Weights(1 / (ALPHA - 1), REGULARIZATION / ALPHA, nu=0.0)
     scale = np.float32(np.sqrt(ALPHA / (ALPHA - 1)))
@@ -151,9 +151,9 @@ def by_recli(matrix: Any, factors: int, iterations: int, curve: Curve, device: s
 def by_implicit(matrix: Any, factors: int, iterations: int, curve: Curve, device: str) -> None:
     from implicit.cpu.als import AlternatingLeastSquares
 
+    from recli.compute.devices import gpu_als
+    from recli.compute.threads import one_blas_thread
     from recli.models.als import on_cpu
-    from recli.models.gpu import gpu_als
-    from recli.models.threads import one_blas_thread
 
     options: dict[str, Any] = {"factors": factors, "regularization": REGULARIZATION, "iterations": iterations}
     with one_blas_thread():
@@ -178,8 +178,8 @@ def median_of(curves: list[Curve]) -> Curve:
 
 def product_seconds(matrix: Any, factors: int) -> float:
     """CPU seconds of as many multiplications as an iteration's, by BLAS: two for each cell, factor, pass and side."""
+    from recli.compute.threads import one_blas_thread
     from recli.models.ials import STEPS
-    from recli.models.threads import one_blas_thread
 
     square = np.ones((2048, 2048), dtype=np.float32)
     with one_blas_thread():
@@ -200,10 +200,10 @@ def main() -> None:
     parser.add_argument("--iterations", type=int, default=15)
     parser.add_argument("--device", default="cpu", help="cpu, cuda, cuda:N or torch")
     given = parser.parse_args()
+    from recli.compute.devices import choose_device
+    from recli.compute.threads import load_openmp
     from recli.errors import RecliError
-    from recli.models.gpu import choose_device
-    from recli.models.ials_cpu import compiled_kernel
-    from recli.models.threads import load_openmp
+    from recli.models.kernels.ials_cpu import compiled_kernel
 
     device = given.device
     if device != "torch":

@@ -83,7 +83,7 @@ def profiled(given: list[str], folder: Path, most: int) -> list[str]:
     """The functions of recli in which a command spends most, with what they call: seconds and names."""
     path = folder / "profile"
     call = (
-        "import cProfile, json, sys; from recli.cli import app; "
+        "import cProfile, json, sys; from recli.cli.app import app; "
         "cProfile.run('app(json.loads(sys.argv[1]), standalone_mode=False)', sys.argv[2])"
     )
     subprocess.run(

@@ -52,9 +52,9 @@ def work(n_users: int, n_items: int, factors: int) -> Work:
 
 def by_recli(given: Work, k: int) -> Any:
     """Items of all lists, int32 (n_users, k)."""
-    from recli.history import History
-    from recli.models.factors import Factors
-    from recli.ranking import rank
+    from recli.data.history import History
+    from recli.models.kernels.factors import Factors
+    from recli.ranking.topk import rank
 
     n_users, n_items = given.seen.shape
     model = Factors(
@@ -115,14 +115,15 @@ def microseconds(run: Callable[[Work, int], Any], given: Work, k: int) -> tuple[
 
 def of_run(path: Path, k: int, most: int, rounds: int) -> None:
     """Print CPU seconds per 100,000 users of all models in a run."""
-    from recli import artifacts
-    from recli.audience import everybody
-    from recli.models.threads import one_blas_thread
-    from recli.recommending import Wanted, recommend
+    from recli.compute.threads import one_blas_thread
+    from recli.steps.recommend.recommender import Wanted, recommend
+    from recli.steps.recommend.users import everybody
+    from recli.storage import parts
+    from recli.storage import runs as artifacts
 
     print("| model | algorithm | items | users | CPU s per 100,000 users |")
     print("|---|---|---:|---:|---:|", flush=True)
-    for name in artifacts.part_names(path, "models"):
+    for name in parts.part_names(path, "models"):
         stored = artifacts.read_model(path / "models" / name)
         whole = everybody(stored.interactions.users["user_id"].to_list())
         asked = replace(whole, user_ids=whole.user_ids[:most], rows=whole.rows[:most])
@@ -140,7 +141,7 @@ def of_run(path: Path, k: int, most: int, rounds: int) -> None:
 
 
 def main() -> None:
-    from recli.models.threads import load_openmp, one_blas_thread
+    from recli.compute.threads import load_openmp, one_blas_thread
 
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter

@@ -39,14 +39,14 @@ class Stored:
 
 def stored(run: Path, made: Any, name: str, folder: Path) -> dict[str, Stored]:
     """The model `made` (of `training.train`) in all formats, under `folder`."""
-    from recli import artifacts
     from recli.config import to_dict
+    from recli.storage import runs
 
     if not (folder / "interactions").exists():
         (folder / "interactions").symlink_to((run / "interactions").resolve())
     found = {}
     for dtype in DTYPES:
-        path = artifacts.write_model(
+        path = runs.write_model(
             folder, f"{name}-{dtype}", name, to_dict(made.config), made.model, seed=0, storage_dtype=dtype
         )
         found[dtype] = Stored(path, (path / "model.safetensors").stat().st_size)
@@ -55,18 +55,19 @@ def stored(run: Path, made: Any, name: str, folder: Path) -> dict[str, Stored]:
 
 def measure(one: Stored, judge: Any, users: int) -> None:
     """One round: load the model, and rank for the first `users` of the judge's."""
-    from recli import artifacts, ranking
     from recli.metrics import ndcg_at
+    from recli.ranking import topk
+    from recli.storage import runs
 
     started = time.process_time()
-    model = artifacts.read_model(one.path).model
+    model = runs.read_model(one.path).model
     one.load.append(time.process_time() - started)
     history, who = judge.history[:users], judge.users[:users]
-    ranking.rank(
+    topk.rank(
         model, history[:64], who[:64], k=20, ties=judge.ties
     )  # what is computed once, when first needed
     started = time.process_time()
-    ranked = ranking.rank(model, history, who, k=20, ties=judge.ties, seen=history.values)
+    ranked = topk.rank(model, history, who, k=20, ties=judge.ties, seen=history.values)
     one.rank.append((time.process_time() - started) / len(who) * 1e6)
     one.items = ranked.items
     one.ndcg = float(ndcg_at(ranked.items, judge.relevant[:users]).mean())
@@ -89,16 +90,17 @@ def row(algorithm: str, dtype: str, one: Stored, exact: Stored) -> str:
 
 
 def table(run: Path, algorithms: Sequence[str], rounds: int, users: int, folder: Path) -> None:
-    from recli import artifacts, training
+    from recli.compute.threads import load_openmp, one_blas_thread
     from recli.models.base import algorithms as known
-    from recli.models.threads import load_openmp, one_blas_thread
+    from recli.storage import runs
+    from recli.training import fit, validation
 
     load_openmp()
-    interactions = artifacts.read_interactions(run)
-    judge = training.judge(interactions)
+    interactions = runs.read_interactions(run)
+    judge = validation.judge(interactions)
     print("| " + " | ".join(COLUMNS) + " |\n|---|---|" + "---:|" * (len(COLUMNS) - 2), flush=True)
     for name in algorithms:
-        made = training.train(known[name], known[name].config(), interactions)
+        made = fit.train(known[name], known[name].config(), interactions)
         models = stored(run, made, name, folder)
         with one_blas_thread():
             for _ in range(rounds):

@@ -313,7 +313,7 @@ def training_matrix(run: Path | None) -> Any:
     """The training interactions, csr float32 (n_users, n_items)."""
     if run is None:
         return synthetic()
-    from recli.artifacts import read_interactions
+    from recli.storage.runs import read_interactions
 
     return read_interactions(run).matrix("train")
 
@@ -335,8 +335,8 @@ def main() -> None:
         side, name, number, stored = given.one
         child(side, name, int(number), Path(stored))
         return
-    from recli.models.ials_cpu import compiled_kernel
-    from recli.models.threads import load_openmp
+    from recli.compute.threads import load_openmp
+    from recli.models.kernels.ials_cpu import compiled_kernel
 
     load_openmp()
     compiled_kernel()  # so that it is kept, and a process need not compile it

@@ -1,0 +1,86 @@
+"""The command line: the six steps, in the order in which they are used.
+
+A command's module is imported only when that command is asked for, so that `recli --help` stays fast.
+"""
+
+import importlib
+from collections.abc import Sequence
+from typing import Any
+
+import typer
+from typer.core import TyperGroup
+
+from recli import __version__
+from recli.cli.options import make_command
+
+ABOUT = "Pretrained language models in collaborative-filtering recommendation, from the shell."
+
+COMMANDS = {
+    "prepare": "Clean, index and split an event log and a catalogue of items: RUN/interactions.",
+    "embed": "Turn the items' texts into vectors with a language model: RUN/embeddings/NAME.",
+    "train-cf": "Train a collaborative-filtering model on the interactions: RUN/models/NAME.",
+    "train-hybrid": "Fuse collaborative filtering with the vectors of the texts: RUN/models/NAME.",
+    "evaluate": "Measure models, or anybody's lists, on the test split: RUN/metrics.",
+    "recommend": "Recommend items to known or new users, with reasons.",
+}
+
+
+def _command(name: str) -> Any:
+    module = name.replace("-", "_")
+    found = importlib.import_module(f"recli.steps.{module}.step")
+    config = getattr(found, "".join(word.title() for word in module.split("_")) + "Config")
+    return make_command(name, config, getattr(found, module))
+
+
+class _Steps(TyperGroup):
+    """The six commands; each one's options are loaded when it is used, or completed in a shell."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        if args and args[0] in COMMANDS:
+            self.commands[args[0]] = _command(args[0])
+        return super().resolve_command(ctx, args)
+
+
+app = typer.Typer(
+    name="recli",
+    cls=_Steps,
+    help=ABOUT,
+    epilog="Example: recli prepare log.csv --items items.csv --out run | recli embed - | recli train-cf - "
+    "| recli train-hybrid - | recli evaluate -",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"recli {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _recli(
+    version: bool = typer.Option(
+        False, "--version", callback=_version, is_eager=True, help="Show the version."
+    ),
+) -> None: ...
+
+
+def _placeholder() -> None:
+    """Stands in `recli --help` for a command whose module is not loaded."""
+
+
+for _name, _help in COMMANDS.items():
+    app.command(_name, help=_help)(_placeholder)
+
+
+def run(arguments: Sequence[str]) -> None:
+    """Run `recli ARGUMENTS`; ends in SystemExit.
+
+    A command is called without the group around it, which has no options for it and would load pydantic.
+    """
+    name = arguments[0] if arguments else ""
+    if name in COMMANDS:
+        _command(name)(list(arguments[1:]), prog_name=f"recli {name}")
+    app(list(arguments))

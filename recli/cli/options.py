@@ -1,0 +1,173 @@
+"""From config dataclasses to Typer commands: each field of a config becomes an argument or an option."""
+
+import dataclasses
+import errno
+import inspect
+import os
+import re
+import sys
+import types
+from collections.abc import Callable
+from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
+
+import typer
+
+from recli.cli.console import Console
+from recli.config import Spec, choices_of, spec_of, validate
+from recli.errors import INTERRUPTED, RecliError
+
+Run = Callable[[Any, Console], None]
+
+
+def make_command(name: str, config: type[Any], run: Run) -> Any:
+    """Make the command `name`: it builds a `config` from the command line and calls `run` with it.
+
+    The help is `run`'s docstring; its last paragraph, `Example: ...`, is shown below the options.
+    """
+    text, _, example = inspect.cleandoc(run.__doc__ or "").partition("\n\nExample:")
+    app = typer.Typer(
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    text = re.sub(
+        r"(?<!\n)\n(?!\n|\s|-)", " ", text
+    )  # Paragraphs are refilled: Typer would keep their line breaks
+    add = app.command(name, help=text, epilog=f"Example:{example}", no_args_is_help=_needs_arguments(config))
+    add(_function(config, run))
+    return typer.main.get_command(app)
+
+
+def _needs_arguments(config: type[Any]) -> bool:
+    return any(spec_of(f).argument and f.default is dataclasses.MISSING for f in dataclasses.fields(config))
+
+
+def _function(config: type[Any], run: Run) -> Callable[..., None]:
+    hints = get_type_hints(config)
+    fields = dataclasses.fields(config)
+
+    def call(**values: Any) -> None:
+        console = Console(quiet=values.pop("quiet"), json=values.pop("json"))
+        given = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
+        guarded(lambda: _run(config, given, run, console), console)
+
+    parameters = [_parameter(f, hints[f.name]) for f in fields]
+    parameters += [
+        _keyword(
+            "quiet", bool, False, typer.Option("--quiet", "-q", help="Say nothing but warnings and errors.")
+        ),
+        _keyword("json", bool, False, typer.Option("--json", help="Print the result as JSON on stdout.")),
+    ]
+    call.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    call.__annotations__ = {p.name: p.annotation for p in parameters}
+    return call
+
+
+def _run(config: type[Any], given: dict[str, Any], run: Run, console: Console) -> None:
+    made = config(**given)
+    validate(made)
+    run(made, console)
+
+
+def _parameter(field: dataclasses.Field[Any], hint: Any) -> inspect.Parameter:
+    spec = spec_of(field)
+    required = field.default is dataclasses.MISSING
+    kind = _type(hint, spec)
+    default: Any = (
+        ... if required else list(field.default) if isinstance(field.default, tuple) else field.default
+    )
+    info: Any
+    if spec.argument:
+        info = typer.Argument(help=spec.help, metavar=spec.metavar or field.name.upper(), show_default=False)
+    else:
+        names = spec.names or (_flag_names(field.name, default) if kind is bool else (_long(field.name),))
+        shown: Any = spec.default_text if spec.default_text is not None else default not in (None, [], "")
+        info = typer.Option(
+            *names,
+            help=spec.help,
+            min=spec.min if get_origin(kind) is not list else None,
+            max=spec.max if get_origin(kind) is not list else None,
+            metavar=spec.metavar,
+            show_default=shown,
+            rich_help_panel=spec.panel,
+        )
+    return _keyword(field.name, kind, inspect.Parameter.empty if required else default, info)
+
+
+def _long(name: str) -> str:
+    return "--" + name.replace("_", "-")
+
+
+def _flag_names(name: str, default: bool) -> tuple[str, ...]:
+    long = _long(name)
+    return (f"{long}/--no-{long[2:]}",) if default else (long,)
+
+
+def _type(hint: Any, spec: Spec) -> Any:
+    """The type Typer gets: choices as a Literal, tuples as lists, `X | None` as Optional[X]."""
+    if get_origin(hint) in (Union, types.UnionType):
+        inner = [a for a in get_args(hint) if a is not type(None)]
+        return Union[_type(inner[0], spec), None]  # noqa: UP007  (a Literal made at run time has no |)
+    if get_origin(hint) is tuple:
+        return list[_type(get_args(hint)[0], spec)]  # type: ignore[misc]
+    choices = choices_of(spec)
+    return Literal[choices] if choices else hint
+
+
+def _keyword(name: str, kind: Any, default: Any, info: Any) -> inspect.Parameter:
+    return inspect.Parameter(
+        name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[kind, info]
+    )
+
+
+def guarded(work: Callable[[], None], console: Console) -> None:
+    """Run a command's work; turn what the user can fix into a line on stderr and the exit code.
+
+    Bugs keep their traceback. Whatever happens, parts are written whole or not at all (`recli.storage.runs`).
+    """
+    try:
+        work()
+        sys.stdout.flush()
+    except RecliError as error:
+        console.error(error.what, error.fix)
+        raise typer.Exit(error.code) from None
+    except KeyboardInterrupt:
+        console.error("interrupted; earlier results are untouched", None)
+        raise typer.Exit(INTERRUPTED) from None
+    except BrokenPipeError:  # the reader has what it wanted (`| head -1`): not an error
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise typer.Exit(0) from None
+    except MemoryError as error:
+        console.error(
+            f"out of memory: {error or 'the data does not fit'}", "use a smaller input or a larger machine"
+        )
+        raise typer.Exit(1) from None
+    except OSError as error:
+        what = describe_os_error(error)
+        if what is None:
+            raise
+        console.error(what, None)
+        raise typer.Exit(1) from None
+
+
+_REASONS = {
+    errno.ENOSPC: "the disk is full",
+    errno.EDQUOT: "the disk quota is used up",
+    errno.EFBIG: "the file size limit is reached",
+    errno.EACCES: "permission denied",
+    errno.EROFS: "the file system is read-only",
+    errno.ENOENT: "no such file or directory",
+    errno.EEXIST: "a file of that name is in the way",
+    errno.EISDIR: "that is a directory",
+    errno.ENOTDIR: "part of the path is not a directory",
+    errno.ENAMETOOLONG: "the file name is too long",
+    errno.EBADF: "stdin or stdout is closed, and the command needs it",
+}
+
+
+def describe_os_error(error: OSError) -> str | None:
+    """One line for an error of the file system that the user can fix; None for any other."""
+    if error.errno not in _REASONS:
+        return None
+    where = f"{error.filename}: " if error.filename else ""
+    return f"{where}{_REASONS[error.errno]}; earlier results are untouched"

@@ -1,0 +1,98 @@
+"""Interactions in memory: who did what with which item, indexed and split."""
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from recli import schema
+from recli.data.history import History, order_of, ordered_pairs
+from recli.schema import CSR, Bool, Int64
+
+if TYPE_CHECKING:
+    import polars as pl
+
+
+@dataclass(frozen=True)
+class Interactions:
+    """The part `interactions` of a run.
+
+    `users`: columns user_id, cold. `items`: item_id, text (null where there is none), cold.
+    `splits`: for each of train, validation, test and history, rows of user, item, value [, rating]
+    [, timestamp], sorted by user, time, item. `history` holds what cold users did before their test
+    events: input for scoring them, never for training. `cold` means one thing: no event in `train`, be it
+    by design (`--cold-items`, `--cold-users`), by the clock, or because the catalogue alone has the item.
+    """
+
+    users: "pl.DataFrame"
+    items: "pl.DataFrame"
+    splits: "dict[str, pl.DataFrame]"
+    sha256: str = ""  # of the part's manifest
+
+    @property
+    def n_users(self) -> int:
+        return self.users.height
+
+    @property
+    def n_items(self) -> int:
+        return self.items.height
+
+    def only(self, users: Int64) -> "Interactions":
+        """Without the events of others; users keep their row numbers. `users`: int64 (n,)."""
+        import polars as pl
+
+        mine = pl.Series(users, dtype=pl.Int32).unique()
+        if mine.len() > self.n_users // 4:  # making matrices of all is as quick as looking for some
+            return self
+        splits = {
+            name: rows.filter(pl.col(schema.USER).is_in(mine.implode())) for name, rows in self.splits.items()
+        }
+        return replace(self, splits=splits)
+
+    def matrix(self, *splits: str, column: str = schema.VALUE) -> CSR:
+        """The named splits as one sparse matrix, float32 (n_users, n_items); a pair in two splits is summed."""
+        import polars as pl
+        from scipy.sparse import csr_matrix
+
+        rows = pl.concat([self.splits[s].select(schema.USER, schema.ITEM, column) for s in splits])
+        users, items = rows[schema.USER].to_numpy(), rows[schema.ITEM].to_numpy()
+        values = rows[column].cast(pl.Float32).to_numpy()
+        made = csr_matrix((values, (users, items)), shape=(self.n_users, self.n_items), dtype=np.float32)
+        made.sum_duplicates()
+        made.sort_indices()
+        return made
+
+    def having(self, *splits: str) -> Bool:
+        """Which users have an event in the named splits, bool (n_users,)."""
+        there = np.zeros(self.n_users, dtype=bool)
+        for name in splits:
+            there[self.splits[name][schema.USER].to_numpy()] = True
+        return there
+
+    def ordered(self, *splits: str) -> History:
+        """The named splits as histories (n_users, n_items), in order where it is known for all of them."""
+        values = self.matrix(*splits)
+        rows = [self.splits[s] for s in splits if self.splits[s].height] or [self.splits[s] for s in splits]
+        orders = [order for order in map(order_of, rows) if order is not None]
+        if len(orders) < len(rows):
+            return History(values)
+        users, items = (np.concatenate([r[c].to_numpy() for r in rows]) for c in (schema.USER, schema.ITEM))
+        return History(values, ordered_pairs(users, items, np.concatenate(orders))[1])
+
+    def history(self, trained_on: tuple[str, ...] = ("train",)) -> History:
+        """What scores are computed from: the splits a model was trained on, and what cold users did."""
+        return self.ordered(*trained_on, "history")
+
+    @property
+    def has_order(self) -> bool:
+        """Whether it is known which of a user's events came first."""
+        return all(order_of(rows) is not None for rows in self.splits.values() if rows.height)
+
+    @property
+    def has_times(self) -> bool:
+        """Whether it is known when events were."""
+        return all(schema.TIMESTAMP in rows.columns for rows in self.splits.values() if rows.height)
+
+    def seen(self) -> CSR:
+        """What must not come back when lists are judged by the test split: everything known before it."""
+        return self.matrix("train", "validation", "history")

@@ -1,0 +1,239 @@
+"""JSON Lines: an object per line. Integers and strings are ids; everything else says what it is."""
+
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from recli.data.readers.options import Advice
+from recli.data.readers.streams import Source, Stream
+from recli.data.readers.table import Batch, Reject, Table, is_free
+from recli.errors import InvalidDataError
+
+if TYPE_CHECKING:
+    import polars as pl
+
+INVALID_JSON, NOT_OBJECT, WRONG_TYPE = "invalid JSON", "not a JSON object", "wrong type"
+BROKEN_UTF8 = "broken UTF-8"
+_NUMBERS = ("rating", "weight", "score", "rank")  # columns
+_SAMPLE = 1_000  # objects whose keys are the columns
+
+
+# Integers keep their digits, whatever their size; a number with a fraction or exponent is no id.
+_decode: Callable[[str], Any] = json.JSONDecoder(parse_int=str).decode
+
+
+def open_jsonl(
+    stream: Stream, advice: Advice, every_key: bool = False, decimal_comma: bool = False
+) -> Table | None:
+    """Open a file of JSON lines; None where it is empty.
+
+    Its columns: the keys of the first 1,000 objects, or with `every_key` (for which all of the file is held in
+    memory) those of all objects. With `decimal_comma` numbers stay text, as they are written.
+    """
+    blocks = stream.blocks()
+    first, last = next(blocks)
+    if not first.strip():
+        return None
+    if first.lstrip()[:1] == b"[":
+        raise InvalidDataError(
+            f"{stream.source} is a JSON array, not an object per line",
+            f"make it lines: jq -c '.[]' {stream.source.name} > {stream.source.name}.jsonl",
+        )
+    if every_key and not last:
+        first, last = b"".join((first, *(block for block, _ in blocks))), True
+    lines = first.split(b"\n") if every_key else first.split(b"\n", _SAMPLE)[:_SAMPLE]
+    sample = (line for line in lines if line.strip())
+    names = list(dict.fromkeys(key for line in sample for key in _keys(line)))
+    if not names:
+        raise _no_objects(stream.source, advice)
+
+    def batches(wanted: Mapping[str, int]) -> Iterator[Batch]:
+        keys = {name: names[number] for name, number in wanted.items()}
+        line = 1
+        for block in _rejoined(first, last, blocks):
+            frame = None if every_key or decimal_comma else _parse_alike(block, line, keys)
+            if frame is None:
+                batch, taken = parse_objects(block, line, keys)
+            else:
+                batch, taken = Batch(frame, _RawLines(block, line)), frame.height
+            line += taken
+            yield batch
+
+    return Table(names, batches)
+
+
+def _no_objects(source: Source, advice: Advice) -> InvalidDataError:
+    return InvalidDataError(
+        f"{source}: none of the first lines is a JSON object with keys",
+        f"is it CSV? say so: {advice.format} csv" if advice.format else "is it CSV? call it .csv",
+    )
+
+
+def _rejoined(first: bytes, last: bool, blocks: Iterator[tuple[bytes, bool]]) -> Iterator[bytes]:
+    yield first
+    if not last:
+        yield from (block for block, _ in blocks)
+
+
+def _keys(line: bytes) -> Iterable[str]:
+    found, _ = _object(line)
+    return found or ()
+
+
+def _object(line: bytes, decode: Callable[[str], Any] = _decode) -> tuple[dict[str, Any] | None, str]:
+    """The object of a line, or None and the reason."""
+    try:
+        made = decode(line.decode())
+    except UnicodeDecodeError:
+        return None, BROKEN_UTF8
+    except (ValueError, RecursionError):
+        return None, INVALID_JSON
+    return (made, "") if isinstance(made, dict) else (None, NOT_OBJECT)
+
+
+class _RawLines:
+    """The text of lines by number, the first of which is number `line`."""
+
+    def __init__(self, data: bytes, line: int) -> None:
+        self._data = data
+        self._line = line
+
+    def __call__(self, numbers: Sequence[int]) -> list[str]:
+        rows = self._data.split(b"\n")
+        return [_raw(rows[n - self._line]) for n in numbers]
+
+
+def _parse_alike(data: bytes, line: int, keys: Mapping[str, str]) -> "pl.DataFrame | None":
+    """All lines at once, ten times as fast; None where it is not sure to be what `parse_objects` makes of them.
+
+    It is where every object has each key once, with a value of the first one's type. polars refuses other types (it
+    takes strings alone for categories), but takes the first of two values and makes NUL of half a surrogate pair.
+    """
+    import polars as pl
+
+    schema = _types(data[: data.find(b"\n") + 1], keys)
+    if schema is None or b"\\u" in data:
+        return None
+    try:
+        frame = pl.read_ndjson(data, schema=schema)
+    except pl.exceptions.PolarsError:
+        return None
+    n_lines = data.count(b"\n") + (not data.endswith(b"\n"))
+    once = (data.count(json.dumps(key, ensure_ascii=False).encode()) == n_lines for key in schema)
+    if frame.height != n_lines or any(c.null_count() for c in frame) or not all(once):
+        return None
+    if b"-0" in data and any((c == 0).any() for c in frame if c.dtype == pl.Int64):  # an id of its own
+        return None
+    lines = pl.int_range(line, line + n_lines, dtype=pl.Int64, eager=True).alias("line")
+    return frame.select(
+        lines,
+        *(
+            pl.col(k).cast(pl.String if schema[k] == pl.Categorical else schema[k]).alias(name)
+            for name, k in keys.items()
+        ),
+    )
+
+
+def _types(row: bytes, keys: Mapping[str, str]) -> "dict[str, type[pl.DataType]] | None":
+    """How polars is to read the keys, by one object's values; None where one has no plain value."""
+    import polars as pl
+
+    found, _ = _object(row, json.loads)
+    schema: dict[str, type[pl.DataType]] = {}
+    for name, key in keys.items():
+        kind = type(found.get(key)) if found else None
+        if kind is str:
+            schema[key] = pl.Categorical
+        elif name in _NUMBERS and kind in (int, float):
+            schema[key] = pl.Float64
+        elif kind is int:
+            schema[key] = pl.Int64
+        else:
+            return None
+    return schema
+
+
+def parse_objects(data: bytes, line: int, keys: Mapping[str, str]) -> tuple[Batch, int]:
+    """Parse whole lines, the first of which is number `line`: the batch, and the number of lines taken.
+
+    `keys`: the key behind each column.
+    """
+    import polars as pl
+
+    rows = data.split(b"\n")
+    if rows[-1] == b"":
+        rows.pop()
+    numbers: list[int] = []
+    objects: list[dict[str, Any]] = []
+    rejects: list[Reject] = []
+    for number, row in enumerate(rows, line):
+        if row.strip():
+            found, reason = _object(row)
+            if found is None:
+                rejects.append(Reject(number, None, reason, _raw(row)))
+            else:
+                numbers.append(number)
+                objects.append(found)
+    columns: dict[str, list[str | None]] = {}
+    faults: dict[int, tuple[str, str]] = {}  # place in the block -> key and reason; the first column's stays
+    for name, key in keys.items():
+        columns[name], bad = _texts([found.get(key) for found in objects], name)
+        for place, reason in bad.items():
+            faults.setdefault(place, (key, reason))
+    frame = pl.DataFrame(
+        {"line": numbers, **columns}, schema={"line": pl.Int64, **dict.fromkeys(keys, pl.String)}
+    )
+    if faults:
+        frame = frame.filter(~pl.int_range(pl.len()).is_in(list(faults)))
+        rejects += [
+            Reject(numbers[place], key, reason, _raw(rows[numbers[place] - line]))
+            for place, (key, reason) in faults.items()
+        ]
+    return Batch(frame, _RawLines(data, line), rejects), len(rows)
+
+
+def _texts(cells: list[Any], name: str) -> tuple[list[str | None], dict[int, str]]:
+    """A column's values as text, and by place why some cannot be (these become None).
+
+    Ids are strings or integers (strings by now), numbers may be floats; columns without a role anything.
+    """
+    if is_free(name):
+        cells = [as_text(cell) for cell in cells]
+    faults: dict[int, str] = {}
+    kinds = set(map(type, cells)) - {str, type(None)}
+    if kinds:
+        allowed = {float} if name not in ("user", "item") else set()
+        for place, cell in enumerate(cells):
+            if type(cell) in allowed:
+                cells[place] = repr(cell)
+            elif type(cell) in kinds:
+                cells[place], faults[place] = None, WRONG_TYPE
+    if not _encodes("".join(filter(None, cells))):
+        for place, cell in enumerate(cells):
+            if cell and not _encodes(cell):
+                cells[place], faults[place] = None, BROKEN_UTF8
+    return cells, faults
+
+
+def as_text(value: Any) -> str | None:
+    """Any value as text: lists (also nested ones) joined by `, `, objects as JSON; None stays."""
+    if value is None or isinstance(value, str):
+        return value
+    if isinstance(value, list):
+        return ", ".join(text for one in value if (text := as_text(one)))
+    return json.dumps(value, ensure_ascii=False, default=str)
+
+
+def _encodes(text: str) -> bool:
+    """False for half a surrogate pair (`\\ud83d` alone), which is no text."""
+    if text.isascii():
+        return True
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _raw(row: bytes) -> str:
+    return row.removesuffix(b"\r").decode(errors="backslashreplace")

@@ -1,0 +1,180 @@
+"""Blocks with quotes, wrong field counts, broken bytes: parsed line by line, so that every bad row has a number."""
+
+import csv
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from recli.data.readers.table import Batch, Reject
+
+if TYPE_CHECKING:
+    import polars as pl
+
+RECORD_LINES = 100  # a quoted field may go on for so many lines; a quote left open does not swallow more
+_PENDING = 8 << 20  # bytes of an open quoted field that are carried into the next block
+
+TOO_FEW, TOO_MANY = "too few fields", "too many fields"
+BROKEN_UTF8, NUL = "broken UTF-8", "NUL byte"
+UNTERMINATED, BROKEN_QUOTES, TOO_LONG = "unterminated quote", "broken quotes", "field too long"
+
+
+def parse_lines(
+    data: bytes, line: int, last: bool, separator: str, width: int, wanted: Mapping[str, int]
+) -> tuple[Batch, int, bytes]:
+    """As `delimited.parse_block`, for any bytes."""
+    import polars as pl
+
+    lines, rejects = _decode(data, line)
+    records: dict[int, list[str]] = {}
+    spans: dict[int, int] = {}
+    end = len(lines)
+    frame = pl.DataFrame(
+        {"line": range(line, line + end), "text": lines}, schema={"line": pl.Int64, "text": pl.String}
+    )
+    blank = "".join({" ", "\t"} - set(separator))
+    frame = frame.filter(pl.col("text").str.strip_chars(blank) != "")  # rejected lines are null by now
+    quotes = len(separator) == 1 and b'"' in data
+    if quotes:
+        quoted_lines = frame.filter(pl.col("text").str.contains('"', literal=True))
+        hard = quoted_lines.filter(_needs_quotes(pl.col("text"), separator))["line"].to_list()
+        records, spans, quoted, end = _records(
+            [n - line for n in hard], lines, separator, width, wanted, last
+        )
+        rejects += [r._replace(line=r.line + line) for r in quoted]
+        inside = {line + start + k for start, n in spans.items() for k in range(n)}
+        taken = inside | {r.line for r in rejects}
+        frame = frame.filter(~pl.col("line").is_in(sorted(taken)) & (pl.col("line") < line + end))
+        rejects = [r for r in rejects if r.line < line + end]
+    good, ragged = _split(frame, separator, width, wanted, quotes)
+    rejects += ragged
+    if records:
+        made = {"line": [line + start for start in records]}
+        cells = {name: [row[k] for row in records.values()] for name, k in wanted.items()}
+        good = pl.concat([good, pl.DataFrame(made | cells, schema=good.schema)]).sort("line")
+
+    def raw(numbers: Sequence[int]) -> list[str]:
+        starts = [n - line for n in numbers]
+        return ["\n".join(str(t) for t in lines[s : s + spans.get(s, 1)]) for s in starts]
+
+    rest = b"" if end == len(lines) else b"\n".join(data.split(b"\n")[end:])
+    return Batch(good, raw, sorted(rejects)), end, rest
+
+
+def _decode(data: bytes, line: int) -> tuple[list[str | None], list[Reject]]:
+    """The lines as text, without their line ends; None (and a reject) where a line is no text."""
+    lines: list[str | None]
+    try:
+        lines = list(data.decode().split("\n"))
+    except UnicodeDecodeError:
+        lines = [_text(row) for row in data.split(b"\n")]
+    if lines and lines[-1] == "":
+        lines.pop()
+    rejects = []
+    if None in lines:
+        broken = data.split(b"\n")
+        rejects = [
+            Reject(
+                line + i, None, BROKEN_UTF8, broken[i].removesuffix(b"\r").decode(errors="backslashreplace")
+            )
+            for i, text in enumerate(lines)
+            if text is None
+        ]
+    if b"\r" in data:
+        lines = [text.removesuffix("\r") if text else text for text in lines]
+    if b"\0" in data:
+        for i, text in enumerate(lines):
+            if text and "\0" in text:
+                rejects.append(Reject(line + i, None, NUL, text))
+                lines[i] = None
+    return lines, rejects
+
+
+def _text(row: bytes) -> str | None:
+    try:
+        return row.decode()
+    except UnicodeDecodeError:
+        return None
+
+
+def _needs_quotes(text: "pl.Expr", separator: str) -> "pl.Expr":
+    """Which lines are for the csv module: those with a quote that is not just around a whole, plain field."""
+    import polars as pl
+
+    plain = pl.element().str.contains(r'^(?:[^"]*|"[^"]*")$')
+    return ~text.str.split(separator).list.eval(plain).list.all()
+
+
+def _records(
+    hard: Sequence[int],
+    lines: Sequence[str | None],
+    separator: str,
+    width: int,
+    wanted: Mapping[str, int],
+    last: bool,
+) -> tuple[dict[int, list[str]], dict[int, int], list[Reject], int]:
+    """Parse the records that start on the lines `hard` (numbers from 0).
+
+    Returns the fields by starting line, the number of lines of each, rejects, and where to stop: a record
+    that may go on in the next block is left for it.
+    """
+    records: dict[int, list[str]] = {}
+    spans: dict[int, int] = {}
+    rejects: list[Reject] = []
+    free = 0  # lines before it belong to a record
+    for start in hard:
+        if start < free:
+            continue
+        ahead = list(_following(lines, start))
+        reader = csv.reader([text + "\n" for text in ahead], delimiter=separator, strict=True)
+        try:
+            row = next(reader)
+            span = reader.line_num
+            reason = _judge(row, span, width, wanted)
+        except csv.Error as error:
+            span, reason = 1, _reason(str(error))
+            open_end = start + len(ahead) == len(lines) and len(ahead) < RECORD_LINES
+            if reason == UNTERMINATED and open_end and not last and sum(map(len, ahead)) < _PENDING:
+                return records, spans, rejects, start
+            row = []
+        if reason is None:
+            records[start], spans[start], free = row, span, start + span
+        else:  # the next line starts afresh: a stray quote costs one row, not a hundred
+            rejects.append(Reject(start, None, reason, ahead[0]))
+    return records, spans, rejects, len(lines)
+
+
+def _following(lines: Sequence[str | None], start: int) -> Iterator[str]:
+    for text in lines[start : start + RECORD_LINES]:
+        if text is None:
+            return
+        yield text
+
+
+def _judge(row: Sequence[str], span: int, width: int, wanted: Mapping[str, int]) -> str | None:
+    """Why a record cannot be used. A key with a line break in it is a stray quote that met another one."""
+    key = [row[k] for name, k in wanted.items() if name in ("user", "item") and k < len(row)]
+    if span > 1 and (len(row) != width or any("\n" in cell.strip() for cell in key)):
+        return UNTERMINATED
+    return None if len(row) == width else TOO_FEW if len(row) < width else TOO_MANY
+
+
+def _reason(message: str) -> str:
+    if "unexpected end" in message:
+        return UNTERMINATED
+    return TOO_LONG if "field limit" in message else BROKEN_QUOTES
+
+
+def _split(
+    frame: "pl.DataFrame", separator: str, width: int, wanted: Mapping[str, int], quotes: bool
+) -> "tuple[pl.DataFrame, list[Reject]]":
+    """Cut the lines without hard quotes at the separator; the lines with another number of fields are rejects."""
+    import polars as pl
+
+    count = pl.col("text").str.count_matches(separator, literal=True) + 1
+    ragged = frame.filter(count != width).select("line", "text", count.alias("n"))
+    rejects = [Reject(at, None, TOO_FEW if n < width else TOO_MANY, text) for at, text, n in ragged.rows()]
+    cells = pl.col("text").str.split_exact(separator, width - 1).struct
+    made = {name: cells.field(f"field_{k}") for name, k in wanted.items()}
+    if quotes:
+        made = {name: cell.str.replace(r'^"([^"]*)"$', "${1}") for name, cell in made.items()}
+    good = frame.filter(count == width) if rejects else frame
+    return good.select("line", **made), rejects

@@ -1,0 +1,99 @@
+"""Parquet: batches of rows with native types, checked against what each role can be."""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from io import BytesIO
+from typing import TYPE_CHECKING
+
+from recli.data.readers.options import Advice
+from recli.data.readers.streams import Stream
+from recli.data.readers.table import Batch, Table, is_free
+from recli.errors import InvalidDataError
+
+if TYPE_CHECKING:
+    import polars as pl
+
+ROWS = 1 << 20  # of a batch
+
+
+def scan(stream: Stream) -> "tuple[pl.LazyFrame, pl.Schema, int]":
+    """The file as a lazy frame, its schema and number of rows. Raises `InvalidDataError` where it is damaged."""
+    import polars as pl
+
+    source = stream.source
+    packed = source.path is None or source.path.suffix.lower() in (".gz", ".zst")
+    try:
+        frame = pl.scan_parquet(BytesIO(stream.read()) if packed or source.path is None else source.path)
+        return frame, frame.collect_schema(), frame.select(pl.len()).collect().item()
+    except (pl.exceptions.PolarsError, OSError) as error:
+        raise damaged(stream, error) from None
+
+
+def damaged(stream: Stream, error: Exception) -> InvalidDataError:
+    why = (str(error).splitlines() or [type(error).__name__])[0]
+    return InvalidDataError(f"{stream.source} cannot be read as Parquet: {why}", "fetch or make it again")
+
+
+def open_parquet(stream: Stream, advice: Advice) -> Table | None:
+    """Open a Parquet file; None where it has no rows. Lines are row numbers, from 1."""
+    frame, schema, height = scan(stream)
+    if height == 0:
+        return None
+    names = list(schema.names())
+    return Table(
+        names,
+        lambda wanted: _batches(stream, frame, height, {n: names[k] for n, k in wanted.items()}, advice),
+    )
+
+
+def _batches(
+    stream: Stream, frame: "pl.LazyFrame", height: int, wanted: Mapping[str, str], advice: Advice
+) -> Iterator[Batch]:
+    import polars as pl
+
+    schema = frame.collect_schema()
+    columns = [_checked(stream, name, column, schema[column], advice) for name, column in wanted.items()]
+    for start in range(0, height, ROWS):
+        part = frame.slice(start, ROWS)
+        try:
+            made = part.select(columns).collect()
+        except (pl.exceptions.PolarsError, OSError) as error:
+            raise damaged(stream, error) from None
+        lines = pl.int_range(start + 1, start + 1 + made.height, dtype=pl.Int64, eager=True)
+        yield Batch(made.select(lines.alias("line"), pl.all()), _RawRows(part, start))
+
+
+def _checked(stream: Stream, name: str, column: str, dtype: "pl.DataType", advice: Advice) -> "pl.Expr":
+    """The column under its role's name. Raises `InvalidDataError` where its type cannot be that role's."""
+    import polars as pl
+
+    cell = pl.col(column)
+    if is_free(name):
+        return cell.alias(name)
+    text = isinstance(dtype, pl.String | pl.Categorical | pl.Enum)
+    allowed = {
+        "user": text or dtype.is_integer(),
+        "item": text or dtype.is_integer(),
+        "event": text or dtype.is_integer(),
+        "time": text or dtype.is_numeric() or isinstance(dtype, pl.Date | pl.Datetime),
+    }
+    if not allowed.get(name, text or dtype.is_numeric()):
+        raise InvalidDataError(
+            f"{stream.source}: the column {column!r} is of type {dtype}, which cannot be the {name}",
+            f"name another one with {advice.roles[name]}, or convert it (ids to strings or integers)"
+            if name in advice.roles
+            else "convert it (ids to strings or integers)",
+        )
+    return cell.cast(pl.String).alias(name) if text else cell.alias(name)
+
+
+class _RawRows:
+    """The text of rows by number: all their columns as JSON, read again only when a row is bad."""
+
+    def __init__(self, part: "pl.LazyFrame", start: int) -> None:
+        self._part = part
+        self._start = start
+
+    def __call__(self, lines: Sequence[int]) -> list[str]:
+        rows = self._part.collect()[[n - 1 - self._start for n in lines]].to_dicts()
+        return [json.dumps(row, ensure_ascii=False, default=str) for row in rows]

@@ -1,0 +1,249 @@
+"""Models that are dot products of user and item factors, and how new users are folded in."""
+
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from typing import Any, Protocol, TypeVar, runtime_checkable
+
+import numpy as np
+
+from recli.compute.threads import one_blas_thread
+from recli.errors import RecliError
+from recli.models.base import BestState, Model, Training
+from recli.schema import CSR, Float32, Float64, Int64, State
+
+M = TypeVar("M", bound=Model)
+
+FoldIn = Callable[[CSR], Float32]
+
+
+@runtime_checkable
+class Stored(Protocol):
+    """A fold-in that needs more than the item factors and the options: arrays, stored with the model's."""
+
+    def state(self) -> State: ...
+
+
+_SHORT = 0.7  # of the factors: so many items are solved as fast one way as the other
+_SINGULAR = 1e-9  # share of the largest eigenvalue below which the smallest is not divided by
+_MAP_USERS = 50_000  # enough to learn a map from, and bounded in memory
+
+
+@dataclass(frozen=True)
+class Factors:
+    """User and item factors of one width d; `fold_in` makes the factors of users from their history alone."""
+
+    user_factors: Float32  # (n_users, d)
+    item_factors: Float32  # (n_items, d)
+    fold_in: FoldIn  # csr (batch, n_items) -> float32 (batch, d)
+
+    def user_vectors(self, history: CSR, users: Int64 | None = None) -> Float32:
+        """float32 (batch, d): stored factors of known users, folded-in ones of the others (-1)."""
+        if users is None:
+            return self.fold_in(history)
+        vectors = self.user_factors[users]
+        new = np.flatnonzero(users < 0)
+        if new.size:
+            vectors[new] = self.fold_in(history[new])
+        return vectors
+
+    def score(self, history: CSR, users: Int64 | None = None) -> Float32:
+        return self.user_vectors(history, users) @ self.item_factors.T
+
+    @property
+    def binary(self) -> bool:
+        return isinstance(self.fold_in, HistoryMap) and self.fold_in.binary
+
+    def weighted(self) -> "Factors":
+        """The same model; a fold-in that ignores values no longer does. See `recli.models.base.BinaryModel`."""
+        if not isinstance(self.fold_in, HistoryMap):
+            return self
+        return replace(self, fold_in=replace(self.fold_in, binary=False))
+
+    def state(self) -> State:
+        made: State = {"user_factors": self.user_factors, "item_factors": self.item_factors}
+        return made | self.fold_in.state() if isinstance(self.fold_in, Stored) else made
+
+
+def confidence_fold_in(item_factors: Float32, alpha: float, regularization: float) -> FoldIn:
+    """Solve a user's normal equations exactly, given the item factors Y (n_items, d).
+
+    x = (Y'Y + Y'(C - I)Y + lambda I)^-1 Y'c with confidences c = alpha * value: what one half-step of
+    implicit's ALS approximates (Hu, Koren, Volinsky 2008).
+    """
+    return normal_equations(
+        item_factors,
+        confidence=lambda values: alpha * values,
+        unobserved=1.0,
+        beside=lambda c: c - 1.0,
+        pull=lambda c: regularization,
+    )
+
+
+def normal_equations(
+    item_factors: Float32,
+    *,
+    confidence: Callable[[Float64], Float64],
+    unobserved: float,
+    beside: Callable[[Float64], Float64],
+    pull: Callable[[Float64], float],
+) -> FoldIn:
+    """x = (w Y'Y + Y' diag(beside) Y + pull I)^-1 Y'c for each history, where c = confidence(its values).
+
+    `unobserved`: w, the weight of all cells; `beside(c)`: what observed ones have beside it; `pull(c)`: the
+    regularisation. Float64 inside; no history gives zeros.
+    """
+    made: list[_Gram] = []  # when it is first needed
+
+    def fold_in(history: CSR) -> Float32:
+        with one_blas_thread():
+            if not made:
+                made.append(_Gram.of(unobserved * _gram(item_factors)))
+            solved = np.zeros((history.shape[0], item_factors.shape[1]), dtype=np.float32)
+            for user, (start, end) in enumerate(zip(history.indptr[:-1], history.indptr[1:], strict=True)):
+                if start == end:
+                    continue
+                mine = item_factors[history.indices[start:end]].astype(np.float64)
+                c = confidence(history.data[start:end].astype(np.float64))
+                solved[user] = made[0].solve(mine, c, beside(c), pull(c))
+        return solved
+
+    return fold_in
+
+
+@dataclass(frozen=True)
+class _Gram:
+    """w Y'Y = Q diag(values) Q', float64 (d, d): a history of n < d items is then solved by an n x n system."""
+
+    matrix: Float64
+    values: Float64  # (d,)
+    basis: Float64  # Q
+
+    @classmethod
+    def of(cls, matrix: Float64) -> "_Gram":
+        values, basis = np.linalg.eigh(matrix)
+        return cls(matrix, np.maximum(values, 0.0), basis)
+
+    def solve(self, mine: Float64, c: Float64, beside: Float64, pull: float) -> Float64:
+        """x = (matrix + Y' diag(beside) Y + pull I)^-1 Y'c, (d,), for the history's factors Y (n, d).
+
+        By Woodbury's identity x = A Y'(I + diag(beside) Y A Y')^-1 c, where A = (matrix + pull I)^-1: twice as
+        fast with 40 items and 128 factors, 3.5 times with 256. Directly for long histories, or where A is hardly there.
+        """
+        n, d = mine.shape
+        diagonal = self.values + pull
+        if n > _SHORT * d or diagonal[0] <= _SINGULAR * diagonal[-1]:
+            left = self.matrix + (mine.T * beside) @ mine
+            left.flat[:: d + 1] += pull
+            return np.asarray(np.linalg.solve(left, mine.T @ c), dtype=np.float64)
+        turned = mine @ self.basis
+        scaled = turned / diagonal
+        left = beside[:, None] * (scaled @ turned.T)
+        left.flat[:: n + 1] += 1.0
+        return np.asarray(self.basis @ (np.linalg.solve(left, c) @ scaled), dtype=np.float64)
+
+
+def _gram(factors: Float32) -> Float64:
+    """Y'Y in float64 without a float64 copy of all of Y."""
+    total: Float64 = np.zeros((factors.shape[1], factors.shape[1]))
+    for start in range(0, factors.shape[0], 65_536):
+        block = factors[start : start + 65_536].astype(np.float64)
+        total += block.T @ block
+    return total
+
+
+@dataclass(frozen=True)
+class HistoryMap:
+    """A linear map from a history to the factors a model would learn for it.
+
+    For models that are trained by sampling (BPR, LMF), which have no closed form for a new user. Measured on
+    users that the map had not seen, it agrees with the learned factors better than the model's own objective
+    solved for the fixed items (top-20 overlap .69 against .66 for BPR on MovieLens), and ranks no worse.
+    """
+
+    item_factors: Float32  # (n_items, d)
+    weights: Float32  # (2d + 2, d)
+    binary: bool  # the model ignores how much a cell weighs
+
+    def __call__(self, history: CSR) -> Float32:
+        return (self.features(history) @ self.weights).astype(np.float32)
+
+    def state(self) -> State:
+        return {"history_map": self.weights}
+
+    def features(self, history: CSR) -> Float64:
+        """Mean and damped sum of a history's item factors, log of its size, 1: float64 (batch, 2d + 2)."""
+        if self.binary:
+            history = history.copy()
+            history.data = np.ones_like(history.data)
+        size = np.maximum(np.asarray(history.sum(axis=1), dtype=np.float64), 1.0).reshape(-1, 1)
+        total = np.asarray(history @ self.item_factors, dtype=np.float64)  # (batch, d)
+        return np.hstack([total / size, total / np.sqrt(size), np.log(size), np.ones_like(size)])
+
+
+def learn_map(matrix: CSR, user_factors: Float32, item_factors: Float32, *, binary: bool) -> HistoryMap:
+    """Ridge regression of the users' factors (n_users, d) on what their rows of `matrix` add up to.
+
+    The features are standardised and the intercept is free; the penalty, 0.01 per user, moved the overlap by
+    less than .01 between 0.0001 and 0.01 per user.
+    """
+    d = item_factors.shape[1]
+    known = np.flatnonzero(np.diff(matrix.indptr))
+    if known.size == 0:
+        return HistoryMap(item_factors, np.zeros((2 * d + 2, d), dtype=np.float32), binary)
+    known = known[:: -(-known.size // _MAP_USERS)]
+    empty = HistoryMap(item_factors, np.empty((0, d), dtype=np.float32), binary)
+    features = empty.features(matrix[known])
+    mean, spread = features.mean(axis=0), features.std(axis=0)
+    spread[spread < 1e-9] = np.inf  # what is the same for all gets no weight
+    mean[-1], spread[-1] = 0.0, 1.0
+    features = (features - mean) / spread
+    penalty = np.full(features.shape[1], 0.01 * len(features))
+    penalty[-1] = 0.0
+    targets = user_factors[known].astype(np.float64)
+    weights: Float64 = np.linalg.solve(features.T @ features + np.diag(penalty), features.T @ targets)
+    weights /= spread[:, None]
+    weights[-1] -= mean @ weights
+    return HistoryMap(item_factors, weights.astype(np.float32), binary)
+
+
+def mapped(matrix: CSR, user_factors: Float32, item_factors: Float32, *, binary: bool) -> Factors:
+    """A model of copies of these factors, with a map learned from them that folds new users in."""
+    users, items = np.array(user_factors), np.array(item_factors)
+    return Factors(users, items, learn_map(matrix, users, items, binary=binary))
+
+
+def load_mapped(state: State, *, binary: bool) -> Factors:
+    """The model that `mapped` made, from its stored arrays."""
+    items = state["item_factors"]
+    return Factors(state["user_factors"], items, HistoryMap(items, state["history_map"], binary))
+
+
+class _Enough(Exception):
+    """Raised inside a training loop when validation has stopped improving."""
+
+
+def fit_watched(
+    training: Training, fit: Callable[[Callable[..., None]], Any], snapshot: Callable[[], M]
+) -> M:
+    """Run `fit(callback)`, an implicit model's training, with progress, and `patience` if it is set.
+
+    implicit calls `callback(epoch, seconds, ...)` after each epoch. One long fit rather than one per epoch:
+    LMF starts its AdaGrad sums anew in every fit. Raises `RecliError` where the training diverges.
+    """
+    from implicit.recommender_base import ModelFitError
+
+    best = BestState(training, snapshot)
+
+    def callback(epoch: int, *_: Any) -> None:
+        if best.after(epoch):
+            raise _Enough
+
+    try:
+        with suppress(_Enough):
+            fit(callback)
+    except ModelFitError:
+        raise RecliError(
+            "the training diverged: there are NaNs in the factors", "use a lower --learning-rate"
+        ) from None
+    return best.model()

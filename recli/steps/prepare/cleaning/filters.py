@@ -1,0 +1,71 @@
+"""Filters over users and items: robots, at most N events per user, at least N per user and item."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from recli.data.event_columns import Rows, starts
+from recli.schema import Bool, Int32, Int64
+
+ROBOT_DEVIATIONS = 5.0
+ROBOT_MEDIANS = 10.0
+ROBOT_EVENTS = 100
+
+
+@dataclass(frozen=True)
+class Robots:
+    """Users whose activity is far outside the distribution: `users` by falling number of `events`."""
+
+    users: Int64
+    events: Int64
+    above: float  # they have more events than this
+
+
+def robots(counts: Int64) -> Robots:
+    """Outliers among users with `counts` events, int64 (n_users,); users without events do not matter.
+
+    The rule: log(count) more than 5 robust standard deviations (1.4826 times the median absolute deviation)
+    above the median, and also more than 10 times the median, and more than 100 events. Counts are roughly
+    log-normal; the two floors keep regular users of even, or of small, data sets out (Leys et al. 2013).
+    """
+    active = counts[counts > 0]
+    if not active.size:
+        return Robots(np.empty(0, np.int64), np.empty(0, np.int64), 0.0)
+    logs = np.log(active)
+    median = float(np.median(logs))
+    deviation = 1.4826 * float(np.median(np.abs(logs - median)))
+    outlying = np.exp(median + ROBOT_DEVIATIONS * deviation)
+    above = max(float(outlying), ROBOT_MEDIANS * float(np.exp(median)), ROBOT_EVENTS)
+    found = np.flatnonzero(counts > above)
+    found = found[np.argsort(-counts[found], kind="stable")]
+    return Robots(found, counts[found], above)
+
+
+def cap(user: Int32, ranks: Int32, most: int) -> Bool:
+    """Which rows to keep so that no user has more than `most`: those with the highest ranks, bool (n,).
+
+    `user`: int32 (n,), sorted; `ranks`: int32 (n,), each row's place among its user's, from 0 (the oldest).
+    """
+    edges = starts(user)
+    sizes = np.diff(edges)
+    return ranks >= np.repeat((sizes - most).astype(np.int32), sizes)
+
+
+def core(rows: Rows, min_user: int, min_item: int, n_users: int, n_items: int) -> tuple[int, int]:
+    """Leave out users and items with too few events until all have enough (the k-core). In place.
+
+    Returns the rows left out for their user and for their item.
+    """
+    for_user = for_item = 0
+    while True:
+        user_counts = np.bincount(rows.user, minlength=n_users)
+        found_user = rows.keep(_enough(user_counts, min_user)[rows.user]) if min_user > 1 else 0
+        item_counts = np.bincount(rows.item, minlength=n_items)
+        found_item = rows.keep(_enough(item_counts, min_item)[rows.item]) if min_item > 1 else 0
+        for_user, for_item = for_user + found_user, for_item + found_item
+        if not found_item:  # users were filtered before items: only a loss of items can undo that
+            return for_user, for_item
+
+
+def _enough(counts: Int64, least: int) -> Bool:
+    return counts >= least

@@ -1,0 +1,316 @@
+"""The options of `recli prepare`, and what follows from them together."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from recli.config import argument, option, parse_duration, parse_pairs, to_dict
+from recli.errors import RecliError, UsageError
+
+if TYPE_CHECKING:
+    from recli.steps.prepare.cleaning import Weighing
+    from recli.steps.prepare.splitting import Plan
+
+_INPUT, _CATALOGUE, _CLEANING, _SPLITS, _PRIVACY, _OUTPUT = (
+    "Input", "Catalogue", "Cleaning", "Splits", "Privacy", "Output",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class PrepareConfig:
+    log: tuple[str, ...] = argument(
+        ...,
+        "Event logs: files, globs, or - for stdin; CSV, TSV, JSONL or Parquet, .gz and .zst too.",
+        metavar="LOG...",
+    )
+    format: str = option(
+        "auto", "Format of the log.", choices=("auto", "csv", "jsonl", "parquet"), panel=_INPUT
+    )
+    separator: str | None = option(
+        None, "Between columns, any length, e.g. :: or \\t.", default_text="found", panel=_INPUT
+    )
+    no_header: bool = option(False, "The first line is data: name the columns with --columns.", panel=_INPUT)
+    columns: str | None = option(None, "Names of the columns, e.g. user_id,item_id,rating.", panel=_INPUT)
+    user_column: str | None = option(None, "Column of user ids.", default_text="recognised", panel=_INPUT)
+    item_column: str | None = option(None, "Column of item ids.", default_text="recognised", panel=_INPUT)
+    rating_column: str | None = option(None, "Column of ratings.", default_text="recognised", panel=_INPUT)
+    event_column: str | None = option(None, "Column of event types.", default_text="recognised", panel=_INPUT)
+    weight_column: str | None = option(
+        None,
+        "Column of weights, such as play counts, that become values.",
+        default_text="not used",
+        panel=_INPUT,
+    )
+    time_column: str | None = option(None, "Column of times.", default_text="recognised", panel=_INPUT)
+    time_unit: str = option(
+        "auto", "Unit of the times.", choices=("auto", "s", "ms", "us", "ns", "iso"), panel=_INPUT
+    )
+    time_format: str | None = option(
+        None, "Format of the times, as strptime has it: '%d.%m.%Y %H:%M'; UTC where it has no zone.",
+        metavar="FORMAT", default_text="found", panel=_INPUT,
+    )  # fmt: skip
+    in_order: bool = option(
+        False,
+        "Each user's rows are in the order of the events: no times are needed for that; where there are times, rows "
+        "order those that are equal.",
+        panel=_INPUT,
+    )
+    decimal_comma: bool = option(
+        False, "Numbers are written 2,8: ratings, weights, and the catalogue's.", panel=_INPUT
+    )
+    encoding: str = option("utf-8", "Encoding of the log, e.g. latin-1.", panel=_INPUT)
+    items: tuple[str, ...] = option(
+        (), "Catalogue of items, in any of the formats; repeatable.", panel=_CATALOGUE
+    )
+    text: str | None = option(
+        None, "Text of an item, from the catalogue's columns: '{title}. {genres}'.",
+        default_text="from title, description, genres, ...", panel=_CATALOGUE,
+    )  # fmt: skip
+    item_id_column: str | None = option(
+        None, "Column of item ids in the catalogue.", default_text="recognised", panel=_CATALOGUE
+    )
+    items_separator: str | None = option(
+        None, "Between the catalogue's columns.", default_text="found", panel=_CATALOGUE
+    )
+    items_no_header: bool = option(False, "The catalogue's first line is data.", panel=_CATALOGUE)
+    items_columns: str | None = option(None, "Names of the catalogue's columns.", panel=_CATALOGUE)
+    items_encoding: str = option("utf-8", "Encoding of the catalogue, e.g. latin-1.", panel=_CATALOGUE)
+    only_seen_items: bool = option(
+        False, "Leave out items of the catalogue that have no event.", panel=_CATALOGUE
+    )
+    min_rating: float | None = option(None, "Leave out events with a lower rating.", panel=_CLEANING)
+    event_weights: str | None = option(
+        None,
+        "Value of an event by its type; others are left out.",
+        metavar="view=1,purchase=5",
+        panel=_CLEANING,
+    )
+    half_life: str | None = option(
+        None,
+        "Halve an event's value for each such time before the latest event.",
+        metavar="90d",
+        panel=_CLEANING,
+    )
+    duplicates: str = option(
+        "sum",
+        "Value of several events of one user with one item.",
+        choices=("sum", "last", "max"),
+        panel=_CLEANING,
+    )
+    robots: str = option(
+        "report", "Users with far more events than others: report or drop them.", choices=("report", "drop"),
+        panel=_CLEANING,
+    )  # fmt: skip
+    max_user_events: int | None = option(
+        None, "Keep a user's latest so many items (some, by keyed hash, where there are no times).", min=1,
+        panel=_CLEANING,
+    )  # fmt: skip
+    min_user_events: int = option(1, "Leave out users with fewer items.", min=1, panel=_CLEANING)
+    min_item_events: int = option(1, "Leave out items with fewer users.", min=1, panel=_CLEANING)
+    k_core: int | None = option(
+        None, "Sets both minima; they are applied in turn until all users and items have enough.",
+        min=1, panel=_CLEANING,
+    )  # fmt: skip
+    max_rejects: str = option(
+        "1%",
+        "Stop with exit code 3 above this share, or number, of unusable rows.",
+        stored=False,
+        panel=_CLEANING,
+    )
+    split: str | None = option(
+        None,
+        "How to hold events out; with --test-file, how validation is held out of the log.",
+        default_text="random; given with --test-file",
+        choices=("random", "leave-last-out", "temporal-user", "temporal", "given"), panel=_SPLITS,
+    )  # fmt: skip
+    validation_size: float | None = option(
+        None,
+        "Share of events held out for validation.",
+        min=0.0,
+        max=0.9,
+        default_text="0.1; 0 with --test-file alone",
+        panel=_SPLITS,
+    )
+    test_size: float | None = option(
+        None, "Share of events held out for the test.", min=0.0, max=0.9, default_text="0.1", panel=_SPLITS
+    )
+    validation_file: tuple[str, ...] = option(
+        (), "Validation events, in the log's format; repeatable.", panel=_SPLITS
+    )
+    test_file: tuple[str, ...] = option((), "Test events, in the log's format; repeatable.", panel=_SPLITS)
+    cold_items: float = option(
+        0.0, "Share of items without any training event: all their events go to the test.", min=0.0, max=0.9,
+        panel=_SPLITS,
+    )  # fmt: skip
+    cold_users: float = option(
+        0.0, "Share of users without any training event: theirs before the test become history.", min=0.0, max=0.9,
+        panel=_SPLITS,
+    )  # fmt: skip
+    seed: int = option(0, "Key of the hash of ids that random choices are made by.", min=0, panel=_SPLITS)
+    pseudonymize: bool = option(
+        False, "Replace user ids by HMAC-SHA256 under a key from --key-file or $RECLI_KEY.", panel=_PRIVACY
+    )
+    key_file: str | None = option(
+        None, "File with the key of --pseudonymize; it is stored nowhere.", stored=False, panel=_PRIVACY
+    )
+    out: str = option("run", "The run to write.", metavar="RUN", stored=False, panel=_OUTPUT)
+    rejects: str | None = option(
+        None, "Also write the unusable rows to this .csv, .jsonl or .parquet file, even if there are too many.",
+        stored=False, panel=_OUTPUT,
+    )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the options mean together, checked."""
+
+    weighing: "Weighing"
+    plan: "Plan"
+    min_user_events: int
+    min_item_events: int
+    most_rejects: float  # a share where `rejects_are_share`, else a number of rows
+    rejects_are_share: bool
+    key: bytes | None
+    stored: dict[str, Any]  # the config for the manifest: base names, and what the defaults came to
+
+    def too_many(self, rejected: int, rows: int) -> bool:
+        return rejected > (self.most_rejects * rows if self.rejects_are_share else self.most_rejects)
+
+
+def settings_of(config: PrepareConfig) -> Settings:
+    """Check the options against each other. Raises `UsageError`, or `RecliError` where the key is missing."""
+    from recli.storage.parts import TABLES
+
+    weighing, plan = _weighing(config), _plan(config)
+    if config.text is not None and not config.items:
+        raise UsageError("--text needs the columns of a catalogue", "name it with --items FILE")
+    if config.items_no_header and not config.items_columns:
+        raise UsageError(
+            "--items-no-header needs --items-columns", "such as --items-columns item_id,title,genres"
+        )
+    if config.rejects is not None and Path(config.rejects).suffix not in TABLES:
+        raise UsageError(f"--rejects {config.rejects} must end in {', '.join(TABLES)}")
+    if config.k_core is not None and (config.min_user_events > 1 or config.min_item_events > 1):
+        raise UsageError("--k-core sets --min-user-events and --min-item-events", "give either it or those")
+    least_user, least_item = config.k_core or config.min_user_events, config.k_core or config.min_item_events
+    if config.max_user_events is not None and config.max_user_events < least_user:
+        raise UsageError(
+            f"no user has at most {config.max_user_events} and at least {least_user} events",
+            "raise --max-user-events, or lower the minimum",
+        )
+    most, are_share = _most_rejects(config.max_rejects)
+    stored = to_dict(config) | {
+        "split": config.split or plan.split,
+        "validation_size": plan.validation_size,
+        "test_size": plan.test_size,
+        **{
+            name: [Path(source).name for source in getattr(config, name)]
+            for name in ("log", "items", "validation_file", "test_file")
+        },
+    }
+    return Settings(weighing, plan, least_user, least_item, most, are_share, _key(config), stored)
+
+
+def columns_of(text: str | None) -> tuple[str, ...]:
+    """The names in `user_id,item_id,rating`."""
+    return tuple(name.strip() for name in text.split(",")) if text else ()
+
+
+def _weighing(config: PrepareConfig) -> "Weighing":
+    from recli.steps.prepare.cleaning import Weighing
+
+    weights = None
+    if config.event_weights is not None:
+        weights = parse_pairs(config.event_weights, "--event-weights")
+        negative = [name for name, weight in weights.items() if weight < 0]
+        if negative:
+            raise UsageError(
+                f"--event-weights: {negative[0]} is negative; values are confidence, above 0",
+                f"leave such events out with {negative[0]}=0",
+            )
+        if not any(weights.values()):
+            raise UsageError("--event-weights leaves every event out", "give one type a weight above 0")
+    seconds = parse_duration(config.half_life, "--half-life") if config.half_life is not None else None
+    return Weighing(config.min_rating, weights, config.weight_column is not None, seconds)
+
+
+def _plan(config: PrepareConfig) -> "Plan":
+    from recli.steps.prepare.splitting import Plan
+
+    given = bool(config.test_file or config.validation_file)
+    split = config.split or ("given" if given else "random")
+    if given or split == "given":
+        _check_given(config, split)
+    validation, test = (0.1 if s is None else s for s in (config.validation_size, config.test_size))
+    if split == "leave-last-out" and (config.validation_size or config.test_size):
+        raise UsageError(
+            "leave-last-out holds out one event for each of validation and test, not a share",
+            "leave out the size; 0 means none",
+        )
+    if split == "given":
+        return Plan("given", config.validation_size or 0.0, 0.0, config.cold_items, config.cold_users)
+    if given:
+        return Plan("given", validation, 0.0, config.cold_items, config.cold_users, rest=split)
+    if validation + test >= 1:
+        raise UsageError(
+            f"validation and test together are {validation + test:g} of the events",
+            "nothing is left to train",
+        )
+    return Plan(split, validation, test, config.cold_items, config.cold_users)
+
+
+def _check_given(config: PrepareConfig, split: str) -> None:
+    """Raises `UsageError` where given files and the other options of a split contradict each other."""
+    if not config.test_file:
+        raise UsageError("--split given needs the test events", "name them with --test-file FILE")
+    if config.test_size is not None:
+        raise UsageError("--test-size and --test-file exclude each other", "leave out --test-size")
+    if config.validation_file and config.validation_size is not None:
+        raise UsageError(
+            "--validation-size and --validation-file exclude each other", "leave out one of them"
+        )
+    if config.validation_file and split != "given":
+        raise UsageError(
+            f"--split {split} has nothing to hold out: validation and test are both given",
+            "leave out --split",
+        )
+
+
+def _most_rejects(text: str) -> tuple[float, bool]:
+    """`1%` and `0.01` are a share, `100` is a number of rows."""
+    percent = text.strip().endswith("%")
+    try:
+        number = float(text.strip().removesuffix("%"))
+    except ValueError:
+        number = -1.0
+    share = percent or "." in text
+    number = number / 100 if percent else number
+    if not 0 <= number < float("inf") or (share and number > 1):
+        raise UsageError(
+            f"--max-rejects must be a share such as 1% or 0.01, or a number of rows, not {text!r}"
+        )
+    return number, share
+
+
+def _key(config: PrepareConfig) -> bytes | None:
+    if not config.pseudonymize:
+        if config.key_file is not None:
+            raise UsageError("--key-file is for --pseudonymize", "add --pseudonymize")
+        return None
+    if config.key_file is not None:
+        try:
+            key = Path(config.key_file).read_bytes().strip()
+        except OSError as error:
+            raise RecliError(
+                f"--key-file {config.key_file}: {error.strerror}", "name a file with the key"
+            ) from None
+    else:
+        key = os.environ.get("RECLI_KEY", "").strip().encode()
+    if len(key) < 16:
+        found = "is empty or not there" if not key else f"has {len(key)} bytes, fewer than 16"
+        raise RecliError(
+            f"the key of --pseudonymize {found}",
+            "make one, and keep it apart from the run: openssl rand -hex 32 > key, then --key-file key (or RECLI_KEY)",
+        )
+    return key

@@ -1,0 +1,28 @@
+"""Splits: which events a model learns from, which it is tuned on, and which it is judged by."""
+
+from recli.steps.prepare.splitting.assign import (
+    HISTORY,
+    PARTS,
+    TEST,
+    TIMED,
+    TRAIN,
+    VALIDATION,
+    Plan,
+    assign,
+)
+from recli.steps.prepare.splitting.keys import hash_ranks, id_keys, pair_keys, time_ranks
+
+__all__ = [
+    "HISTORY",
+    "PARTS",
+    "TEST",
+    "TIMED",
+    "TRAIN",
+    "VALIDATION",
+    "Plan",
+    "assign",
+    "hash_ranks",
+    "id_keys",
+    "pair_keys",
+    "time_ranks",
+]

@@ -1,0 +1,62 @@
+"""What `recli recommend --approximate` needs: a model that is a dot product, faiss, and an index, kept in the run."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from recli.cli.console import Console
+from recli.errors import UsageError
+from recli.steps.recommend.config import RecommendConfig
+
+if TYPE_CHECKING:
+    from recli.ranking.ann import Index
+    from recli.ranking.approximate import Approximate
+    from recli.storage.runs import StoredModel
+
+
+def approximate(
+    path: Path, stored: "StoredModel", config: RecommendConfig, console: Console
+) -> "Approximate | None":
+    """How lists are made approximately; None where that was not asked. Raises `UsageError`, `DeviceError`.
+
+    The index is kept in the run that `path` is; for a model's own folder it is made anew each time.
+    """
+    if config.approximate is None:
+        return None
+    from recli.models.base import item_factors_of
+    from recli.ranking import ann
+    from recli.ranking.approximate import Approximate
+    from recli.storage import atomic
+
+    if item_factors_of(stored.model) is None:
+        raise UsageError(
+            f"--approximate: {stored.name} ({stored.algorithm}) is no dot product of factors, so its items cannot "
+            "be indexed",
+            "name a model that is one (ials, als, bpr, lmf) with --model, or leave it out",
+        )
+    ann.faiss()
+    is_run = not (path / atomic.MANIFEST).exists()
+    return Approximate(
+        config.approximate, lambda: _index(path if is_run else None, stored, config, console), console.say
+    )
+
+
+def _index(run: Path | None, stored: "StoredModel", config: RecommendConfig, console: Console) -> "Index":
+    """The index of the model's items, read from the run or made and kept there."""
+    from recli.ranking import ann
+    from recli.steps.recommend.recommender import item_vectors, similar_vectors
+    from recli.storage import cache
+
+    kind = "similar" if config.similar_to else "items"
+    made_from = f"{kind} {stored.part.sha256} {ann.faiss().__version__}"
+    kept = None if run is None else run / "cache" / "indexes" / f"{stored.name}-{kind}.safetensors"
+    found = None if kept is None else cache.read_index(kept, made_from)
+    if found is not None:
+        return ann.from_bytes(found)
+    n_items = stored.interactions.items.height
+    console.say(f"indexing {n_items:,} items{'' if kept is None else f'; kept in {kept.parent}'}")
+    vectors = (similar_vectors if config.similar_to else item_vectors)(stored.model)
+    assert vectors is not None  # a dot product has them
+    index = ann.build(vectors)
+    if kept is not None:
+        cache.save_index(kept, made_from, ann.to_bytes(index))
+    return index

@@ -1,0 +1,184 @@
+"""The options of `recli recommend`, and which of them go together."""
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from recli.cli.console import Console
+from recli.config import argument, option
+from recli.errors import UsageError
+
+WHO, WHAT, HOW, OUT = "For whom", "Which items", "How", "Output"
+BY_EXTENSION = {
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+    ".json": "jsonl",
+    ".csv": "csv",
+    ".parquet": "parquet",
+    ".arrow": "arrow",
+    ".feather": "arrow",
+    ".txt": "table",
+}
+
+
+@dataclass(frozen=True)
+class RecommendConfig:
+    run: str = argument(
+        ...,
+        "The run, or the folder of one model, wherever it was copied to; -: the run's path comes on stdin.",
+        metavar="RUN",
+        stored=False,
+    )
+    model: str | None = option(
+        None, "The model of the run; default: hybrid, or the first.", metavar="NAME", panel=HOW
+    )
+    k: int = option(10, "Length of the lists.", min=1, max=1_000_000, names=("-k",), panel=HOW)
+    users: tuple[str, ...] = option(
+        (),
+        "Ids (a,b), a file with one on each line, or - for stdin; default: all users of the run. A line may be JSON: "
+        '{"user_id": "n", "history": ["item", ...]} or {"user_id": "n", "profile": "text"} for new users; '
+        "a history is in order, the latest last.",
+        metavar="IDS|FILE|-",
+        panel=WHO,
+        stored=False,
+    )
+    histories: str | None = option(
+        None,
+        'JSON lines, each with a "history": item ids, or {"item_id": ..., "value": ...}, the latest last.',
+        metavar="FILE|-",
+        panel=WHO,
+        stored=False,
+    )
+    profiles: str | None = option(
+        None,
+        'JSON lines, each with a "profile": a text about the user.',
+        metavar="FILE|-",
+        panel=WHO,
+        stored=False,
+    )
+    skip_unknown: bool = option(False, "Leave unknown users out instead of stopping.", panel=WHO)
+    similar_to: tuple[str, ...] = option(
+        (), "Instead: items similar to these (ids a,b).", metavar="IDS", panel=WHO, stored=False
+    )
+    mask: str = option(
+        "seen",
+        "What a user did never comes back: seen (all before the test split), all (test events too), or none.",
+        choices=("seen", "all", "none"),
+        panel=WHAT,
+    )
+    allow: tuple[str, ...] = option(
+        (), "Only these items (ids a,b, or a file).", metavar="IDS|FILE", panel=WHAT, stored=False
+    )
+    deny: tuple[str, ...] = option(
+        (), "Never these items (ids a,b, or a file).", metavar="IDS|FILE", panel=WHAT, stored=False
+    )
+    where: tuple[str, ...] = option(
+        (),
+        "Only items for which this holds, as in SQL: \"year >= 2000 AND genres LIKE '%Comedy%'\". Repeatable.",
+        metavar="CONDITION",
+        panel=WHAT,
+    )
+    fallback: str = option(
+        "popularity",
+        "For users of whom the model knows nothing: the most popular items (said in `source`), or no list.",
+        choices=("popularity", "none"),
+        panel=HOW,
+    )
+    diversify: float | None = option(
+        None,
+        "Trade relevance for variety: 1 changes nothing, 0.8 is mild, 0 is variety alone.",
+        min=0,
+        max=1,
+        panel=HOW,
+    )
+    pool: int = option(100, "Best items that --diversify chooses from.", min=1, max=10_000, panel=HOW)
+    approximate: float | None = option(
+        None,
+        "In catalogues of a million items: find this share of each exact list, e.g. 0.95, by an index that faiss "
+        "makes (the extra ann). For models that are dot products: ials, als, bpr, lmf. What is reached is "
+        "measured on some users, and said; where that is no faster, lists are exact.",
+        min=0.5,
+        max=0.999,
+        metavar="RECALL",
+        default_text="exact lists",
+        panel=HOW,
+    )
+    explain: bool = option(
+        False, "Say why: what of the history, and which sources, contributed how much.", panel=HOW
+    )
+    reasons: int = option(3, "Items of the history that --explain names.", min=1, max=100, panel=HOW)
+    title_column: str | None = option(
+        None,
+        "Column of the catalogue that names items to people, in `title` and in the reasons of --explain.",
+        metavar="NAME",
+        default_text="title, name, headline, label, product_name or product_title, if there is one",
+        panel=OUT,
+    )
+    encoder: str | None = option(
+        None,
+        "Folder of the text encoder for profiles, where the embeddings were made from a folder.",
+        metavar="PATH",
+        panel=HOW,
+        stored=False,
+    )
+    device: str = option(
+        "auto", "auto, cpu or cuda[:n]: where profiles are encoded.", panel=HOW, stored=False
+    )
+    format: str | None = option(
+        None,
+        "Default: by the extension of --out; table on a terminal, else jsonl.",
+        choices=("table", "jsonl", "csv", "parquet", "arrow"),
+        panel=OUT,
+        stored=False,
+    )
+    out: str | None = option(
+        None, "Write the lists to this file; -: stdout.", metavar="FILE|-", panel=OUT, stored=False
+    )
+    save: bool = option(
+        False, "Write RUN/recommendations instead, and print the run's path.", panel=OUT, stored=False
+    )
+
+
+def check(config: RecommendConfig, console: Console) -> None:
+    """Options that do not go together. Raises `UsageError`."""
+    files = [f for f in (config.histories, config.profiles) if f]
+    sources = [config.run, *config.users, *config.allow, *config.deny, *files]
+    if sources.count("-") > 1:
+        raise UsageError("stdin (-) can be read only once", "name a file, or the run, for the others")
+    named = {"--users": config.users, "--histories": config.histories, "--profiles": config.profiles}
+    given = [name for name, value in named.items() if value]
+    if config.similar_to and given:
+        raise UsageError(f"--similar-to asks for items, {given[0]} for users: choose one")
+    if len(given) > 1:
+        raise UsageError(
+            f"{' and '.join(given)} do not go together", "--users takes lines of all kinds in one file"
+        )
+    if config.similar_to and config.explain:
+        raise UsageError("--explain is about users; similar items have no other reason than their likeness")
+    if config.save and (config.out or config.format):
+        raise UsageError("--save writes RUN/recommendations: leave --out and --format out")
+    if config.save and config.similar_to:
+        raise UsageError("--save is for lists of users; name a file with --out")
+    if console.json and config.format not in (None, "jsonl"):
+        raise UsageError(f"--json prints JSON lines: it does not go with --format {config.format}")
+    if output_format(config, console) in ("parquet", "arrow") and to_stdout(config) and sys.stdout.isatty():
+        raise UsageError("binary output does not go to a terminal", "name a file with --out")
+
+
+def to_stdout(config: RecommendConfig) -> bool:
+    return config.out in (None, "-") and not config.save
+
+
+def output_format(config: RecommendConfig, console: Console) -> str:
+    if config.format is not None:
+        return config.format
+    if console.json:
+        return "jsonl"
+    if config.out not in (None, "-"):
+        suffix = Path(str(config.out)).suffix.lower()
+        if suffix not in BY_EXTENSION:
+            raise UsageError(
+                f"--out {config.out}: the format is not clear from the name", "say it with --format"
+            )
+        return BY_EXTENSION[suffix]
+    return "table" if sys.stdout.isatty() else "jsonl"

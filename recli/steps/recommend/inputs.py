@@ -1,0 +1,236 @@
+"""What `recli recommend` starts from: a model, an audience, the items that may be recommended."""
+
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from recli import schema
+from recli.cli.console import Console
+from recli.errors import RecliError, UsageError
+from recli.steps.recommend.config import RecommendConfig
+
+if TYPE_CHECKING:
+    from recli.schema import Bool, Float32, Int64
+    from recli.steps.recommend.users import Audience
+    from recli.storage.runs import StoredModel
+
+PREFERRED = "hybrid"
+
+
+def open_model(path: Path, config: RecommendConfig, console: Console) -> "StoredModel":
+    """The model of the run that was named or is preferred, or the model whose folder `path` is."""
+    from recli.models.base import algorithms
+    from recli.storage import atomic, parts, runs
+
+    if (path / atomic.MANIFEST).exists():
+        if config.model is not None or config.save:
+            raise UsageError(f"{path} is a model, not a run: --model and --save need a run")
+        return runs.read_model(path)
+    source = parts.open_part(path / schema.INTERACTIONS, schema.INTERACTIONS)
+    names = parts.part_names(path, schema.MODELS)
+    if not names:
+        raise RecliError(f"there is no model in {path}", f"train one: recli train-cf {path}")
+    if config.model is not None and config.model not in names:
+        from recli.steps.recommend.candidates import did_you_mean
+
+        close = did_you_mean(config.model, names)
+        raise RecliError(
+            f"there is no model {config.model!r} in {path}; models: {', '.join(names)}",
+            " ".join(
+                filter(None, (close, f"name one with --model, or train another: recli train-cf {path}"))
+            ),
+        )
+    name = config.model or (PREFERRED if PREFERRED in names else names[0])
+    if config.model is None and len(names) > 1:
+        console.say(f"{len(names)} models in the run ({', '.join(names)}); --model names another")
+    stored = runs.read_model(path / schema.MODELS / name)
+    command = "train-cf" if algorithms[stored.algorithm].family == "cf" else "train-hybrid"
+    parts.check_same_input(
+        stored.part, schema.INTERACTIONS, source.sha256, f"recli {command} {path} --name {name}"
+    )
+    return stored
+
+
+def _lines(given: Sequence[str], known: dict[str, int]) -> Iterator[tuple[str, str]]:
+    """What was typed for ids, as (place, text): an id that is known, a file, - for stdin, or ids with commas."""
+    from recli.steps.recommend.users import COMMAND_LINE, lines_of
+
+    for text in given:
+        if text == "-":
+            yield from lines_of(sys.stdin.buffer, "stdin")
+        elif text not in known and _is_file(text):
+            with Path(text).open("rb") as file:
+                yield from lines_of(file, text)
+        elif text in known or text.lstrip().startswith("{"):
+            yield COMMAND_LINE, text
+        else:
+            yield from ((COMMAND_LINE, part.strip()) for part in text.split(","))
+
+
+def _is_file(text: str) -> bool:
+    try:
+        return Path(text).exists() and not Path(text).is_dir()  # a pipe, as of <(command), is one
+    except (OSError, ValueError):  # too long for a name, or with a NUL: it is a list of ids
+        return False
+
+
+def _index(ids: Sequence[str]) -> dict[str, int]:
+    return {one: row for row, one in enumerate(ids)}
+
+
+def read_audience(stored: "StoredModel", config: RecommendConfig, console: Console) -> "Audience":
+    from recli.steps.recommend.users import everybody, parse
+
+    user_ids = stored.interactions.users[schema.USER_ID].to_list()
+    if not (config.users or config.histories or config.profiles):
+        return everybody(user_ids)
+    users = _index(user_ids)
+    items = _index(stored.interactions.items[schema.ITEM_ID].to_list())
+    needs = "history" if config.histories else "profile" if config.profiles else None
+    file = config.histories or config.profiles
+    if file is not None and file != "-" and not _is_file(file):
+        raise RecliError(f"there is no file {file}", "it has JSON lines, one for each user")
+    lines = _lines(config.users if file is None else (file,), users)
+    found = parse(lines, users, items, skip_unknown=config.skip_unknown, needs=needs)
+    if found.skipped:
+        users_out = "1 unknown user" if len(found.skipped) == 1 else f"{len(found.skipped):,} unknown users"
+        console.warn(f"{users_out} left out: {_some(found.skipped)}")
+    if found.unused_profiles:
+        console.warn(f"{found.unused_profiles:,} profiles were not used: a history says more")
+    if found.repeated:
+        console.warn(f"{found.repeated:,} users were named more than once: they get one list")
+    if found.unknown_items:
+        console.warn(
+            f"{len(found.unknown_items):,} unknown item{'' if len(found.unknown_items) == 1 else 's'} "
+            f"in histories left out: {_some(found.unknown_items)}"
+        )
+    if not found.user_ids:
+        raise RecliError("no user is left to recommend to", "name at least one with --users")
+    return found
+
+
+def titles(stored: "StoredModel", config: RecommendConfig) -> list[str | None] | None:
+    """What people call the items, from the catalogue's column that was named or looks like it; None: no such column.
+
+    Raises `UsageError` for a named column that is not there, or holds lists.
+    """
+    import polars as pl
+
+    from recli.steps.recommend import candidates, frames
+
+    catalogue, asked = stored.catalogue, config.title_column
+    columns = [] if catalogue is None else catalogue.columns
+    if asked is not None and asked not in columns:
+        has = f"columns: {', '.join(columns)}" if columns else "the run has no catalogue"
+        raise UsageError(
+            f"--title-column: there is no column {asked!r}; {has}", candidates.did_you_mean(asked, columns)
+        )
+    column = asked or frames.title_column(columns)
+    if catalogue is None or column is None:
+        return None
+    if catalogue[column].dtype.is_nested():
+        if asked is None:
+            return None
+        raise UsageError(f"--title-column: {asked} is of type {catalogue[column].dtype}, which is no name")
+    return catalogue[column].cast(pl.String, strict=False).to_list()
+
+
+def _some(ids: Sequence[str], most: int = 5) -> str:
+    return ", ".join(ids[:most]) + (", ..." if len(ids) > most else "")
+
+
+def say_mask(config: RecommendConfig, console: Console) -> None:
+    said = {
+        "seen": "masked: what each user did before the test split (lists can be judged by it; --mask all: everything)",
+        "all": "masked: everything each user did, test events too",
+        "none": "masked: nothing; items that a user knows may come back",
+    }
+    console.say(said[config.mask])
+
+
+def allowed_items(stored: "StoredModel", config: RecommendConfig, console: Console) -> "Bool | None":
+    """Which items may be recommended, bool (n_items,); None: all."""
+    from recli.steps.recommend import candidates
+
+    items = stored.interactions.items
+    if not (config.allow or config.deny or config.where):
+        return None
+    index = _index(items[schema.ITEM_ID].to_list())
+    allowed = candidates.mask_of(range(items.height), items.height)
+    for name, given, keep in (("--allow", config.allow, True), ("--deny", config.deny, False)):
+        if not given:
+            continue
+        texts = [text for _, text in _lines(given, index) if text]
+        rows, unknown = candidates.rows_of(texts, index)
+        if unknown:
+            ids_are = "id is" if len(unknown) == 1 else "ids are"
+            console.warn(f"{name}: {len(unknown):,} {ids_are} not in the catalogue: {_some(unknown)}")
+        named = candidates.mask_of(rows, items.height)
+        allowed &= named if keep else ~named
+    if config.where:
+        own = items.drop(schema.COLD).with_columns(cold=items[schema.COLD])
+        catalogue = stored.catalogue
+        if catalogue is not None:
+            own = catalogue.with_columns(own[c] for c in own.columns if c not in catalogue.columns)
+        allowed &= candidates.where(own, config.where)
+    if not allowed.any():
+        raise RecliError(
+            "no item is left to recommend: none passes --allow, --deny and --where together",
+            "loosen them; try one at a time",
+        )
+    console.say(f"candidates: {int(allowed.sum()):,} of {items.height:,} items")
+    return allowed
+
+
+def similar_to(stored: "StoredModel", config: RecommendConfig) -> "Int64":
+    import numpy as np
+
+    from recli.models.base import algorithms
+    from recli.steps.recommend import candidates
+
+    if not algorithms[stored.algorithm].personal:
+        raise UsageError(
+            f"--similar-to: {stored.name} ({stored.algorithm}) gives everybody the same, and compares no items",
+            "choose another one with --model",
+        )
+    index = _index(stored.interactions.items[schema.ITEM_ID].to_list())
+    rows, unknown = candidates.rows_of([text for _, text in _lines(config.similar_to, index) if text], index)
+    if unknown:
+        raise RecliError(
+            f"--similar-to: there is no item {unknown[0]!r}",
+            candidates.did_you_mean(unknown[0], list(index))
+            or "ids are those of the catalogue, letter for letter",
+        )
+    return np.asarray(rows, dtype=np.int64)
+
+
+def profile_vectors(
+    stored: "StoredModel", audience: "Audience", config: RecommendConfig, console: Console
+) -> "dict[int, Float32]":
+    """The profiles' texts as vectors, by place in the audience, encoded as the items' texts were."""
+    if not audience.profiles:
+        return {}
+    from recli.encoders.reencode import encode_like
+    from recli.steps.recommend.recommender import text_model
+
+    model = text_model(stored.model)
+    made_by = stored.part.summary["encoder"]
+    places = sorted(audience.profiles)
+    with console.progress("encoding profiles", total=len(places)) as advance:
+        vectors = encode_like(
+            made_by["config"],
+            made_by["summary"],
+            model.text_space,
+            [audience.profiles[place] for place in places],
+            stored.interactions.items[schema.TEXT].to_list(),
+            model=config.encoder,
+            device=config.device,
+        )
+        advance(len(places), "")
+    known = {place: vectors[row] for row, place in enumerate(places) if vectors[row].any()}
+    if len(known) < len(places):
+        console.warn(
+            f"{len(places) - len(known):,} profiles have no word that the encoder knows: they count as empty"
+        )
+    return known

@@ -1,0 +1,240 @@
+"""Who asks for recommendations: users of the run, new users with a history, users with only a text profile."""
+
+import json
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import IO, Any, NamedTuple
+
+import numpy as np
+
+from recli.data.history import History
+from recli.errors import InvalidDataError, RecliError
+from recli.schema import CSR, Float32, Int32, Int64
+from recli.steps.recommend.candidates import did_you_mean
+
+
+class Told(NamedTuple):
+    """The history of a new user."""
+
+    items: Int64  # (m,), row numbers, ascending
+    values: Float32  # (m,)
+    steps: Int32  # (m,), how many of the items came later
+
+
+@dataclass(frozen=True)
+class Audience:
+    """Users in the order in which they asked. `rows`: int64 (n,), row numbers of the run's users, -1 for new ones."""
+
+    user_ids: list[str]
+    rows: Int64
+    histories: dict[int, Told] = field(default_factory=dict)  # by place
+    profiles: dict[int, str] = field(default_factory=dict)  # by place
+    skipped: list[str] = field(default_factory=list)  # unknown users, left out
+    repeated: int = 0  # ids that were asked for before
+    unknown_items: list[str] = field(default_factory=list)  # in histories, left out
+    unused_profiles: int = 0  # beside a history with known items
+
+    def rows_of(self, known: CSR) -> CSR:
+        """This audience's rows of `known`, float32 (n_users, n_items): (n, n_items), with new users' histories."""
+        return self.histories_of(History(known)).values
+
+    def histories_of(self, known: History) -> History:
+        """The histories of this audience, (n, n_items), of `known` ones (n_users, n_items) and of new users.
+
+        New users' are in order if the known ones are: a model that goes by the order has learned from one.
+        """
+        from scipy.sparse import csr_matrix, vstack
+
+        if not self.histories and (self.rows >= 0).all():
+            return known[self.rows]
+        told = [self.histories[place] for place in sorted(self.histories)]
+        lengths = np.zeros(len(self.rows), dtype=np.int64)
+        lengths[sorted(self.histories)] = [one.items.size for one in told]
+        new = csr_matrix(
+            (
+                np.concatenate([np.empty(0, dtype=np.float32), *(one.values for one in told)]),
+                np.concatenate([np.empty(0, dtype=np.int64), *(one.items for one in told)]),
+                np.concatenate([[0], np.cumsum(lengths)]),
+            ),
+            shape=(len(self.rows), known.shape[1]),
+        )
+        steps = None if known.steps is None else np.concatenate([known.steps, *(one.steps for one in told)])
+        both = History(vstack([known.values, new], format="csr"), steps)
+        places = np.arange(len(self.rows)) + known.shape[0]
+        return both[np.where(self.rows >= 0, self.rows, places)]
+
+
+def everybody(user_ids: Sequence[str]) -> Audience:
+    """All users of the run, in the order of rows."""
+    return Audience(list(user_ids), np.arange(len(user_ids), dtype=np.int64))
+
+
+COMMAND_LINE = "--users"  # the place of an id that was typed, not read from a file
+
+
+def lines_of(file: IO[bytes], name: str) -> Iterator[tuple[str, str]]:
+    """The lines of a text file as (place, text). Raises `InvalidDataError` for what is no UTF-8 text."""
+    for number, line in enumerate(file, start=1):
+        place = f"{name} line {number}"
+        try:
+            text = line.decode("utf-8-sig" if number == 1 else "utf-8").strip()
+        except UnicodeDecodeError as error:
+            raise InvalidDataError(f"{place} is not UTF-8: {error.reason}") from None
+        if "\0" in text:
+            raise InvalidDataError(f"{place} has a NUL character: is it a text file?")
+        yield place, text
+
+
+@dataclass
+class _Draft:
+    """An audience being read."""
+
+    user_ids: list[str] = field(default_factory=list)
+    rows: list[int] = field(default_factory=list)
+    histories: dict[int, Told] = field(default_factory=dict)
+    profiles: dict[int, str] = field(default_factory=dict)
+    skipped: list[str] = field(default_factory=list)
+    unknown_items: dict[str, None] = field(default_factory=dict)
+    repeated: int = 0
+    unused_profiles: int = 0
+
+
+def parse(
+    lines: Iterable[tuple[str, str]],
+    users: dict[str, int],
+    items: dict[str, int],
+    *,
+    skip_unknown: bool = False,
+    needs: str | None = None,
+) -> Audience:
+    """Read who asks from lines, each with the name of its place (`users.txt line 3`) for messages.
+
+    New users without an id are called new-1, new-2, ... by the number of their line, blank ones not counted. A
+    line is an id, or JSON: {"user_id": "x"}; {"user_id": "n1", "history": ["a", {"item_id": "b", "value": 2}]};
+    {"user_id": "p", "profile": "likes dark comedies"}. A given history replaces that of a known user; its order
+    is that of the events, the latest last, and an item that is repeated counts at its last place. `needs`:
+    `history` or `profile`, where each line must have one. Raises `InvalidDataError` for bad lines, `RecliError`
+    for unknown users unless `skip_unknown`.
+    """
+    draft = _Draft()
+    seen: set[str] = set()
+    for asked, (place, text) in enumerate(((p, t.strip()) for p, t in lines if t.strip()), start=1):
+        row: dict[str, Any] = _object(place, text) if text.startswith("{") else {"user_id": text}
+        if needs and needs not in row:
+            raise InvalidDataError(f'{place}: there is no "{needs}" in it', _FORMS)
+        _check(place, row)
+        new = "history" in row or "profile" in row
+        user_id = row.get("user_id", f"new-{asked}" if new else None)
+        if user_id is None:
+            raise InvalidDataError(f'{place}: neither "user_id" nor "history" nor "profile" is in it', _FORMS)
+        if user_id in seen:
+            if new:
+                raise InvalidDataError(f"{place}: user {user_id!r} came before", "give each user another id")
+            draft.repeated += 1
+            continue
+        seen.add(user_id)
+        if not new and user_id not in users:
+            if not skip_unknown:
+                raise RecliError(
+                    f"{place}: there is no user {user_id!r}"
+                    + (", and no file of that name" if place == COMMAND_LINE else ""),
+                    did_you_mean(user_id, list(users))
+                    or "leave unknown users out with --skip-unknown, or give a history: " + _FORMS,
+                )
+            draft.skipped.append(user_id)
+            continue
+        _add(draft, place, user_id, row, users, items)
+    return Audience(
+        draft.user_ids,
+        np.asarray(draft.rows, dtype=np.int64),
+        draft.histories,
+        draft.profiles,
+        draft.skipped,
+        draft.repeated,
+        list(draft.unknown_items),
+        draft.unused_profiles,
+    )
+
+
+_FORMS = '{"user_id": "new", "history": ["item", ...]} or {"user_id": "new", "profile": "text"}'
+
+
+def _add(
+    draft: _Draft,
+    place: str,
+    user_id: str,
+    row: dict[str, Any],
+    users: dict[str, int],
+    items: dict[str, int],
+) -> None:
+    at = len(draft.user_ids)
+    draft.user_ids.append(user_id)
+    draft.rows.append(-1 if "history" in row or "profile" in row else users[user_id])
+    history: dict[int, float] = {}
+    for entry in row.get("history", ()):
+        item_id, value = _entry(place, entry)
+        if item_id in items:
+            # Taken out and put in again: the dict's order is that of the latest events.
+            history[items[item_id]] = history.pop(items[item_id], 0.0) + value
+        else:
+            draft.unknown_items[item_id] = None
+    if history:
+        latest_last = np.fromiter(history, dtype=np.int64)
+        order = np.argsort(latest_last)
+        values = np.fromiter(history.values(), dtype=np.float32)
+        draft.histories[at] = Told(
+            latest_last[order], values[order], (order.size - 1 - order).astype(np.int32)
+        )
+    profile = row.get("profile", "").strip()
+    if profile and history:  # a history says more than a profile: this is for users without one
+        draft.unused_profiles += 1
+    elif profile:
+        draft.profiles[at] = profile
+
+
+def _object(place: str, text: str) -> dict[str, Any]:
+    try:
+        found = json.loads(text)
+    except ValueError as error:
+        raise InvalidDataError(f"{place} is not JSON: {error}", _FORMS) from None
+    row: dict[str, Any] = found
+    return row
+
+
+def _check(place: str, row: dict[str, Any]) -> None:
+    for name, kind, what in (
+        ("user_id", str, "a string"),
+        ("history", list, "a list of items"),
+        ("profile", str, "a text"),
+    ):
+        if name in row and not isinstance(row[name], kind):
+            raise InvalidDataError(f'{place}: "{name}" must be {what}, not {row[name]!r}', _FORMS)
+    try:
+        json.dumps(row, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        raise InvalidDataError(f"{place}: a character in it is half of a pair (a lone surrogate)") from None
+    unknown = [name for name in row if name not in ("user_id", "history", "profile")]
+    if unknown:
+        raise InvalidDataError(f'{place}: unknown field "{unknown[0]}"', _FORMS)
+
+
+def _entry(place: str, entry: Any) -> tuple[str, float]:
+    """Item id and value of one entry of a history: an id, or {"item_id": ..., "value": ...}."""
+    value: Any = 1.0
+    if isinstance(entry, dict):
+        item_id, value = entry.get("item_id"), entry.get("value", 1.0)
+    else:
+        item_id = entry
+    if not isinstance(item_id, str):
+        raise InvalidDataError(f'{place}: item ids are strings in quotes, not {entry!r} ("007" is not 7)')
+    if (
+        isinstance(value, bool)
+        or not isinstance(value, int | float)
+        or not math.isfinite(value)
+        or value <= 0
+    ):
+        raise InvalidDataError(
+            f"{place}: the value of item {item_id!r} must be a number above 0, not {value!r}"
+        )
+    return item_id, float(value)

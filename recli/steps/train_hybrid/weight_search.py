@@ -1,0 +1,190 @@
+"""The search for a fusion's weights: arrays in, weights out.
+
+A panel holds, for each validation user, what every source says of the candidates that could reach the top.
+NDCG of a weighting then needs one weighted sum and a count of the candidates above each relevant one.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+
+from recli.compute.compiled import compiled
+from recli.ranking.topk import top_k
+from recli.schema import Bool, Float32, Float64, Int32, Int64
+
+K = 20
+DEPTH = 200  # best items of each source that are candidates
+STEPS = (0.0, 0.25, 0.5, 0.7, 0.85, 1.2, 1.4, 2.0, 4.0)  # factors tried on a weight that is not 0
+STARTS = (0.05, 0.1, 0.2, 0.4)  # shares of the sum of weights tried on one that is 0
+ROUNDS = 8
+
+
+@dataclass(frozen=True)
+class Panel:
+    """Votes of s sources on up to m candidates of each of n users."""
+
+    votes: Float32  # (s, n, m)
+    there: Bool  # (n, m), False: padding
+    ties: Int32  # (n, m), which of two equal ones comes first
+    rows: Int64  # (r,), user of each relevant candidate
+    columns: Int64  # (r,), its place among the candidates
+    n_relevant: Int64  # (n,)
+
+    @property
+    def n_users(self) -> int:
+        return self.n_relevant.size
+
+
+@dataclass(frozen=True)
+class Slice:
+    """The panel's data for some users: `votes` (s, b, m) on all m items of a block."""
+
+    votes: Sequence[Float32]  # s arrays, float32 (b, m)
+    hidden: tuple[Int64, Int64]  # rows and columns of items in the histories, that are no candidates
+    relevant: tuple[Int64, Int64]  # rows and columns of the relevant items, none of them hidden
+
+
+def panel_of(slices: Iterable[Slice], ties: Int32, depth: int = DEPTH) -> Panel:
+    """Keep of each slice the candidates: the `depth` best of each source, and the relevant ones.
+
+    `ties`: int32 (m,). What no source has among its `depth` best cannot reach a top 20 with weights >= 0,
+    or hardly: the NDCG found is exact but for that.
+    """
+    made = [_candidates(s, ties, depth) for s in slices]
+    width = max((part.there.shape[1] for part in made), default=0)
+    offsets = np.cumsum([0, *(part.n_users for part in made)])
+    return Panel(
+        np.concatenate([_padded(p.votes, width) for p in made], axis=1),
+        np.concatenate([_padded(p.there, width) for p in made]),
+        np.concatenate([_padded(p.ties, width) for p in made]),
+        np.concatenate([p.rows + o for p, o in zip(made, offsets[:-1], strict=True)]),
+        np.concatenate([p.columns for p in made]),
+        np.concatenate([p.n_relevant for p in made]),
+    )
+
+
+def _padded(array: "np.ndarray[Any, Any]", width: int) -> "np.ndarray[Any, Any]":
+    missing = width - array.shape[-1]
+    return np.pad(array, [(0, 0)] * (array.ndim - 1) + [(0, missing)]) if missing else array
+
+
+def _candidates(given: Slice, ties: Int32, depth: int) -> Panel:
+    n, m = given.votes[0].shape
+    chosen = np.zeros((n, m), dtype=bool)
+    for votes in given.votes:
+        open_votes = votes.copy()
+        open_votes[given.hidden] = -np.inf
+        best = top_k(open_votes, min(depth, m), ties).items
+        rows, places = np.nonzero(best >= 0)  # -1: all others are hidden
+        chosen[rows, best[rows, places]] = True
+    chosen[given.relevant] = True
+    counts = chosen.sum(axis=1)
+    width = int(counts.max(initial=1))
+    rows, items = np.nonzero(chosen)  # row by row, items ascending
+    place = np.cumsum(chosen, axis=1)[rows, items] - 1
+    there = np.zeros((n, width), dtype=bool)
+    there[rows, place] = True
+    kept = np.zeros((len(given.votes), n, width), dtype=np.float32)
+    for source, votes in enumerate(given.votes):
+        kept[source, rows, place] = votes[rows, items]
+    order = np.zeros((n, width), dtype=np.int32)
+    order[rows, place] = ties[items]
+    relevant_rows, relevant_items = given.relevant
+    columns = (np.cumsum(chosen, axis=1) - 1)[relevant_rows, relevant_items]
+    n_relevant = np.bincount(relevant_rows, minlength=n)
+    return Panel(kept, there, order, relevant_rows, columns, n_relevant)
+
+
+def panel_ndcg(panel: Panel, fused: Float32, k: int = K) -> float:
+    """Mean NDCG@k over the panel's users with a relevant item, for fused votes (n, m).
+
+    A relevant item's place is 1 + the candidates above it (a tie counts as above if its tie rank is lower).
+    The ideal list is cut at min(k, relevant items).
+    """
+    scores = np.where(panel.there, fused, np.float32(-np.inf))
+    ranks = np.empty(panel.rows.size, dtype=np.int64)
+    _compiled()(scores, panel.ties, panel.rows, panel.columns, ranks)
+    gains = np.where(ranks < k, 1 / np.log2(ranks + 2), 0)
+    gained = np.bincount(panel.rows, gains, minlength=panel.n_users)
+    discounts = np.concatenate([[0.0], np.cumsum(1 / np.log2(np.arange(2, k + 2)))])
+    ideal = discounts[np.minimum(panel.n_relevant, k)]
+    counted = ideal > 0
+    return float((gained[counted] / ideal[counted]).mean()) if counted.any() else 0.0
+
+
+def _count(scores: Float32, ties: Int32, rows: Int64, columns: Int64, above: Int64) -> None:
+    """Write how many candidates come before those at `rows` and `columns`, (r,), of scores and ties (n, m)."""
+    for i in range(rows.size):
+        line, order = scores[rows[i]], ties[rows[i]]
+        mine, tie = line[columns[i]], order[columns[i]]
+        total = np.int32(0)
+        for j in range(line.size):
+            total += np.int32((line[j] > mine) | ((line[j] == mine) & (order[j] < tie)))
+        above[i] = total
+
+
+@lru_cache(1)
+def _compiled() -> Callable[..., None]:
+    """`_count` as machine code."""
+    matrix, rows = "float32[:, ::1], int32[:, ::1]", "int64[::1]"
+    return compiled(_count, f"void({matrix}, {rows}, {rows}, {rows})")
+
+
+@dataclass(frozen=True)
+class Found:
+    """Weights, one per source, whose absolute values sum to 1, and their NDCG."""
+
+    weights: Float64  # (s,)
+    ndcg: float
+    alone: tuple[float, ...]  # NDCG of each source by itself
+    tried: int
+
+
+def search_weights(panel: Panel, advance: Callable[[int, str], None] = lambda steps, text: None) -> Found:
+    """Weights >= 0 by coordinate ascent on the panel's NDCG@20, from equal weights and from the best source.
+
+    A weight changes only for a gain, so equal results keep what was there; the search draws nothing at random.
+    """
+    s = panel.votes.shape[0]
+    alone = tuple(panel_ndcg(panel, votes) for votes in panel.votes)
+    tried = s
+    best_weights, best = np.eye(s)[int(np.argmax(alone))], max(alone)
+    starts = [np.full(s, 1 / s), best_weights.copy()] if s > 1 else []
+    for start in starts:
+        weights, score, count = _ascend(panel, start, advance)
+        tried += count
+        if score > best:
+            best_weights, best = weights, score
+    return Found(best_weights / np.abs(best_weights).sum(), best, alone, tried)
+
+
+def _ascend(panel: Panel, start: Float64, advance: Callable[[int, str], None]) -> tuple[Float64, float, int]:
+    weights, tried = start.copy(), 1
+    score = panel_ndcg(panel, _sum(panel, weights))
+    for _ in range(ROUNDS):
+        before = score
+        for source in range(weights.size):
+            others = weights.copy()
+            others[source] = 0
+            rest = _sum(panel, others)
+            mine, total = weights[source], others.sum()
+            values = [mine * step for step in STEPS] if mine else [total * share for share in STARTS]
+            for value in values:
+                if not (value or total):
+                    continue
+                found = panel_ndcg(panel, rest + np.float32(value) * panel.votes[source])
+                tried += 1
+                if found > score:
+                    score, weights[source] = found, value
+            advance(1, f"ndcg@{K} {score:.4f}")
+        if score - before < 1e-5:
+            break
+    return weights, score, tried
+
+
+def _sum(panel: Panel, weights: Float64) -> Float32:
+    fused: Float32 = np.einsum("s,snm->nm", weights.astype(np.float32), panel.votes)
+    return fused

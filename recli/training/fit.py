@@ -1,0 +1,98 @@
+"""Training one algorithm on the interactions."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+import numpy as np
+
+from recli.data.interactions import Interactions
+from recli.errors import RecliError, UsageError
+from recli.models.base import Algorithm, Model, Training
+from recli.models.recency import recent
+from recli.schema import Float32
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A trained model, the options it was really trained with, and how validation went."""
+
+    model: Model
+    config: Any  # the algorithm's config; `iterations` is the best one's number where patience stopped it
+    scores: tuple[float, ...] = ()  # validation NDCG@20 after each iteration, where there is patience
+
+
+def train(
+    algorithm: Algorithm,
+    config: Any,
+    interactions: Interactions,
+    *,
+    splits: tuple[str, ...] = ("train",),
+    seed: int = 0,
+    device: str = "cpu",
+    threads: int = 0,
+    advance: Callable[[int, str], None] = lambda steps, text: None,
+    say: Callable[[str], None] = lambda text: None,
+    validate: Callable[[Model], float] | None = None,
+    patience: int = 0,
+    features: Float32 | None = None,
+    history_half_life: float = 0.0,
+) -> Trained:
+    """Train `algorithm` with its options `config` on the named splits of the interactions.
+
+    `advance(iterations, text)` is called as it goes (`total_steps` says how many there are), `say(text)` where the
+    algorithm has something to say before it starts. With `patience`, training stops when `validate` (see `judge`)
+    has not improved for so many iterations, and the best iteration's model is returned. With `history_half_life`, the
+    model is one that scores by `Recent`. Raises `RecliError` where that has no order to go by.
+    """
+    import polars as pl
+
+    if patience and not hasattr(config, "iterations"):
+        raise UsageError(f"--patience: {algorithm.name} has no iterations to stop")
+    if history_half_life:
+        check_half_life(algorithm, interactions)
+    scores: list[float] = []
+
+    def noted(model: Model) -> float:
+        assert validate is not None
+        scores.append(validate(recent(model, history_half_life)))
+        return scores[-1]
+
+    matrix = interactions.matrix(*splits)
+    if matrix.nnz == 0:
+        raise RecliError(
+            f"there are no {' or '.join(splits)} rows to learn from", "prepare the run from a larger log"
+        )
+    training = Training(
+        matrix,
+        rows=pl.concat([interactions.splits[s] for s in splits]),
+        features=features,
+        cold=interactions.items["cold"].to_numpy(),
+        seed=seed,
+        device=device,
+        threads=threads,
+        advance=advance,
+        say=say,
+        validate=noted if patience else None,
+        patience=patience,
+    )
+    model = algorithm.fit(config, training)
+    if scores:
+        config = replace(config, iterations=int(np.argmax(scores)) + 1)
+    return Trained(recent(model, history_half_life), config, tuple(scores))
+
+
+def check_half_life(algorithm: Algorithm, interactions: Interactions) -> None:
+    """Raises `UsageError` for an algorithm that does not look at histories, `RecliError` where they have no order."""
+    if not algorithm.personal:
+        raise UsageError(f"--history-half-life: {algorithm.name} does not look at the history")
+    if not interactions.has_order:
+        raise RecliError(
+            "--history-half-life needs the order of events, which these interactions do not have",
+            "prepare the run from a log with times (recli prepare --time-column) or with rows in order (--in-order)",
+        )
+
+
+def total_steps(config: Any) -> int:
+    """How many steps a training with these options reports."""
+    return int(config.iterations) if any(f.name == "iterations" for f in fields(config)) else 1

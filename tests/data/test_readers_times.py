@@ -1,0 +1,177 @@
+"""Times: seconds, milliseconds, microseconds, nanoseconds, ISO 8601 and Parquet's own are the same microseconds."""
+
+import io
+from datetime import UTC, date, datetime, timedelta, timezone
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from recli.data.readers import ReadOptions, read_events
+from recli.data.readers.times import find_unit, microseconds
+from recli.errors import UsageError
+
+
+def times(content: str | bytes, tmp_path: Path, name: str = "log.csv", **options: Any) -> list[int]:
+    (tmp_path / name).write_bytes(content.encode() if isinstance(content, str) else content)
+    log = read_events([str(tmp_path / name)], ReadOptions(**options), tmp_path / "spool")
+    return log.events.collect()["timestamp"].to_list()
+
+
+# 2017-07-14 02:40:00 UTC is 1,500,000,000 s: 17,361 days of 86,400 s and 9,600 s
+SECOND = 17_361 * 86_400 + 2 * 3600 + 40 * 60
+assert SECOND == 1_500_000_000
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "1500000000",
+        "1.5e9",
+        "1500000000.0",
+        "1500000000000",
+        "1500000000000000",
+        "1500000000000000000",
+        "2017-07-14T02:40:00Z",
+        "2017-07-14 02:40:00",
+        "2017-07-14 02:40:00 UTC",
+        "2017-07-14T02:40",
+        "2017-07-14T04:40:00+02:00",
+        "2017-07-14T04:40:00+0200",
+        "2017-07-14T04:40+02",
+        "2017-07-13T21:10:00.000-05:30",
+    ],
+)
+def test_every_notation_is_the_same_time(tmp_path: Path, text: str) -> None:
+    assert times(f"user,item,time\na,b,{text}\n", tmp_path) == [1_500_000_000_000_000]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("1500000000.123456", 1_500_000_000_123_456),
+        ("1500000000123.5", 1_500_000_000_123_500),
+        ("2017-07-14T02:40:00.5Z", 1_500_000_000_500_000),
+        ("2017-07-14T02:40:00,123456789", 1_500_000_000_123_456),  # digits below a microsecond are cut off
+        ("2017-07-14", 17_361 * 86_400 * 1_000_000),
+        ("1969-12-31T23:59:59Z", -1_000_000),
+        ("0", 0),
+        ("-86400", -86_400_000_000),
+        ("12", 12_000_000),  # a position: small numbers are seconds
+    ],
+)
+def test_fractions_days_and_positions(tmp_path: Path, text: str, expected: int) -> None:
+    assert times(f'user,item,time\na,b,"{text}"\n', tmp_path) == [expected]
+
+
+@pytest.mark.parametrize("unit", ["s", "ms", "us", "ns"])
+def test_the_unit_can_be_said(tmp_path: Path, unit: str) -> None:
+    factor = {"s": 1_000_000, "ms": 1_000, "us": 1, "ns": 0.001}[unit]
+    assert times("user,item,time\na,b,5000\n", tmp_path, time_unit=unit) == [5000 * factor]
+
+
+def test_the_unit_iso_takes_no_counts(tmp_path: Path) -> None:
+    text = "user,item,time\na,b,5\na,b,6\na,b,1970-01-02\n"
+    assert times(text, tmp_path, time_unit="iso") == [86_400_000_000]
+    assert times(text, tmp_path / "..", name="again.csv") == [5_000_000, 6_000_000]
+    with pytest.raises(UsageError, match="one of auto, s, ms, us, ns, iso"):
+        ReadOptions(time_unit="fortnights")
+
+
+def test_the_unit_is_decided_by_the_median_once_per_file(tmp_path: Path) -> None:
+    # one broken value, one in other units: neither decides
+    text = "user,item,time\n" + "a,b,1500000000000\n" * 3 + "a,b,5\na,b,x\na,b,9e17\n"
+    assert times(text, tmp_path) == [1_500_000_000_000_000] * 3 + [5_000]  # 5 ms; 9e17 ms is no year
+    (tmp_path / "s.csv").write_text("user,item,time\na,b,1500000000\n")
+    log = read_events(
+        [str(tmp_path / "log.csv"), str(tmp_path / "s.csv")], ReadOptions(), tmp_path / "spool2"
+    )
+    assert log.events.collect()["timestamp"][-1] == 1_500_000_000_000_000
+    assert log.rejected == {"time out of range": 1, "unparsable time": 1}
+
+
+def test_the_unit_found_in_the_first_block_holds_for_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("recli.data.readers.streams.BLOCK", 256)
+    monkeypatch.setattr("recli.data.readers.streams._READ", 16)
+    text = "user,item,time\n" + "a,b,1500000000000\n" * 5000 + "a,b,5\n" * 100
+    assert times(text, tmp_path)[-1] == 5_000
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["2017-02-29", "2017-13-01", "2017-07-14T24:00", "2017-07-14T02:60:00", "2017-07-14T02:40:00+25:00", "2017-7-14",
+     "14.07.2017", "2017-07-14T", "2017-07-14T02:40:00Z garbage"],
+)  # fmt: skip
+def test_times_that_are_none_are_rejected(tmp_path: Path, text: str) -> None:
+    (tmp_path / "log.csv").write_text(f"user,item,time\na,b,2017-01-01\na,b,2017-01-01\na,b,{text}\n")
+    log = read_events([str(tmp_path / "log.csv")], ReadOptions(), tmp_path / "spool")
+    assert log.rejected == {"unparsable time": 1}
+    assert log.rejects.collect()["line"].to_list() == [4]
+
+
+def test_parquet_times_carry_their_unit(tmp_path: Path) -> None:
+    moment = datetime(2017, 7, 14, 2, 40, tzinfo=UTC)
+    frame = pl.DataFrame({"user": ["a"], "item": ["b"]})
+    plain = pl.lit(moment.replace(tzinfo=None))
+    columns = {
+        **{unit: plain.cast(pl.Datetime(unit)) for unit in ("ms", "us", "ns")},  # type: ignore[arg-type]
+        "zone": plain.cast(pl.Datetime("ms")).dt.replace_time_zone("UTC").dt.convert_time_zone("Asia/Tokyo"),
+        "int": pl.lit(1_500_000_000_000),
+        "float": pl.lit(1_500_000_000.0),
+        "text": pl.lit("2017-07-14T02:40:00Z"),
+    }
+    for name, column in columns.items():
+        file = io.BytesIO()
+        frame.with_columns(column.alias("time")).write_parquet(file)
+        assert times(file.getvalue(), tmp_path, "log.parquet") == [1_500_000_000_000_000], name
+    file = io.BytesIO()
+    frame.with_columns(pl.lit(date(2017, 7, 14)).alias("time")).write_parquet(file)
+    assert times(file.getvalue(), tmp_path, "log.parquet") == [17_361 * 86_400 * 1_000_000]
+    file = io.BytesIO()
+    frame.with_columns(pl.lit(1_500_000_000.5).alias("time")).write_parquet(file)
+    assert times(file.getvalue(), tmp_path, "log.parquet") == [1_500_000_000_500_000]
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    moment=st.datetimes(min_value=datetime(1, 1, 2), max_value=datetime(9999, 12, 30)),
+    offset=st.integers(-23 * 60, 23 * 60),
+)
+def test_iso_times_agree_with_datetime(moment: datetime, offset: int) -> None:
+    zoned = moment.replace(tzinfo=timezone(timedelta(minutes=offset)))
+    expected = (zoned - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
+    frame = pl.DataFrame({"t": [zoned.isoformat()]}).select(microseconds(pl.col("t"), "iso"))
+    assert frame.to_series().to_list() == [expected]
+
+
+def test_nothing_that_looks_like_a_time_has_no_unit() -> None:
+    assert find_unit(pl.Series(["x", None, ""])) is None
+    assert find_unit(pl.Series([None, None], dtype=pl.Int64)) is None
+
+
+@pytest.mark.parametrize(
+    ("form", "text", "seconds"),
+    [
+        ("%d.%m.%Y %H:%M", "02.01.1970 00:01", 86_460),
+        ("%d.%m.%Y", "02.01.1970", 86_400),
+        ("%m/%d/%Y %H:%M:%S %z", "01/02/1970 02:00:00 +0200", 86_400),
+    ],
+)
+def test_a_format_of_ones_own(tmp_path: Path, form: str, text: str, seconds: int) -> None:
+    log = f"user,item,time\na,b,{text}\na,b,1970-01-02\na,b,5\n"  # the last two do not match
+    assert times(log, tmp_path, time_format=form) == [seconds * 1_000_000]
+    with pytest.raises(UsageError, match="holds no year"):
+        ReadOptions(time_format="%H:%M")
+    with pytest.raises(UsageError, match="give one"):
+        ReadOptions(time_format="%Y", time_unit="s")
+
+
+def test_numbers_among_dates_are_of_another_format(tmp_path: Path) -> None:
+    (tmp_path / "log.csv").write_text("user,item,time\na,b,2017-01-01\na,b,2017-01-01\na,b,5\na,b,x\n")
+    log = read_events([str(tmp_path / "log.csv")], ReadOptions(), tmp_path / "spool")
+    assert log.rejected == {"time in another format": 1, "unparsable time": 1}
