@@ -1,7 +1,7 @@
 """Frozen dataclasses as configuration: each field is declared once, with its help and its bounds.
 
-A config is at the same time the command's options (`recli.cli.options`), what the manifest stores, and the
-Python API.
+A config is at the same time the command's options, what the manifest stores, and the keywords of the Python API.
+It checks itself when it is made.
 """
 
 import dataclasses
@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from recli.errors import UsageError
+from recli.errors import ConfigError, UsageError
 
 Choices = Sequence[str] | Callable[[], Sequence[str]]
 
@@ -43,6 +43,17 @@ class Spec:
     default_text: str | None = None
     stored: bool = True  # False: does not change the result, so it is not part of the manifest
     tune: Tune | None = None
+    formerly: tuple[
+        str, ...
+    ] = ()  # names of the field in earlier versions: read from manifests, answered with the new
+
+
+@dataclass(frozen=True)
+class Config:
+    """The base of all configs. Raises `ConfigError` where a value is out of its bounds."""
+
+    def __post_init__(self) -> None:
+        validate(self)
 
 
 def option(default: Any, help: str, **spec: Any) -> Any:
@@ -76,7 +87,7 @@ def option_name(field: dataclasses.Field[Any]) -> str:
 
 
 def validate(config: Any) -> None:
-    """Check a config's bounds and choices. Raises `UsageError` naming the option."""
+    """Check a config's bounds and choices. Raises `ConfigError` naming the option."""
     for field in dataclasses.fields(config):
         if "spec" not in field.metadata:
             continue
@@ -86,18 +97,18 @@ def validate(config: Any) -> None:
 
 
 def check_value(name: str, spec: Spec, value: Any) -> None:
-    """Check one value against its option's bounds and choices. Raises `UsageError`."""
+    """Check one value against its option's bounds and choices. Raises `ConfigError`."""
     if value is None:
         return
     if isinstance(value, float) and not math.isfinite(value):
-        raise UsageError(f"{name} must be a finite number, not {value}")
+        raise ConfigError(f"{name} must be a finite number, not {value}")
     if spec.min is not None and value < spec.min:
-        raise UsageError(f"{name} must be at least {spec.min:g}, not {value}")
+        raise ConfigError(f"{name} must be at least {spec.min:g}, not {value}")
     if spec.max is not None and value > spec.max:
-        raise UsageError(f"{name} must be at most {spec.max:g}, not {value}")
+        raise ConfigError(f"{name} must be at most {spec.max:g}, not {value}")
     choices = choices_of(spec)
     if choices is not None and value not in choices:
-        raise UsageError(f"{name} must be one of {', '.join(choices)}, not {value!r}")
+        raise ConfigError(f"{name} must be one of {', '.join(choices)}, not {value!r}")
 
 
 def to_dict(config: Any) -> dict[str, Any]:
@@ -111,8 +122,15 @@ def _plain(value: Any) -> Any:
 
 
 def from_dict(cls: type[Any], stored: dict[str, Any]) -> Any:
-    """The config that `to_dict` stored; unknown fields are an error of the caller."""
-    return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in stored.items()})
+    """The config that `to_dict` stored; unknown fields are an error of the caller. Former names of fields are read."""
+    now = former_names(cls)
+    return cls(**{now.get(k, k): tuple(v) if isinstance(v, list) else v for k, v in stored.items()})
+
+
+def former_names(cls: type[Any]) -> dict[str, str]:
+    """Names that fields had in earlier versions, and the fields' names."""
+    fields = [f for f in dataclasses.fields(cls) if "spec" in f.metadata]
+    return {old: field.name for field in fields for old in spec_of(field).formerly}
 
 
 def canonical_json(value: Any) -> str:

@@ -21,6 +21,10 @@ class UsageError(RecliError):
     code = 2
 
 
+class ConfigError(UsageError):
+    """A value of a config is out of its bounds, or not among its choices."""
+
+
 class InvalidDataError(RecliError):
     """Input data that cannot be used, or too many bad rows in it."""
 

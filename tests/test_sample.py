@@ -53,7 +53,7 @@ def test_texts_find_the_genre() -> None:
     assert np.mean(genres[similar.argmax(axis=1)] == genres) > 0.9  # by chance: 1/8
 
 
-def test_behaviour_beats_popularity(recli: Callable[..., tuple[int, str, str]], tmp_path: Path) -> None:
+def test_behavior_beats_popularity(recli: Callable[..., tuple[int, str, str]], tmp_path: Path) -> None:
     run = tmp_path / "run"
     recli("prepare", SAMPLE / "events.csv", "--out", run)
     for algorithm in ("als", "popularity"):

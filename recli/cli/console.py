@@ -4,26 +4,20 @@ import json
 import sys
 import textwrap
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from recli.errors import RecliError
+from recli.reporting import Advance
 
 if TYPE_CHECKING:
     from rich.console import Console as RichConsole
 
-Advance = Callable[[int, str], None]
-"""Called with the steps done since the last call and a short text (`loss 0.12`, `3,100 items/s`)."""
-
-
-def no_progress(steps: int, text: str) -> None:
-    """An `Advance` that shows nothing."""
-
 
 class Console:
-    """Speaks on stderr; `--quiet` keeps warnings and errors. Colours and bars only on a terminal."""
+    """Speaks on stderr; `--quiet` keeps warnings and errors. Colors and bars only on a terminal."""
 
     def __init__(self, quiet: bool = False, json: bool = False) -> None:
         self.quiet = quiet
@@ -32,7 +26,7 @@ class Console:
 
     @property
     def rich(self) -> "RichConsole":
-        """rich's console on stderr; it honours NO_COLOR and the terminal's width by itself."""
+        """rich's console on stderr; it honors NO_COLOR and the terminal's width by itself."""
         if self._rich is None:
             from rich.console import Console as RichConsole
 

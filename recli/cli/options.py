@@ -8,13 +8,14 @@ import re
 import sys
 import types
 from collections.abc import Callable
-from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, ClassVar, Literal, Union, get_args, get_origin, get_type_hints
 
 import typer
+from typer.core import TyperCommand
 
 from recli.cli.console import Console
-from recli.config import Spec, choices_of, spec_of, validate
-from recli.errors import INTERRUPTED, RecliError
+from recli.config import Spec, choices_of, former_names, option_name, spec_of
+from recli.errors import INTERRUPTED, RecliError, UsageError
 
 Run = Callable[[Any, Console], None]
 
@@ -33,9 +34,33 @@ def make_command(name: str, config: type[Any], run: Run) -> Any:
     text = re.sub(
         r"(?<!\n)\n(?!\n|\s|-)", " ", text
     )  # Paragraphs are refilled: Typer would keep their line breaks
-    add = app.command(name, help=text, epilog=f"Example:{example}", no_args_is_help=_needs_arguments(config))
+    cls = type("Command", (_Command,), {"former": _former_options(config)})
+    add = app.command(
+        name, cls=cls, help=text, epilog=f"Example:{example}", no_args_is_help=_needs_arguments(config)
+    )
     add(_function(config, run))
     return typer.main.get_command(app)
+
+
+class _Command(TyperCommand):
+    """A command that answers an option's former name with the new one."""
+
+    former: ClassVar[dict[str, str]] = {}
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        for word in args[: args.index("--")] if "--" in args else args:
+            name = word.partition("=")[0]
+            if name in self.former:
+                Console().error(f"no such option {name}: it is {self.former[name]}", None)
+                raise typer.Exit(UsageError.code)
+        return super().parse_args(ctx, args)
+
+
+def _former_options(config: type[Any]) -> dict[str, str]:
+    """Former names of options, as they were typed, and today's."""
+    now = {field.name: option_name(field) for field in dataclasses.fields(config)}
+    former = {"--" + old.replace("_", "-"): now[name] for old, name in former_names(config).items()}
+    return {old: new for old, new in former.items() if old not in now.values()}
 
 
 def _needs_arguments(config: type[Any]) -> bool:
@@ -64,9 +89,7 @@ def _function(config: type[Any], run: Run) -> Callable[..., None]:
 
 
 def _run(config: type[Any], given: dict[str, Any], run: Run, console: Console) -> None:
-    made = config(**given)
-    validate(made)
-    run(made, console)
+    run(config(**given), console)
 
 
 def _parameter(field: dataclasses.Field[Any], hint: Any) -> inspect.Parameter:

@@ -97,10 +97,10 @@ def softmax(scores: Any, starts: Any, scale: Any, sums: Any) -> None:
         for head in range(heads):
             for row in range(size):
                 cells = scores[text, head, row]
-                # Then all loops go over the width: no rest that is not vectorised.
+                # Then all loops go over the width: no rest that is not vectorized.
                 cells[size:] = lowest(cells[0])
                 most = np.int32(-2147483648)
-                for i in range(width):  # of integers: a maximum of floats is not vectorised
+                for i in range(width):  # of integers: a maximum of floats is not vectorized
                     most = max(most, ordered(np.float32(read(cells[i])).view(np.int32)))
                 top = np.int32(ordered(most)).view(np.float32)
                 total = np.float32(0)

@@ -40,7 +40,7 @@ class Dense:
 
 
 @dataclass(frozen=True)
-class Recipe:
+class EncoderConfig:
     """From tokens to a vector. `notes`: what was assumed or added, for the user to read."""
 
     pooling: str  # one of POOLINGS
@@ -53,14 +53,14 @@ class Recipe:
     notes: tuple[str, ...] = ()
 
 
-def read_recipe(
+def read_encoder_config(
     folder: Path,
     name: str,
     *,
     pooling: str = "auto",
     max_tokens: int | None = None,
     prompt: str | None = None,
-) -> Recipe:
+) -> EncoderConfig:
     """The recipe of the model `name` in `folder`, with what the user asks for in place of what the files say."""
     config = _json(folder / "config.json")
     modules = _json_list(folder / "modules.json")
@@ -72,7 +72,7 @@ def read_recipe(
         pool_prompt = True
     chosen, note = (prompt, "") if prompt is not None else _prompt(folder, name)
     notes += [note] if note else []
-    recipe = Recipe(
+    encoder_config = EncoderConfig(
         pooling,
         _max_tokens(folder, config, max_tokens),
         chosen,
@@ -81,7 +81,7 @@ def read_recipe(
         tuple(_dense(folder / m["path"]) for m in modules if _kind(m) == "Dense"),
         "matryoshka_dimensions" in config or bool(_MATRYOSHKA.search(name)),
     )
-    return replace(recipe, notes=tuple(notes))
+    return replace(encoder_config, notes=tuple(notes))
 
 
 def _pooling(folder: Path, modules: list[dict[str, Any]], config: dict[str, Any]) -> tuple[str, bool, str]:

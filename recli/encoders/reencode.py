@@ -7,7 +7,7 @@ import numpy as np
 
 from recli.compute.torch_device import pick_device
 from recli.encoders import base, source, texts, transformer
-from recli.encoders.model_config import read_recipe
+from recli.encoders.model_config import read_encoder_config
 from recli.encoders.space import Space
 from recli.encoders.transformer import TextEncoder
 from recli.errors import RecliError
@@ -58,7 +58,7 @@ def _load(config: dict[str, Any], summary: dict[str, Any], model: str | None, de
             f"{found.name} has other weights now than the vectors were made with",
             "make them again with recli embed, or name the folder of the model that was used",
         )
-    recipe = read_recipe(
+    encoder_config = read_encoder_config(
         found.folder,
         found.name,
         pooling=config["pooling"],
@@ -66,4 +66,4 @@ def _load(config: dict[str, Any], summary: dict[str, Any], model: str | None, de
         prompt=summary["prompt"],
     )
     target, _ = pick_device(device)
-    return transformer.load(found, recipe, summary["dtype"], target, config["trust_remote_code"])
+    return transformer.load(found, encoder_config, summary["dtype"], target, config["trust_remote_code"])

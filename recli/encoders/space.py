@@ -1,4 +1,4 @@
-"""From an encoder's raw vectors to the ones that are stored: lengths, dimensions, centre."""
+"""From an encoder's raw vectors to the ones that are stored: lengths, dimensions, center."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ class Space:
 
     center: Float32  # (d,)
     projection: Float32 | None = None  # (raw dimensions, d): PCA
-    dim: int | None = None  # keep the first `dim` dimensions (Matryoshka) and renormalise
+    dim: int | None = None  # keep the first `dim` dimensions (Matryoshka) and renormalize
 
     def place(self, raw: Float32) -> Float32:
         """Vectors of length 1, float32 (n, d); rows that are zero stay zero."""
@@ -47,7 +47,7 @@ def fit_space(
 ) -> tuple[Space, Bool]:
     """The space of items, and which of them have a vector, bool (n_items,), in the memory of one block.
 
-    `trained`: bool (n_items,), those with a training event. The centre is the mean over trained items with a text
+    `trained`: bool (n_items,), those with a training event. The center is the mean over trained items with a text
     (all items with a text if there are none). Where `dim` is less than d, a Matryoshka model's first dimensions are
     kept; other models' vectors are projected on the `dim` principal directions of all items with a text.
     """

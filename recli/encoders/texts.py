@@ -27,7 +27,7 @@ def clean(text: str | None) -> str:
 
 
 @dataclass(frozen=True)
-class Unique:
+class DistinctTexts:
     """The different texts among many. `row`: int64 (n,), where text i is found in `texts`; -1 for empty ones."""
 
     texts: list[str]
@@ -39,7 +39,7 @@ class Unique:
         return int((self.row < 0).sum())
 
 
-def unique(texts: Sequence[str | None]) -> Unique:
+def unique(texts: Sequence[str | None]) -> DistinctTexts:
     """Clean the texts and find the different ones, in order of their first appearance."""
     places: dict[str, int] = {}
     first: list[int] = []
@@ -49,7 +49,7 @@ def unique(texts: Sequence[str | None]) -> Unique:
             row[i] = places.setdefault(text, len(places))
             if len(first) < len(places):
                 first.append(i)
-    return Unique(list(places), row, np.array(first, dtype=np.int64))
+    return DistinctTexts(list(places), row, np.array(first, dtype=np.int64))
 
 
 def keys(texts: Sequence[str]) -> "np.ndarray[tuple[int, int], np.dtype[np.uint8]]":

@@ -2,7 +2,7 @@
 
 Batches are encoded by Python threads, each with one torch thread: as fast as torch's own threads on an idle
 machine, and not slowed down by waiting for each other on a busy one (measured 5 s against 31 s). The next texts are
-tokenised meanwhile. Many texts for a BERT on a CPU take `recli.encoders.fast_bert`, which has to be compiled first.
+tokenized meanwhile. Many texts for a BERT on a CPU take `recli.encoders.fast_bert`, which has to be compiled first.
 """
 
 from collections import deque
@@ -17,7 +17,7 @@ import numpy as np
 
 from recli.compute.threads import in_threads
 from recli.encoders.fast_bert import Packed, pack
-from recli.encoders.model_config import Dense, Recipe
+from recli.encoders.model_config import Dense, EncoderConfig
 from recli.encoders.source import Source
 from recli.errors import RecliError
 from recli.schema import Bool, Float32, Int64
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     import torch
 
 DTYPES = ("float32", "bfloat16", "float16")
-_CHARACTERS = 12  # per token: longer texts are cut before they are tokenised, which costs time per character
-_CHUNK = 8192  # texts tokenised per call; small calls take 2.5 times as long per token
+_CHARACTERS = 12  # per token: longer texts are cut before they are tokenized, which costs time per character
+_CHUNK = 8192  # texts tokenized per call; small calls take 2.5 times as long per token
 _FIRST = 1024  # those of the first call, which all wait for
 _LONG_JOB = 100_000  # characters, from which packing saves more than the seconds that it can take
 
@@ -36,7 +36,7 @@ _LONG_JOB = 100_000  # characters, from which packing saves more than the second
 class TextEncoder:
     """A loaded model. `blank`: the token ids of a text that has no tokens of its own."""
 
-    recipe: Recipe
+    encoder_config: EncoderConfig
     tokenizer: Any
     model: Any
     dense: tuple[Any, ...]
@@ -66,7 +66,11 @@ class Batch:
 
 
 def load(
-    source: Source, recipe: Recipe, dtype: str, device: "torch.device", remote_code: bool = False
+    source: Source,
+    encoder_config: EncoderConfig,
+    dtype: str,
+    device: "torch.device",
+    remote_code: bool = False,
 ) -> TextEncoder:
     """Load tokenizer and weights. Raises `RecliError` where they are damaged, incomplete or need remote code."""
     import torch
@@ -93,10 +97,12 @@ def load(
         model = model.get_encoder()
     _check_complete(source, report, model)
     model = model.to(device).eval()
-    layers = tuple(_load_dense(d, device) for d in recipe.dense)
-    blank, n_prompt = _blank(tokenizer, recipe)
+    layers = tuple(_load_dense(d, device) for d in encoder_config.dense)
+    blank, n_prompt = _blank(tokenizer, encoder_config)
     pad = tokenizer.pad_token_id
-    return TextEncoder(recipe, tokenizer, model, layers, device, 0 if pad is None else pad, blank, n_prompt)
+    return TextEncoder(
+        encoder_config, tokenizer, model, layers, device, 0 if pad is None else pad, blank, n_prompt
+    )
 
 
 def _not_loaded(source: Source, error: BaseException, remote_code: bool) -> RecliError:
@@ -137,11 +143,15 @@ def _load_dense(dense: Dense, device: "torch.device") -> Any:
     return torch.nn.Sequential(layer, getattr(torch.nn, dense.activation)()).to(device).eval()
 
 
-def _blank(tokenizer: Any, recipe: Recipe) -> tuple[tuple[int, ...], int]:
+def _blank(tokenizer: Any, encoder_config: EncoderConfig) -> tuple[tuple[int, ...], int]:
     """Token ids of the prompt alone, and how many of them pooling leaves out."""
-    ids = list(tokenizer(recipe.prompt)["input_ids"])
+    ids = list(tokenizer(encoder_config.prompt)["input_ids"])
     special = set(tokenizer.all_special_ids)
-    n_prompt = 0 if recipe.pool_prompt or not recipe.prompt else len(ids) - (bool(ids) and ids[-1] in special)
+    n_prompt = (
+        0
+        if encoder_config.pool_prompt or not encoder_config.prompt
+        else len(ids) - (bool(ids) and ids[-1] in special)
+    )
     return tuple(ids), n_prompt
 
 
@@ -196,11 +206,11 @@ def _batches(
 
 def tokenize(encoder: TextEncoder, texts: Sequence[str]) -> Tokenized:
     """Token ids of texts with the prompt, and which texts were cut at max_tokens, bool (n,)."""
-    recipe = encoder.recipe
-    limit = recipe.max_tokens
+    encoder_config = encoder.encoder_config
+    limit = encoder_config.max_tokens
     given = [
-        recipe.prompt + t[: _CHARACTERS * limit]
-        for t in (map(str.lower, texts) if recipe.lower_case else texts)
+        encoder_config.prompt + t[: _CHARACTERS * limit]
+        for t in (map(str.lower, texts) if encoder_config.lower_case else texts)
     ]
     # Truncation and padding are set here: those embedded in tokenizer.json (MiniLM: 128) are not the model's.
     made = encoder.tokenizer(
@@ -232,7 +242,7 @@ def _forward(encoder: TextEncoder, rows: Int64, ids: list[list[int]], n_cut: int
             tokens[mask] = torch.tensor([token for own in given for token in own])
             mask = mask.to(encoder.device)
             hidden = encoder.model(input_ids=tokens.to(encoder.device), attention_mask=mask.long())[0]
-        vectors = pool(hidden, mask, encoder.recipe.pooling, encoder.n_prompt)
+        vectors = pool(hidden, mask, encoder.encoder_config.pooling, encoder.n_prompt)
         for layer in encoder.dense:
             vectors = layer(vectors)
         made: Float32 = vectors.cpu().numpy()

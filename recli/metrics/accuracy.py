@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from recli.metrics.base import Judged, metric, ratio
+from recli.metrics.base import EvaluatedLists, metric, ratio
 from recli.metrics.positions import Count, by_numpy
 from recli.schema import CSR, Bool, Float32, Float64, Int32, Int64
 
@@ -60,27 +60,27 @@ def _ndcg(rows: Int64, places: Int64, n_relevant: Int64, k: int) -> Float64:
 
 
 @metric("ndcg", help="discounted gain over that of the best list possible with min(k, test items) items")
-def ndcg(judged: Judged) -> Float64:
+def ndcg(judged: EvaluatedLists) -> Float64:
     return _ndcg(*judged.found, judged.relevant, judged.k)
 
 
 @metric("precision", help="share of the k places that hold a test item; a short list's empty places count")
-def precision(judged: Judged) -> Float64:
+def precision(judged: EvaluatedLists) -> Float64:
     return judged.n_found / judged.k
 
 
 @metric("recall", help="share of the user's test items that the k places hold")
-def recall(judged: Judged) -> Float64:
+def recall(judged: EvaluatedLists) -> Float64:
     return ratio(judged.n_found, judged.relevant, 0.0)
 
 
 @metric("hit-rate", help="1 if the k places hold any test item")
-def hit_rate(judged: Judged) -> Float64:
+def hit_rate(judged: EvaluatedLists) -> Float64:
     return (judged.n_found > 0).astype(np.float64)
 
 
 @metric("mrr", help="1 / place of the first test item, 0 if it is not among the k")
-def mrr(judged: Judged) -> Float64:
+def mrr(judged: EvaluatedLists) -> Float64:
     rows, places = judged.found
     first = judged.nth_found == 0
     values = np.zeros(judged.relevant.size)
@@ -89,7 +89,7 @@ def mrr(judged: Judged) -> Float64:
 
 
 @metric("map", help="mean of the precisions at the test items' places, over min(k, test items)")
-def mean_average_precision(judged: Judged) -> Float64:
+def mean_average_precision(judged: EvaluatedLists) -> Float64:
     rows, places = judged.found
     precisions = (judged.nth_found + 1) / (places + 1)  # at the places of the test items
     total = np.bincount(rows, precisions, minlength=judged.relevant.size)
@@ -101,7 +101,7 @@ def mean_average_precision(judged: Judged) -> Float64:
     help="probability that a test item scores above an item neither seen nor tested; ties half; needs all scores",
     at=False,
 )
-def auc(judged: Judged) -> Float64 | None:
+def auc(judged: EvaluatedLists) -> Float64 | None:
     return judged.auc
 
 

@@ -15,7 +15,7 @@ MAX_K = 1000
 
 
 @dataclass(frozen=True)
-class Exam:
+class TestSet:
     """What every system is asked, and what was known before: the same for all that are compared."""
 
     users: Int64  # (n,), row numbers of the users that are judged: those with test items
@@ -26,7 +26,7 @@ class Exam:
     cold: Bool  # (n_items,), items without a training event
     ties: Int32  # (n_items,), the fixed order in which equal scores are listed
     allowed: Bool | None = None  # (n_items,), items that may be recommended; None: all
-    vectors: "Float32 | CSR | None" = None  # (n_items, d), l2-normalised or zero rows: for diversity
+    vectors: "Float32 | CSR | None" = None  # (n_items, d), l2-normalized or zero rows: for diversity
 
     @property
     def n_users(self) -> int:
@@ -47,20 +47,20 @@ class RatingErrors:
 
 
 @dataclass(frozen=True)
-class Judged:
+class EvaluatedLists:
     """One system's lists beside the test items; what a metric function gets.
 
     `ranked`: int32 (n, k), best first, -1 where there is no item. `hits`: bool (n, k). `relevant`: int64
     (n,), number of test items of each user.
     """
 
-    exam: Exam
+    test_set: TestSet
     ranked: Int32
     hits: Bool
     relevant: Int64
     auc: Float64 | None = None  # (n,); None: only lists are known
     errors: RatingErrors | None = None
-    among_cold: "Judged | None" = None  # the cold items ranked among themselves
+    cold_only: "EvaluatedLists | None" = None  # the cold items ranked among themselves
 
     @property
     def k(self) -> int:
@@ -84,22 +84,22 @@ class Judged:
         before = np.cumsum(self.n_found) - self.n_found
         return np.arange(rows.size) - before[rows]
 
-    def cut(self, k: int) -> "Judged":
+    def cut(self, k: int) -> "EvaluatedLists":
         """The same lists, cut at k."""
         return replace(self, ranked=self.ranked[:, :k], hits=self.hits[:, :k])
 
-    def only(self, items: Bool) -> "Judged":
+    def only(self, items: Bool) -> "EvaluatedLists":
         """The same lists where only `items`, bool (n_items,), count as relevant."""
         hits = self.hits.copy()
         hits[hits] = items[self.ranked[hits]]
-        tests = self.exam.relevant
+        tests = self.test_set.relevant
         before = np.concatenate(
             [[0], np.cumsum(items[tests.indices])]
         )  # of them, in the order of the entries
         return replace(self, hits=hits, relevant=np.diff(before[tests.indptr]))
 
 
-Function = Callable[[Judged], "Float64 | float | None"]
+Function = Callable[[EvaluatedLists], "Float64 | float | None"]
 
 
 @dataclass(frozen=True)
@@ -118,7 +118,7 @@ class Metric:
     at: bool  # is cut at k
     better: int  # 1: higher is better; -1: lower; 0: neither
     whole: bool
-    weight: Callable[[Judged], Float64] | None  # of users in the mean; None: all alike
+    weight: Callable[[EvaluatedLists], Float64] | None  # of users in the mean; None: all alike
     root: bool  # the square root of the mean
 
 
@@ -140,7 +140,7 @@ def metric(
     at: bool = True,
     better: int = 1,
     whole: bool = False,
-    weight: Callable[[Judged], Float64] | None = None,
+    weight: Callable[[EvaluatedLists], Float64] | None = None,
     root: bool = False,
 ) -> Callable[[Function], Function]:
     """Register the decorated function as a metric; see `Metric`."""
@@ -153,7 +153,7 @@ def metric(
 
 
 @dataclass(frozen=True)
-class Asked:
+class MetricSpec:
     """A metric with its cut, as `ndcg@10` names it."""
 
     metric: Metric
@@ -164,24 +164,24 @@ class Asked:
         return self.metric.name if self.k is None else f"{self.metric.name}@{self.k}"
 
 
-def parse_metric(text: str) -> Asked:
+def parse_metric(text: str) -> MetricSpec:
     """The metric that `ndcg@10` or `auc` names. Raises `UsageError`."""
     name, _, cut = text.strip().partition("@")
     found = metrics[name.strip()]
     if not found.at:
         if cut:
             raise UsageError(f"{name} has no cut: write {name} instead of {text.strip()!r}")
-        return Asked(found, None)
+        return MetricSpec(found, None)
     if not cut and "@" not in text:
-        return Asked(found, DEFAULT_K)
+        return MetricSpec(found, DEFAULT_K)
     if not cut.isdecimal() or not 1 <= int(cut) <= MAX_K:
         raise UsageError(
             f"{text.strip()!r} is no metric: write {name}@K with K from 1 to {MAX_K}, e.g. {name}@10"
         )
-    return Asked(found, int(cut))
+    return MetricSpec(found, int(cut))
 
 
-def parse_metrics(texts: Sequence[str]) -> tuple[Asked, ...]:
+def parse_metrics(texts: Sequence[str]) -> tuple[MetricSpec, ...]:
     """The metrics named in `texts`, each a name or several with commas; doubles are dropped."""
     asked = [parse_metric(part) for text in texts for part in text.split(",") if part.strip()]
     return tuple({a.label: a for a in asked}.values())

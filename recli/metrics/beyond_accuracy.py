@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from recli.metrics.base import Exam, Judged, metric, ratio
+from recli.metrics.base import EvaluatedLists, TestSet, metric, ratio
 from recli.schema import CSR, Bool, Float32, Float64, Int32, Int64
 
 _MANY = 4096  # items whose similarities fit in one matrix (64 MiB)
@@ -17,17 +17,17 @@ def _mean_of(values: Float64, ranked: Int32) -> Float64:
     return ratio(total, length)
 
 
-def _times_listed(judged: Judged) -> Int64:
+def _times_listed(judged: EvaluatedLists) -> Int64:
     """How many lists hold each item that may be recommended."""
     ranked = judged.ranked
-    times = np.bincount(ranked[ranked >= 0], minlength=judged.exam.n_items)
-    return times if judged.exam.allowed is None else times[judged.exam.allowed]
+    times = np.bincount(ranked[ranked >= 0], minlength=judged.test_set.n_items)
+    return times if judged.test_set.allowed is None else times[judged.test_set.allowed]
 
 
 @metric(
     "coverage", help="share of the catalogue that appears in any list", family="beyond accuracy", whole=True
 )
-def coverage(judged: Judged) -> float | None:
+def coverage(judged: EvaluatedLists) -> float | None:
     times = _times_listed(judged)
     return float((times > 0).mean()) if times.size else None
 
@@ -39,7 +39,7 @@ def coverage(judged: Judged) -> float | None:
     whole=True,
     better=-1,
 )
-def gini(judged: Judged) -> float | None:
+def gini(judged: EvaluatedLists) -> float | None:
     times = np.sort(_times_listed(judged)).astype(np.float64)
     n = times.size
     if not times.sum():
@@ -53,10 +53,10 @@ def gini(judged: Judged) -> float | None:
     family="beyond accuracy",
     better=0,
 )
-def novelty(judged: Judged) -> Float64:
+def novelty(judged: EvaluatedLists) -> Float64:
     """Self-information, Vargas and Castells (2011). An item that nobody had counts as known to one user."""
-    exam = judged.exam
-    share = np.maximum(exam.counts, 1) / max(exam.n_training_users, 1)
+    test_set = judged.test_set
+    share = np.maximum(test_set.counts, 1) / max(test_set.n_training_users, 1)
     return _mean_of(-np.log2(share), judged.ranked)
 
 
@@ -65,31 +65,31 @@ def novelty(judged: Judged) -> Float64:
     help="share of the k places that hold a test item outside the user's k most popular unseen items",
     family="beyond accuracy",
 )
-def serendipity(judged: Judged) -> Float64:
+def serendipity(judged: EvaluatedLists) -> Float64:
     """Relevant and not what popularity would have listed: Ge, Delgado-Battenfeld and Jannach (2010)."""
-    return np.asarray((judged.hits & ~_obvious(judged.exam, judged.ranked)).mean(axis=1))
+    return np.asarray((judged.hits & ~_obvious(judged.test_set, judged.ranked)).mean(axis=1))
 
 
-def _obvious(exam: Exam, ranked: Int32) -> Bool:
+def _obvious(test_set: TestSet, ranked: Int32) -> Bool:
     """Where a list holds one of the k items that popularity would list for that user, bool (n, k)."""
-    order = np.lexsort((exam.ties, -exam.counts))
+    order = np.lexsort((test_set.ties, -test_set.counts))
     place = np.empty(order.size, dtype=np.int64)
-    if exam.allowed is not None:
-        order = np.concatenate([order[exam.allowed[order]], order[~exam.allowed[order]]])
+    if test_set.allowed is not None:
+        order = np.concatenate([order[test_set.allowed[order]], order[~test_set.allowed[order]]])
     place[order] = np.arange(order.size)  # from the most popular; of all items
     n_items = order.size
-    rows = np.repeat(np.arange(exam.n_users, dtype=np.int64), np.diff(exam.seen.indptr))
-    keys = np.sort(rows * n_items + place[exam.seen.indices])
+    rows = np.repeat(np.arange(test_set.n_users, dtype=np.int64), np.diff(test_set.seen.indptr))
+    keys = np.sort(rows * n_items + place[test_set.seen.indices])
     mine = place[np.maximum(ranked, 0)]
-    wanted = np.arange(exam.n_users, dtype=np.int64)[:, None] * n_items + mine
+    wanted = np.arange(test_set.n_users, dtype=np.int64)[:, None] * n_items + mine
     seen_before = (
-        np.searchsorted(keys, wanted) - exam.seen.indptr[:-1, None]
+        np.searchsorted(keys, wanted) - test_set.seen.indptr[:-1, None]
     )  # seen items more popular than it
     return np.asarray((mine - seen_before < ranked.shape[1]) & (ranked >= 0))
 
 
-def _popularity_of_history(judged: Judged) -> Float64:
-    seen, counts = judged.exam.seen, judged.exam.counts
+def _popularity_of_history(judged: EvaluatedLists) -> Float64:
+    seen, counts = judged.test_set.seen, judged.test_set.counts
     total = seen.astype(bool).astype(np.float64) @ counts.astype(np.float64)
     length = np.diff(seen.indptr)
     return ratio(total, length)
@@ -102,10 +102,10 @@ def _popularity_of_history(judged: Judged) -> Float64:
     better=0,
     weight=_popularity_of_history,
 )
-def popularity_bias(judged: Judged) -> Float64:
+def popularity_bias(judged: EvaluatedLists) -> Float64:
     """Ratio of group average popularities: Abdollahpouri et al. (2019). Weighted, it is a ratio of means."""
     own = _popularity_of_history(judged)
-    listed = _mean_of(judged.exam.counts.astype(np.float64), judged.ranked)
+    listed = _mean_of(judged.test_set.counts.astype(np.float64), judged.ranked)
     return ratio(listed, own)
 
 
@@ -115,11 +115,11 @@ def popularity_bias(judged: Judged) -> Float64:
     family="beyond accuracy",
     better=0,
 )
-def diversity(judged: Judged) -> Float64 | None:
+def diversity(judged: EvaluatedLists) -> Float64 | None:
     """Intra-list diversity, Ziegler et al. (2005). Items without a vector are left out of their list."""
-    if judged.exam.vectors is None:
+    if judged.test_set.vectors is None:
         return None
-    vectors, ranked = judged.exam.vectors, judged.ranked
+    vectors, ranked = judged.test_set.vectors, judged.ranked
     has_vector = _squares(vectors) > 0
     there = (ranked >= 0) & has_vector[np.maximum(ranked, 0)]
     items, places = np.unique(np.where(there, ranked, -1), return_inverse=True)

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from recli.metrics.base import Judged, RatingErrors, metric, ratio
+from recli.metrics.base import EvaluatedLists, RatingErrors, metric, ratio
 from recli.schema import Float64, Int64
 
 
@@ -16,8 +16,10 @@ def errors_of(n: int, users: Int64, predicted: Float64, rated: Float64) -> Ratin
     )
 
 
-def _pairs(judged: Judged) -> Float64:
-    return np.zeros(judged.exam.n_users) if judged.errors is None else judged.errors.pairs.astype(np.float64)
+def _pairs(judged: EvaluatedLists) -> Float64:
+    return (
+        np.zeros(judged.test_set.n_users) if judged.errors is None else judged.errors.pairs.astype(np.float64)
+    )
 
 
 @metric(
@@ -29,7 +31,7 @@ def _pairs(judged: Judged) -> Float64:
     weight=_pairs,
     root=True,
 )
-def rmse(judged: Judged) -> Float64 | None:
+def rmse(judged: EvaluatedLists) -> Float64 | None:
     return None if judged.errors is None else ratio(judged.errors.squared, judged.errors.pairs)
 
 
@@ -41,5 +43,5 @@ def rmse(judged: Judged) -> Float64 | None:
     better=-1,
     weight=_pairs,
 )
-def mae(judged: Judged) -> Float64 | None:
+def mae(judged: EvaluatedLists) -> Float64 | None:
     return None if judged.errors is None else ratio(judged.errors.absolute, judged.errors.pairs)

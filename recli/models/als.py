@@ -5,7 +5,7 @@ alpha = 1 on binary data means no weighting at all.
 
 256 factors instead of 128 are 3 to 6% better on Amazon Beauty, MovieLens (610 users) and yelp2018, where they give
 Recall@20 / NDCG@20 of .0676/.0554 on the test part, and 2.5% worse on MovieTweetings; they cost more.
-The best regularisation and alpha differ much from log to log (`recli.models.ials` has relative ones, and is ahead on
+The best regularization and alpha differ much from log to log (`recli.models.ials` has relative ones, and is ahead on
 all four with its defaults).
 """
 
@@ -16,7 +16,7 @@ import numpy as np
 
 from recli.compute.devices import gpu_als
 from recli.compute.threads import load_openmp
-from recli.config import Tune, option
+from recli.config import Config, Tune, option
 from recli.models.base import Training, algorithm
 from recli.models.kernels.factors import Factors, confidence_fold_in, fit_watched
 from recli.models.kernels.ials_cpu import EXACT, CpuEngine, cpu_engine, side
@@ -24,7 +24,7 @@ from recli.schema import CSR, Float32, State
 
 
 @dataclass(frozen=True)
-class AlsConfig:
+class AlsConfig(Config):
     factors: int = option(
         128, "Length of the factors.", min=1, max=2048, tune=Tune(choices=(32, 64, 128, 256))
     )
@@ -49,7 +49,7 @@ def load(config: AlsConfig, state: State) -> Factors:
 
 @algorithm(
     "als",
-    help="alternating least squares (matrix factorisation)",
+    help="alternating least squares (matrix factorization)",
     config=AlsConfig,
     load=load,
     gpu="implicit",

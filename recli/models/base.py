@@ -169,7 +169,7 @@ class Training:
 
     matrix: CSR  # float32 (n_users, n_items), weights of interactions, > 0
     rows: "pl.DataFrame | None" = None  # the same events: user, item, value [, rating] [, timestamp]
-    features: Float32 | None = None  # (n_items, d), l2-normalised content features; zero rows: no text
+    features: Float32 | None = None  # (n_items, d), l2-normalized content features; zero rows: no text
     cold: "np.ndarray[Any, np.dtype[np.bool_]] | None" = None  # (n_items,), items without training events
     models: Mapping[str, Model] = field(default_factory=dict)  # models trained before, for fusions
     seed: int = 0

@@ -5,14 +5,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from recli import schema
-from recli.config import Tune, option
+from recli.config import Config, Tune, option
 from recli.errors import RecliError
 from recli.models.base import Training, algorithm
 from recli.schema import CSR, Float32, Float64, Int64, State
 
 
 @dataclass(frozen=True)
-class BiasConfig:
+class BiasConfig(Config):
     item_damping: float = option(
         5.0, "Average ratings that are mixed into an item's.", min=0, max=1e6, tune=Tune(0, 50)
     )

@@ -1,18 +1,18 @@
-"""Bayesian personalised ranking (Rendle et al. 2009): matrix factorisation on pairs of items, by implicit."""
+"""Bayesian personalized ranking (Rendle et al. 2009): matrix factorization on pairs of items, by implicit."""
 
 from dataclasses import dataclass
 
 from recli.compute.threads import load_openmp, one_blas_thread
-from recli.config import Tune, option
+from recli.config import Config, Tune, option
 from recli.models.base import Training, algorithm
 from recli.models.kernels.factors import Factors, fit_watched, load_mapped, mapped
 from recli.schema import State
 
 
 @dataclass(frozen=True)
-class BprConfig:
+class BprConfig(Config):
     # No setting fits all. Validation NDCG@20 of these defaults, the best of 14 pairs of learning rate and
-    # regularisation at 50 to 200 iterations, and popularity: MovieLens small .141, .167, .122; Amazon Beauty .039,
+    # regularization at 50 to 200 iterations, and popularity: MovieLens small .141, .167, .122; Amazon Beauty .039,
     # .040, .011; the sample .180, .249, .091. On average of their share of the best (.85) these lead. But on a
     # log drawn mostly by popularity (5,000 users): .028, .151 (.01, .05, 100 iterations), .142.
     factors: int = option(
@@ -29,7 +29,7 @@ def load(config: BprConfig, state: State) -> Factors:
     return load_mapped(state, binary=True)
 
 
-@algorithm("bpr", help="Bayesian personalised ranking (matrix factorisation)", config=BprConfig, load=load)
+@algorithm("bpr", help="Bayesian personalized ranking (matrix factorization)", config=BprConfig, load=load)
 def fit(config: BprConfig, training: Training) -> Factors:
     load_openmp()
     from implicit.cpu.bpr import BayesianPersonalizedRanking

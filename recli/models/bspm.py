@@ -28,12 +28,13 @@ _DIMENSIONS = 384  # as published for yelp2018
 
 @dataclass(frozen=True)
 class BspmConfig(SpectralConfig):
-    dimensions: int = option(
+    rank: int = option(
         0,
         "Singular vectors of the ideal low-pass filter; 0: 384, but at most a sixth of the users or items.",
         min=0,
         max=2048,
         tune=Tune(0, 512),
+        formerly=("dimensions",),
     )
     sharpening: float | None = option(
         None,

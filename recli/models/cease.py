@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from recli.compute.threads import one_blas_thread
-from recli.config import Tune, option
+from recli.config import Config, Tune, option
 from recli.errors import RecliError
 from recli.models.base import Training, algorithm
 from recli.models.content_knn import content_features
@@ -20,8 +20,8 @@ _BLOCK = 1024
 
 
 @dataclass(frozen=True)
-class CeaseConfig:
-    l2: float = option(200.0, "Regularisation (cease).", min=1e-3, max=1e9, tune=Tune(20, 2000, log=True))
+class CeaseConfig(Config):
+    l2: float = option(200.0, "Regularization (cease).", min=1e-3, max=1e9, tune=Tune(20, 2000, log=True))
     text_weight: float = option(
         20.0,
         "Weight of the texts beside the interactions (cease).",

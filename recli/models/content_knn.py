@@ -1,11 +1,11 @@
-"""Content k-nearest neighbours: items whose texts are close to those of the items in a user's history."""
+"""Content k-nearest neighbors: items whose texts are close to those of the items in a user's history."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-from recli.config import Tune, option
+from recli.config import Config, Tune, option
 from recli.errors import RecliError
 from recli.models.base import Training, algorithm, pack_csr, unpack_csr
 from recli.schema import CSR, Bool, Float32, Int64, State
@@ -14,13 +14,14 @@ _CELLS = 1 << 24  # similarities held at a time: 64 MiB of float32
 
 
 @dataclass(frozen=True)
-class ContentKnnConfig:
-    neighbours: int = option(
+class ContentKnnConfig(Config):
+    neighbors: int = option(
         200,
         "Nearest items kept per item (content-knn).",
         min=1,
         max=100_000,
         tune=Tune(20, 500, log=True),
+        formerly=("neighbours",),
     )
     power: float = option(
         2.0,
@@ -35,7 +36,7 @@ class ContentKnnConfig:
 class ContentKnn:
     """score(H)[i] = sum over the items j of H of max(cosine(j, i), 0)**power, over j's nearest items i."""
 
-    similarity: CSR  # float32 (n_items, n_items), row j: its neighbours
+    similarity: CSR  # float32 (n_items, n_items), row j: its neighbors
     # What was consumed counts, not how often: weights say little about content (binary beat them).
     binary: bool = True
 
@@ -67,7 +68,7 @@ def load(config: ContentKnnConfig, state: State) -> ContentKnn:
 def fit(config: ContentKnnConfig, training: Training) -> ContentKnn:
     features = content_features(training)
     cold = np.zeros(features.shape[0], dtype=bool) if training.cold is None else training.cold
-    return ContentKnn(nearest(features, cold, config.neighbours, config.power, training.advance))
+    return ContentKnn(nearest(features, cold, config.neighbors, config.power, training.advance))
 
 
 def content_features(training: Training) -> Float32:
@@ -80,13 +81,13 @@ def content_features(training: Training) -> Float32:
 
 
 def nearest(
-    features: Float32, cold: Bool, neighbours: int, power: float, advance: Callable[[int, str], None]
+    features: Float32, cold: Bool, neighbors: int, power: float, advance: Callable[[int, str], None]
 ) -> CSR:
     """The nearest items of each item with their similarity**power, float32 csr (n_items, n_items).
 
-    `features`: float32 (n_items, d), l2-normalised. An item is not its own neighbour. Cold items never compete
-    with warm ones for a place (their lists are made apart), so each item gets `neighbours` warm and as many
-    cold neighbours, if there are that many with a similarity above 0.
+    `features`: float32 (n_items, d), l2-normalized. An item is not its own neighbor. Cold items never compete
+    with warm ones for a place (their lists are made apart), so each item gets `neighbors` warm and as many
+    cold neighbors, if there are that many with a similarity above 0.
     """
     from scipy.sparse import csr_matrix
 
@@ -103,7 +104,7 @@ def nearest(
             place = np.searchsorted(group, rows)
             self_there = (place < group.size) & (group[np.minimum(place, group.size - 1)] == rows)
             similar[np.flatnonzero(self_there), place[self_there]] = 0
-            blocks.append(_keep_largest(similar, neighbours, power, group))
+            blocks.append(_keep_largest(similar, neighbors, power, group))
             advance(rows.size, "")
         data, indices, counts = (np.concatenate(column) for column in zip(*blocks, strict=True))
         indptr = np.concatenate([[0], np.cumsum(counts)])

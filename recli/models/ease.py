@@ -1,9 +1,9 @@
 """EASE^R: a linear item-item model in closed form (Steck 2019, "Embarrassingly Shallow Autoencoders").
 
-Dense up to `max_items` items, then (or with `neighbours`) from few predictors for each item: `ease_sparse`.
+Dense up to `max_items` items, then (or with `neighbors`) from few predictors for each item: `ease_sparse`.
 What it costs: NDCG@20, CPU seconds of the whole command on one core, peak memory, size on disk.
 
-                           dense                             200 neighbours
+                           dense                             200 neighbors
     MovieLens 610 x 9.7k   .2310   11 s    .5 GiB  .4 GiB    .2284   5 s  .3 GiB  .01 GiB  validation
     Amazon    22k x 12k    .0694   19 s    .8 GiB  .5 GiB    .0696   4 s  .3 GiB  .01 GiB  validation
     yelp2018  32k x 38k    .0552  525 s   5.7 GiB 5.4 GiB    .0554  17 s  .5 GiB  .06 GiB  test, dense with l2 300
@@ -18,33 +18,34 @@ import numpy as np
 
 from recli.compute.memory import available_memory
 from recli.compute.threads import blas_threads
-from recli.config import Tune, option
+from recli.config import Config, Tune, option
 from recli.errors import RecliError
 from recli.models.base import Training, algorithm, unpack_csr
 from recli.models.item_knn import ItemKnn
 from recli.models.kernels.ease_sparse import fit_sparse
 from recli.schema import CSR, Float32, Int64, State
 
-SPARSE = 200  # neighbours where there are too many items for all pairs
+SPARSE = 200  # neighbors where there are too many items for all pairs
 _BLOCK = 1024  # rows of the Gram matrix made at a time
 _LARGE = 15_000  # items: the dense form takes more than half a minute, and says so before it starts
 _RATE = 1e11  # n^3 / _RATE seconds: 100 GFLOPS, what one core with AVX2 or AVX-512 does in float32
 
 
 @dataclass(frozen=True)
-class EaseConfig:
+class EaseConfig(Config):
     l2: float = option(
-        200.0, "Regularisation: pull towards zero.", min=1e-3, max=1e9, tune=Tune(10, 3000, log=True)
+        200.0, "Regularization: pull towards zero.", min=1e-3, max=1e9, tune=Tune(10, 3000, log=True)
     )
-    neighbours: int = option(
+    neighbors: int = option(
         0,
         f"Items that each item is predicted from; 0: all, or {SPARSE} in catalogues larger than --max-items.",
         min=0,
         max=10_000,
+        formerly=("neighbours",),
     )
     max_items: int = option(
         20_000,
-        "Larger catalogues get --neighbours. All pairs of items need 4 bytes each, in memory and on disk: 1.5 GiB "
+        "Larger catalogues get --neighbors. All pairs of items need 4 bytes each, in memory and on disk: 1.5 GiB "
         "for 20,000, 6 GiB for 40,000.",
         min=1,
         max=1_000_000,
@@ -121,16 +122,16 @@ def cost(n_items: int, threads: int) -> str:
 @algorithm("ease", help="EASE: linear item-item weights in closed form", config=EaseConfig, load=load)
 def fit(config: EaseConfig, training: Training) -> Ease | ItemKnn:
     n = training.matrix.shape[1]
-    if config.neighbours or n > config.max_items:
-        if not config.neighbours:
+    if config.neighbors or n > config.max_items:
+        if not config.neighbors:
             training.say(
                 f"{n:,} items are more than --max-items {config.max_items:,}: each is predicted from the "
-                f"{SPARSE} nearest (--neighbours), not from all"
+                f"{SPARSE} nearest (--neighbors), not from all"
             )
-        model = fit_sparse(config.l2, config.neighbours or SPARSE, training)
+        model = fit_sparse(config.l2, config.neighbors or SPARSE, training)
         training.advance(1, "")
         return model
-    check_memory(n, f"use --neighbours {SPARSE}: a sparse model, without a matrix of all pairs of items")
+    check_memory(n, f"use --neighbors {SPARSE}: a sparse model, without a matrix of all pairs of items")
     threads = training.threads or 1
     if n > _LARGE:
         training.say(cost(n, threads))

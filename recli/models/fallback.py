@@ -11,7 +11,7 @@ import numpy as np
 
 from recli.data.history import History
 from recli.models.base import ColdStart, Model, item_factors_of, scores_of, user_vectors_of
-from recli.models.recency import plain
+from recli.models.recency import unwrap
 from recli.schema import CSR, Bool, Float32, Int64, State
 
 POPULARITY = "popularity"
@@ -57,7 +57,7 @@ class WithFallback:
     def user_side(self, history: History, users: Int64 | None = None) -> tuple[Float32, Bool]:
         """See `ByProducts`; apart are those for whom something may have to stand in."""
         vectors, apart = user_vectors_of(self.model, history, users)
-        if _speaks_to_all(self.model):
+        if _handles_cold_users(self.model):
             return vectors, apart
         return vectors, apart | (history.sizes == 0) | ~vectors.any(axis=1)
 
@@ -65,14 +65,14 @@ class WithFallback:
         return self.model.state()
 
 
-def _speaks_to_all(model: Model) -> bool:
-    model = plain(model)
+def _handles_cold_users(model: Model) -> bool:
+    model = unwrap(model)
     return isinstance(model, ColdStart) and model.cold_start
 
 
 def _silent(model: Model, history: History, scores: Float32) -> Bool:
     """The rows where the model has nothing to say, bool (batch,)."""
-    if _speaks_to_all(model):
+    if _handles_cold_users(model):
         return np.zeros(scores.shape[0], dtype=bool)
     silent: Bool = history.sizes == 0
     rows = np.flatnonzero(~silent)

@@ -1,7 +1,7 @@
 """Late fusion: the scores of several models, made comparable user by user, added with weights.
 
 Items with training events and items without (cold ones) are two blocks: collaborative sources know nothing of
-cold items, and one scale for both rewards whichever has the longer tail. Each block is fused and standardised
+cold items, and one scale for both rewards whichever has the longer tail. Each block is fused and standardized
 per user on its own; `cold_boost` is then added to the cold one, in standard deviations.
 """
 
@@ -12,15 +12,15 @@ from typing import Any
 
 import numpy as np
 
-from recli.config import from_dict
+from recli.config import Config, from_dict
 from recli.data.history import History
 from recli.errors import RecliError
 from recli.models.base import FactorModel, Model, Training, algorithm, algorithms, nest, nested, scores_of
-from recli.models.recency import plain, recent
+from recli.models.recency import unwrap, with_recency
 from recli.models.text_factors import TextFactors, fit_ridge
 from recli.schema import CSR, Bool, Float32, Float64, Int64, State
 
-PRIOR = "log-popularity"  # the source that every fusion has: standardised log(1 + users of the item)
+LOG_POPULARITY = "log-popularity"  # the source that every fusion has: standardized log(1 + users of the item)
 METHODS = ("linear", "weighted", "rrf", "borda")
 UNKNOWN = -1e3  # standard deviations: below all that is known
 PROFILE_RIDGE = 1.0  # best of .1, 1, 10, 100 on films, by mean item vectors of held-out users
@@ -40,7 +40,7 @@ class Source:
 
 
 @dataclass(frozen=True)
-class FusionConfig:
+class FusionConfig(Config):
     """What a fusion is made of. `train-hybrid` finds these out; they are stored, not typed."""
 
     fusion: str = "linear"  # linear and weighted add z-scores, rrf and borda places in lists
@@ -76,7 +76,7 @@ def block_of(items: Int64, history: CSR) -> Block:
     return Block(items, rows[columns >= 0], columns[columns >= 0])
 
 
-def standardise(scores: Float32, block: Block) -> tuple[Float32, Float64]:
+def standardize(scores: Float32, block: Block) -> tuple[Float32, Float64]:
     """z-scores of each row, float32 (batch, m), and the rows' standard deviations, (batch,).
 
     Mean and deviation are over the candidates: the block's items that are not in the user's history (a user's
@@ -84,14 +84,14 @@ def standardise(scores: Float32, block: Block) -> tuple[Float32, Float64]:
     """
     n = block.candidates(scores.shape[0])
     mean = _means(scores, block)
-    centred = scores - mean[:, None].astype(np.float32)
-    own = centred[block.rows, block.columns]
-    centred[block.rows, block.columns] = 0
-    deviation = np.sqrt(np.einsum("ij,ij->i", centred, centred) / n).astype(np.float64)
-    centred[block.rows, block.columns] = own
+    centered = scores - mean[:, None].astype(np.float32)
+    own = centered[block.rows, block.columns]
+    centered[block.rows, block.columns] = 0
+    deviation = np.sqrt(np.einsum("ij,ij->i", centered, centered) / n).astype(np.float64)
+    centered[block.rows, block.columns] = own
     level = deviation > 1e-6 * (np.abs(mean) + deviation)  # less is rounding noise on equal scores
-    centred *= np.where(level, 1 / np.maximum(deviation, _SMALL), 0).astype(np.float32)[:, None]
-    return centred, np.where(level, deviation, 0)
+    centered *= np.where(level, 1 / np.maximum(deviation, _SMALL), 0).astype(np.float32)[:, None]
+    return centered, np.where(level, deviation, 0)
 
 
 def _means(scores: Float32, block: Block) -> Float64:
@@ -121,14 +121,14 @@ def votes(method: str, scores: Float32, block: Block, rrf_k: int) -> Float32:
     the block's items that are placed lower (de Borda 1781).
     """
     if method in ("linear", "weighted"):
-        return standardise(scores, block)[0]
+        return standardize(scores, block)[0]
     if method == "rrf":
         return (1 / (rrf_k + places(scores, block))).astype(np.float32)
     return (1 - places(scores, block) / np.float32(block.items.size)).astype(np.float32)
 
 
 def standard_logs(counts: Float32 | Int64, cold: Bool) -> Float32:
-    """Standardised log(1 + users) of the items, float32 (n_items,), 0 for cold ones."""
+    """Standardized log(1 + users) of the items, float32 (n_items,), 0 for cold ones."""
     warm = np.log1p(counts[~cold].astype(np.float64))
     prior = np.zeros(counts.size, dtype=np.float32)
     if warm.size and warm.std() > _SMALL:
@@ -160,7 +160,7 @@ class Fusion:
 
     @property
     def text_factors(self) -> TextFactors | None:
-        found = [m for m in map(plain, self.sources.values()) if isinstance(m, TextFactors)]
+        found = [m for m in map(unwrap, self.sources.values()) if isinstance(m, TextFactors)]
         return found[0] if found else None
 
     @property
@@ -172,7 +172,7 @@ class Fusion:
         return {} if self.profile is None else self.profile.space
 
     def item_vectors(self) -> Float32 | None:
-        """What behaviour and what texts say of an item, in equal parts, float32 (n_items, 2f); see `ItemSpace`.
+        """What behavior and what texts say of an item, in equal parts, float32 (n_items, 2f); see `ItemSpace`.
 
         Items that few have used lie near those with similar texts: their own factors are noise.
         """
@@ -208,7 +208,7 @@ class Fusion:
             total = np.zeros((history.shape[0], block.items.size), dtype=np.float32)
             for _, part in parts:
                 total += part
-            made, deviation = standardise(total, block)
+            made, deviation = standardize(total, block)
             made[deviation == 0] = self.prior[block.items]
             scores[:, block.items] = made + np.float32(boost)
 
@@ -235,14 +235,14 @@ class Fusion:
             total = np.zeros((history.shape[0], block.items.size), dtype=np.float32)
             for part in kept.values():
                 total += part
-            _, deviation = standardise(total, block)
+            _, deviation = standardize(total, block)
             factor = np.where(deviation > 0, 1 / np.maximum(deviation, _SMALL), 0).astype(np.float32)
             for name, part in kept.items():
                 part -= _means(part, block)[:, None].astype(np.float32)
                 part *= factor[:, None]
                 shares.setdefault(name, np.zeros(history.shape, dtype=np.float32))[:, block.items] = part
             if (deviation == 0).any():
-                whole = shares.setdefault(PRIOR, np.zeros(history.shape, dtype=np.float32))
+                whole = shares.setdefault(LOG_POPULARITY, np.zeros(history.shape, dtype=np.float32))
                 whole[np.ix_(deviation == 0, block.items)] = self.prior[block.items]
             if boost:
                 shares["cold-boost"] = np.where(self.cold, np.float32(boost), np.float32(0)) * np.ones(
@@ -269,7 +269,7 @@ class Fusion:
         for name, weight in weights.items():
             if not weight:
                 continue
-            if name == PRIOR:
+            if name == LOG_POPULARITY:
                 part = np.repeat(self.prior[block.items][None, :], batch, axis=0)
                 part = part if method in ("linear", "weighted") else votes(method, part, block, k)
             else:
@@ -296,15 +296,15 @@ class Fusion:
         scores = np.empty((vectors.shape[0], self.cold.size), dtype=np.float32)
         nothing = csr_matrix(scores.shape, dtype=np.float32)
         warm, cold = self.blocks(nothing)
-        scores[:, warm.items] = standardise(made @ factors[warm.items].T, warm)[0]
-        unseen = standardise(made @ text.item_factors[cold.items].T, cold)[0]
+        scores[:, warm.items] = standardize(made @ factors[warm.items].T, warm)[0]
+        unseen = standardize(made @ text.item_factors[cold.items].T, cold)[0]
         scores[:, cold.items] = unseen + np.float32(self.boost)
         return scores
 
     def state(self) -> State:
         state: State = {"popularity": self.popularity, "cold": self.cold.astype(np.uint8)}
         for described in map(_source, self.config.sources):
-            model = plain(self.sources[described.name])
+            model = unwrap(self.sources[described.name])
             if described.base is not None and isinstance(model, TextFactors):  # the base is stored once
                 arrays: State = {"item_factors": model.item_factors}
             else:
@@ -352,7 +352,7 @@ def load(config: FusionConfig, state: State) -> Fusion:
     if "profile" in state:
         profile = ProfileMap(state["profile"], nested("space", state))
     cold = state["cold"].astype(bool)
-    weighted = {s.name: recent(models[s.name], s.history_half_life) for s in described}
+    weighted = {s.name: with_recency(models[s.name], s.history_half_life) for s in described}
     return Fusion(config, weighted, state["popularity"], cold, profile)
 
 

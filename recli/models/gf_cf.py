@@ -20,12 +20,13 @@ _DIMENSIONS = 256  # as published for yelp2018
 
 @dataclass(frozen=True)
 class GfCfConfig(SpectralConfig):
-    dimensions: int = option(
+    rank: int = option(
         0,
         "Singular vectors of the ideal low-pass filter; 0: 256, but at most a sixth of the users or items.",
         min=0,
         max=2048,
         tune=Tune(0, 512),
+        formerly=("dimensions",),
     )
 
 

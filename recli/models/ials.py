@@ -1,4 +1,4 @@
-"""iALS with an explicit weight of what was not observed, and a regularisation that grows with a row's data.
+"""iALS with an explicit weight of what was not observed, and a regularization that grows with a row's data.
 
 Rendle, Krichene, Zhang, Koren, "Revisiting the Performance of iALS on Item Recommendation Benchmarks", 2022:
 
@@ -16,7 +16,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from recli.config import Tune, option
+from recli.config import Config, Tune, option
 from recli.models.base import Training, algorithm, train_epochs
 from recli.models.kernels.factors import Factors, normal_equations
 from recli.models.kernels.ials_cpu import EXACT, Side, cpu_engine, side
@@ -26,13 +26,13 @@ from recli.schema import CSR, Float32, Float64, State
 STEPS = 3
 
 
-# The regularisation is a compromise: the best are .045, .07, .06 and .15 by validation NDCG@20 on MovieLens (610
+# The regularization is a compromise: the best are .045, .07, .06 and .15 by validation NDCG@20 on MovieLens (610
 # users), Amazon Beauty, yelp2018 and MovieTweetings (temporal), where this one reaches 98, 100, 99 and 97% of them.
 # Synthetic logs without a long tail want more, .15 to .2: --tune.
 
 
 @dataclass(frozen=True)
-class IalsConfig:
+class IalsConfig(Config):
     factors: int = option(
         256, "Length of the factors.", min=1, max=2048, tune=Tune(choices=(64, 128, 256, 512))
     )
@@ -53,15 +53,16 @@ class IalsConfig:
     )
     nu: float = option(
         1.0,
-        "How the regularisation grows with a row's data: 1 in proportion, 0 not at all.",
+        "How the regularization grows with a row's data: 1 in proportion, 0 not at all.",
         min=0.0,
         max=2.0,
     )
-    stddev: float = option(
+    init_std: float = option(
         0.1,
         "Length of the factors at the start: their standard deviation is this / sqrt(factors).",
         min=1e-9,
         max=1e3,
+        formerly=("stddev",),
     )
 
 
@@ -74,12 +75,12 @@ class Weights:
     nu: float
 
     def pull(self, sums: Float64, n_others: int) -> Float64:
-        """Regularisation of rows whose cells' confidences add up to `sums`: lambda (C + a0 n)^nu."""
+        """Regularization of rows whose cells' confidences add up to `sums`: lambda (C + a0 n)^nu."""
         made: Float64 = self.regularization * (sums + self.unobserved * n_others) ** self.nu
         return made
 
     def pulls(self, matrix: CSR) -> Float64:
-        """Regularisation of the rows of `matrix`, float64 (n_rows,)."""
+        """Regularization of the rows of `matrix`, float64 (n_rows,)."""
         return self.pull(_sums(matrix), matrix.shape[1])
 
 
@@ -160,7 +161,7 @@ class Engine(Protocol):
 
 @algorithm(
     "ials",
-    help="alternating least squares with a weight of the unobserved and regularisation by frequency",
+    help="alternating least squares with a weight of the unobserved and regularization by frequency",
     config=IalsConfig,
     load=load,
     gpu="torch",
@@ -184,7 +185,7 @@ def train(config: IalsConfig, weights: Weights, training: Training, engine: Engi
     matrix, a0 = training.matrix, weights.unobserved
     by_user, by_item = (engine.prepare(side(m, weights.pulls(m))) for m in (matrix, matrix.T.tocsr()))
     start = np.random.default_rng(training.seed).standard_normal((matrix.shape[1], config.factors))
-    items = engine.array((config.stddev / np.sqrt(config.factors) * start).astype(np.float32))
+    items = engine.array((config.init_std / np.sqrt(config.factors) * start).astype(np.float32))
     # Users start from the items, not from numbers of their own: their order then changes nothing.
     users = engine.array(np.zeros((matrix.shape[0], config.factors), dtype=np.float32))
     users, items, _ = engine.half_step(by_user, users, items, a0, STEPS)

@@ -1,10 +1,10 @@
-"""Item neighbourhoods: what is most like the items of a history, by who chose them (Sarwar et al. 2001)."""
+"""Item neighborhoods: what is most like the items of a history, by who chose them (Sarwar et al. 2001)."""
 
 from dataclasses import dataclass
 
 import numpy as np
 
-from recli.config import Tune, option
+from recli.config import Config, Tune, option
 from recli.models.base import Training, algorithm, pack_csr, unpack_csr
 from recli.models.kernels.neighbors import mean_history, nearest, row_lengths, scaled
 from recli.schema import CSR, Float32, Float64, Int64, State
@@ -13,9 +13,14 @@ _K1, _B = 1.2, 0.75  # BM25's usual constants
 
 
 @dataclass(frozen=True)
-class ItemKnnConfig:
-    neighbours: int = option(
-        400, "Most similar items that are kept for each.", min=1, max=100_000, tune=Tune(50, 1000, log=True)
+class ItemKnnConfig(Config):
+    neighbors: int = option(
+        400,
+        "Most similar items that are kept for each.",
+        min=1,
+        max=100_000,
+        tune=Tune(50, 1000, log=True),
+        formerly=("neighbours",),
     )
     weighting: str = option(
         "damped",
@@ -58,10 +63,10 @@ def fit(config: ItemKnnConfig, training: Training) -> ItemKnn:
     shrinkage = usual_shrinkage(training.matrix) if config.shrinkage is None else config.shrinkage
     vectors, lengths = item_vectors(training.matrix, config.weighting)
 
-    def weigh(items: Int64, similar: CSR) -> None:
+    def fit_weights(items: Int64, similar: CSR) -> None:
         similar.data /= (lengths[items] * lengths[similar.indices] + shrinkage).astype(np.float32)
 
-    similar = nearest(vectors, vectors.T.tocsr(), config.neighbours, training.threads, weigh)
+    similar = nearest(vectors, vectors.T.tocsr(), config.neighbors, training.threads, fit_weights)
     training.advance(1, "")
     return ItemKnn(similar)
 
@@ -86,16 +91,16 @@ def item_vectors(matrix: CSR, weighting: str) -> tuple[CSR, Float64]:
     rows, so that one shrinkage means the same for all.
     """
     items = matrix.T.tocsr()  # (n_items, n_users)
-    plain = row_lengths(items)
+    unwrap = row_lengths(items)
     active = np.maximum(matrix.getnnz(axis=1), 1).astype(np.float64)  # (n_users,)
     if weighting == "damped":
-        return scaled(items, columns=active**-0.25), plain
+        return scaled(items, columns=active**-0.25), unwrap
     if weighting == "cosine":
-        return items, plain
+        return items, unwrap
     rare = np.maximum(np.log(matrix.shape[1]) - np.log1p(active), 0.0)  # idf of users among items
     weighted = scaled(_saturated(items) if weighting == "bm25" else items.sqrt(), columns=rare)
     lengths = row_lengths(weighted)
-    scale = float(np.sqrt((plain**2).mean() / (lengths**2).mean()))
+    scale = float(np.sqrt((unwrap**2).mean() / (lengths**2).mean()))
     return scaled(weighted, rows=np.full(len(lengths), scale)), lengths * scale
 
 

@@ -1,16 +1,16 @@
-"""Logistic matrix factorisation (Johnson 2014): the probability of an interaction, by implicit."""
+"""Logistic matrix factorization (Johnson 2014): the probability of an interaction, by implicit."""
 
 from dataclasses import dataclass
 
 from recli.compute.threads import load_openmp, one_blas_thread
-from recli.config import Tune, option
+from recli.config import Config, Tune, option
 from recli.models.base import Training, algorithm
 from recli.models.kernels.factors import Factors, fit_watched, load_mapped, mapped
 from recli.schema import State
 
 
 @dataclass(frozen=True)
-class LmfConfig:
+class LmfConfig(Config):
     factors: int = option(32, "Length of the factors.", min=1, max=2048, tune=Tune(choices=(16, 32, 64, 128)))
     iterations: int = option(30, "Passes over the data.", min=1, max=10_000)
     regularization: float = option(
@@ -24,7 +24,7 @@ def load(config: LmfConfig, state: State) -> Factors:
     return load_mapped(state, binary=False)
 
 
-@algorithm("lmf", help="logistic matrix factorisation", config=LmfConfig, load=load)
+@algorithm("lmf", help="logistic matrix factorization", config=LmfConfig, load=load)
 def fit(config: LmfConfig, training: Training) -> Factors:
     load_openmp()
     from implicit.cpu.lmf import LogisticMatrixFactorization

@@ -23,7 +23,7 @@ from recli.schema import CSR, Bool, Float32, Int64, State
 
 
 @dataclass(frozen=True)
-class Recent:
+class RecencyWeighted:
     """A model whose histories have weights: value * 0.5 ** (steps / half_life), steps being the later items.
 
     Everybody is scored as an unknown user, from the weighted history: stored factors know no order. Where the order of
@@ -64,11 +64,11 @@ class Recent:
         return self.model.state()
 
 
-def recent(model: Model, half_life: float) -> Model:
+def with_recency(model: Model, half_life: float) -> Model:
     """The model with histories that lose half their weight in so many events; itself if that is 0."""
-    return Recent(model, half_life) if half_life else model
+    return RecencyWeighted(model, half_life) if half_life else model
 
 
-def plain(model: Model) -> Model:
+def unwrap(model: Model) -> Model:
     """The model that learned, without the weights of histories around it."""
-    return model.model if isinstance(model, Recent) else model
+    return model.model if isinstance(model, RecencyWeighted) else model

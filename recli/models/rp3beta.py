@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from recli.config import Tune, option
+from recli.config import Config, Tune, option
 from recli.models.base import Training, algorithm, unpack_csr
 from recli.models.item_knn import ItemKnn
 from recli.models.kernels.neighbors import mean_history, nearest, scaled
@@ -16,7 +16,7 @@ from recli.schema import CSR, Float64, State
 
 
 @dataclass(frozen=True)
-class Rp3betaConfig:
+class Rp3betaConfig(Config):
     alpha: float | None = option(
         None,
         "Power of the transition probabilities.",
@@ -28,8 +28,13 @@ class Rp3betaConfig:
     beta: float | None = option(
         None, "Penalty of popular items.", min=0, max=10, default_text="as alpha", tune=Tune(0, 0.8)
     )
-    neighbours: int = option(
-        500, "Most similar items that are kept for each.", min=1, max=100_000, tune=Tune(50, 1000, log=True)
+    neighbors: int = option(
+        500,
+        "Most similar items that are kept for each.",
+        min=1,
+        max=100_000,
+        tune=Tune(50, 1000, log=True),
+        formerly=("neighbours",),
     )
 
 
@@ -47,7 +52,7 @@ def fit(config: Rp3betaConfig, training: Training) -> ItemKnn:
     to_users = transitions(matrix.T.tocsr(), alpha)
     to_items = scaled(transitions(matrix, alpha), columns=penalty)
     # No item vouches for itself: `nearest` leaves the diagonal out.
-    walks = nearest(to_users, to_items, config.neighbours, training.threads)
+    walks = nearest(to_users, to_items, config.neighbors, training.threads)
     training.advance(1, "")
     return ItemKnn(walks)
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from recli import schema
-from recli.config import Tune, option
+from recli.config import Config, Tune, option
 from recli.data.history import History, order_of, ordered_pairs
 from recli.errors import RecliError
 from recli.models.base import Training, algorithm, pack_csr, unpack_csr
@@ -25,7 +25,7 @@ _NEARNESS = 0.5  # power of the steps between a pair; 1 was 1 to 13% worse, 0 fr
 
 
 @dataclass(frozen=True)
-class SequentialRulesConfig:
+class SequentialRulesConfig(Config):
     # Chosen on validation. NDCG@20 on Amazon Beauty (leave-last-out), MovieTweetings (global temporal) and MovieLens
     # (610 users, random): .076, .086, .151; the paper's rules, asked by the last item mostly: .072, .072, .032.
     window: int = option(
@@ -59,8 +59,13 @@ class SequentialRulesConfig:
         max=1e6,
         tune=Tune(0, 40),
     )
-    neighbours: int = option(
-        200, "Rules that are kept for each item.", min=1, max=100_000, tune=Tune(20, 500, log=True)
+    neighbors: int = option(
+        200,
+        "Rules that are kept for each item.",
+        min=1,
+        max=100_000,
+        tune=Tune(20, 500, log=True),
+        formerly=("neighbours",),
     )
 
 
@@ -116,7 +121,7 @@ def fit(config: SequentialRulesConfig, training: Training) -> SequentialRules:
     to = counts.indices
     counts.data /= np.sqrt(popular[of]) * popular[to] ** config.popularity_power + config.shrinkage
     training.advance(1, "")
-    return SequentialRules(keep_largest(scaled(counts), config.neighbours), config.recency)
+    return SequentialRules(keep_largest(scaled(counts), config.neighbors), config.recency)
 
 
 def pair_counts(users: Int64, items: Int64, times: Int64, n_items: int, window: int, backward: float) -> CSR:

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from recli.config import Tune, from_dict, option
+from recli.config import Config, Tune, from_dict, option
 from recli.errors import RecliError
 from recli.models.base import FactorModel, Model, Training, algorithm, algorithms, nest, nested
 from recli.models.content_knn import content_features
@@ -18,10 +18,10 @@ from recli.schema import CSR, Bool, Float32, Int64, State
 
 
 @dataclass(frozen=True)
-class TextFactorsConfig:
+class TextFactorsConfig(Config):
     ridge: float = option(
         0.3,
-        "Regularisation of the map from texts to factors (text-factors).",
+        "Regularization of the map from texts to factors (text-factors).",
         min=1e-6,
         max=1e6,
         tune=Tune(0.1, 100, log=True),
@@ -84,8 +84,8 @@ def predict_factors(features: Float32, factors: Float32, known: Bool, ridge: flo
     `features`: (n_items, d); `factors`: (n_items, f). An item without text gets the mean factors.
     """
     weights, mean_x, mean_y = fit_ridge(features[known], factors[known], ridge)
-    centred = np.where(features.any(axis=1, keepdims=True), features - mean_x, 0)
-    return np.ascontiguousarray(centred @ weights + mean_y, dtype=np.float32)
+    centered = np.where(features.any(axis=1, keepdims=True), features - mean_x, 0)
+    return np.ascontiguousarray(centered @ weights + mean_y, dtype=np.float32)
 
 
 def fit_ridge(x: Float32, y: Float32, ridge: float) -> tuple[Float32, Float32, Float32]:
@@ -96,8 +96,8 @@ def fit_ridge(x: Float32, y: Float32, ridge: float) -> tuple[Float32, Float32, F
     from scipy.linalg import cho_factor, cho_solve
 
     mean_x, mean_y = x.mean(axis=0, dtype=np.float64), y.mean(axis=0, dtype=np.float64)
-    centred = x - mean_x
-    gram = centred.T @ centred
+    centered = x - mean_x
+    gram = centered.T @ centered
     gram[np.diag_indices_from(gram)] += ridge
-    weights = cho_solve(cho_factor(gram), centred.T @ (y - mean_y))
+    weights = cho_solve(cho_factor(gram), centered.T @ (y - mean_y))
     return weights.astype(np.float32), mean_x.astype(np.float32), mean_y.astype(np.float32)

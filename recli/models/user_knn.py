@@ -1,10 +1,10 @@
-"""User neighbourhoods: what the users with the most similar histories did."""
+"""User neighborhoods: what the users with the most similar histories did."""
 
 from dataclasses import dataclass
 
 import numpy as np
 
-from recli.config import Tune, option
+from recli.config import Config, Tune, option
 from recli.models.base import Training, algorithm, pack_csr, unpack_csr
 from recli.models.kernels.neighbors import idf, keep_largest, mean_history, row_lengths, scaled
 from recli.schema import CSR, Float32, Float64, Int64, State
@@ -13,9 +13,14 @@ _SAME = 1.0 - 1e-5  # a similarity of 1, up to float32's rounding
 
 
 @dataclass(frozen=True)
-class UserKnnConfig:
-    neighbours: int = option(
-        300, "Most similar users that are asked.", min=1, max=100_000, tune=Tune(50, 1000, log=True)
+class UserKnnConfig(Config):
+    neighbors: int = option(
+        300,
+        "Most similar users that are asked.",
+        min=1,
+        max=100_000,
+        tune=Tune(50, 1000, log=True),
+        formerly=("neighbours",),
     )
     weighting: str = option(
         "idf",
@@ -35,7 +40,7 @@ class UserKnnConfig:
 
 @dataclass(frozen=True)
 class UserKnn:
-    """score(u, i) = sum over the neighbours v of u of similarity(u, v)^power * value(v, i)."""
+    """score(u, i) = sum over the neighbors v of u of similarity(u, v)^power * value(v, i)."""
 
     matrix: CSR  # float32 (n_users, n_items), the training interactions
     weights: Float64  # (n_items,), of items in a similarity
@@ -43,15 +48,15 @@ class UserKnn:
     rows: CSR  # (n_users, n_items), the same, weighted and of length 1
 
     def score(self, history: CSR, users: Int64 | None = None) -> Float32:
-        neighbours = self.neighbours(history, users)
-        scores: Float32 = (neighbours @ self.matrix).toarray()
+        neighbors = self.neighbors(history, users)
+        scores: Float32 = (neighbors @ self.matrix).toarray()
         return scores.astype(np.float32, copy=False)
 
-    def neighbours(self, history: CSR, users: Int64 | None = None) -> CSR:
-        """Weights of each user's neighbours, csr float32 (batch, n_users); nobody is his own.
+    def neighbors(self, history: CSR, users: Int64 | None = None) -> CSR:
+        """Weights of each user's neighbors, csr float32 (batch, n_users); nobody is his own.
 
         Those with the very same history are left out: they know nothing new and would only take a place. So
-        a training user gets the same neighbours when all that is known of him is his history.
+        a training user gets the same neighbors when all that is known of him is his history.
         """
         mine = _unit_rows(history, self.weights)
         similar = (mine @ self.rows.T).tocsr()  # float32 (batch, n_users)
@@ -59,7 +64,7 @@ class UserKnn:
         if users is not None:
             owners = np.repeat(users, np.diff(similar.indptr))
             similar.data[similar.indices == owners] = 0.0
-        kept = keep_largest(similar, self.config.neighbours)
+        kept = keep_largest(similar, self.config.neighbors)
         power = self.config.similarity_power
         kept.data **= np.float32(usual_power(self.matrix) if power is None else power)
         return kept

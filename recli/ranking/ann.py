@@ -1,7 +1,7 @@
 """An index of items for the largest dot products with a user's vector, approximately; by faiss (`recli[ann]`).
 
 Items are put on a sphere: y / M with one more coordinate, sqrt(1 - |y|^2 / M^2), where M is the largest norm. The
-largest dot products with a user are then the nearest neighbours of it (Bachrach et al. 2014, "Speeding up the Xbox
+largest dot products with a user are then the nearest neighbors of it (Bachrach et al. 2014, "Speeding up the Xbox
 recommender system"), which inverted lists find (Jegou et al. 2011). With 64 factors of yelp2018, .96 of the exact top
 20 were in lists with 2% of the items; in lists made by dot products themselves, 6% were needed.
 """
@@ -15,7 +15,7 @@ import numpy.typing as npt
 from recli.errors import DeviceError
 from recli.schema import Bool, Float32, Int64
 
-_TRAINED = 20  # items for each list that its centres are learned from; 40 and 10 rounds were no better
+_TRAINED = 20  # items for each list that its centers are learned from; 40 and 10 rounds were no better
 _ROUNDS = 5
 _BLOCK = 1 << 16  # items put into lists at a time
 

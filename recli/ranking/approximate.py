@@ -41,7 +41,7 @@ class Approximate:
 
 
 @dataclass(frozen=True)
-class Asked:
+class RankingRequest:
     """Lists that are asked of a model, one for each history."""
 
     model: Model  # of products of factors; its users are places, 0 to n - 1
@@ -71,7 +71,7 @@ class Asked:
         )
 
 
-def why_exact(asked: Asked) -> str | None:
+def why_exact(asked: RankingRequest) -> str | None:
     """Why an index would not help; None: it may."""
     n_users, n_items = asked.history.shape
     if n_items < LEAST_ITEMS:
@@ -85,7 +85,7 @@ def why_exact(asked: Asked) -> str | None:
     return None
 
 
-def rank_batches(asked: Asked, wanted: Approximate) -> Iterator[tuple[slice, Ranked]]:
+def rank_batches(asked: RankingRequest, wanted: Approximate) -> Iterator[tuple[slice, Ranked]]:
     """The lists of all users, in batches; what the index cannot do well is ranked exactly."""
     why, search = why_exact(asked), None
     if why is None:
@@ -112,7 +112,7 @@ def rank_batches(asked: Asked, wanted: Approximate) -> Iterator[tuple[slice, Ran
 
 @dataclass(frozen=True)
 class Search:
-    asked: Asked
+    asked: RankingRequest
     factors: Float32  # (n_items, d)
     index: Index
     probed: int
@@ -121,8 +121,8 @@ class Search:
     def able(self, places: Int64) -> tuple[Int64, Float32]:
         """Which of the places have a vector of their own and not too long a history, and these vectors."""
         history = self.asked.history[places]
-        vectors, apart = user_vectors_of(self.asked.model, history, places)
-        able = ~apart & (history.sizes > 0) & vectors.any(axis=1) & np.isfinite(vectors).all(axis=1)
+        vectors, whole_rows = user_vectors_of(self.asked.model, history, places)
+        able = ~whole_rows & (history.sizes > 0) & vectors.any(axis=1) & np.isfinite(vectors).all(axis=1)
         able &= self.asked.k + self.asked.n_seen[places] <= LONGEST
         return np.flatnonzero(able), vectors
 
@@ -169,7 +169,7 @@ def _among(items: Int64, seen: CSR) -> Bool:
     return found
 
 
-def tuned(asked: Asked, wanted: Approximate) -> "Search | None":
+def tuned(asked: RankingRequest, wanted: Approximate) -> "Search | None":
     """The search that looks into as few lists as the recall allows, measured on a sample of the users.
 
     None where a sixth of all lists is not enough.

@@ -38,21 +38,21 @@ _CELLS = 1 << 26  # rough products held at a time by a thread, 128 MiB
 class Candidates:
     """Items for each row, one row after the other: `sizes` int64 (n,); `items` int32 and `scores` float32.
 
-    `unsure`: bool (n,), rows that rough products cannot tell: they have no candidates.
+    `needs_exact`: bool (n,), rows that rough products cannot tell: they have no candidates.
     """
 
     sizes: Int64
     items: Int32
     scores: Float32
-    unsure: Bool
+    needs_exact: Bool
 
 
 @dataclass(frozen=True)
 class Shortlist:
-    """Item factors, ready to be multiplied. `rough`: bfloat16 (d, padded), zeros after the items."""
+    """Item factors, ready to be multiplied. `bfloat16`: bfloat16 (d, padded), zeros after the items."""
 
     items: Float32  # (n_items, d)
-    rough: "torch.Tensor"
+    bfloat16: "torch.Tensor"
     longest: float  # the largest length of an item's factors
     lost: float  # the largest length of what rounding takes off an item's
     # Each thread's products: new memory costs a third more.
@@ -61,7 +61,7 @@ class Shortlist:
     @property
     def rows(self) -> int:
         """Users to be looked at together."""
-        return max(64, min(_ROWS, _CELLS // self.rough.shape[1]))
+        return max(64, min(_ROWS, _CELLS // self.bfloat16.shape[1]))
 
     def candidates(self, users: Float32, masked: CSR | None, k: int) -> Candidates:
         """All items that can be among each user's k best, (n, d); few more than k. k >= 1.
@@ -72,11 +72,11 @@ class Shortlist:
 
         n = users.shape[0]
         if not hasattr(self.held, "products"):
-            self.held.products = torch.empty((self.rows, self.rough.shape[1]), dtype=torch.bfloat16)
+            self.held.products = torch.empty((self.rows, self.bfloat16.shape[1]), dtype=torch.bfloat16)
         products = self.held.products[:n]
         exact = torch.from_numpy(users)
         rounded = exact.bfloat16()
-        torch.mm(rounded, self.rough, out=products)
+        torch.mm(rounded, self.bfloat16, out=products)
         bits = products.view(torch.int16).numpy()  # of positive numbers they are ordered as the numbers are
         bits[:, self.items.shape[0] :] = _MASKED
         none = np.zeros(n + 1, dtype=np.int32), np.empty(0, dtype=np.int32)
@@ -93,46 +93,48 @@ class Shortlist:
         summed = _SUMMED * users.shape[1] * self.longest
         off = length * (self.lost + summed) + missing * self.longest
         least = (floor * (1 - _ROUNDED) - 2 * off) * (1 - _ROUNDED)
-        unsure = ~(least > 0)  # below 0 the bits' order is another one
-        reach = (np.where(unsure, np.inf, least).astype(np.float32).view(np.int32) >> 16).astype(np.int16)
+        needs_exact = ~(least > 0)  # below 0 the bits' order is another one
+        reach = (np.where(needs_exact, np.inf, least).astype(np.float32).view(np.int32) >> 16).astype(
+            np.int16
+        )
         most = 8 * k + 64  # with more, a user's scores are too equal to be told apart roughly
         room = n * most + 8  # a row may go beyond its own by what eight places hold
         items, scores = np.empty(room, dtype=np.int32), np.empty(room, dtype=np.float32)
         sizes = np.empty(n, dtype=np.int64)
         select(bits, reach, users, self.items, most, items, scores, sizes)
-        unsure |= sizes < 0
-        sizes[unsure] = 0
+        needs_exact |= sizes < 0
+        sizes[needs_exact] = 0
         total = int(sizes.sum())
-        return Candidates(sizes, items[:total], scores[:total], unsure)
+        return Candidates(sizes, items[:total], scores[:total], needs_exact)
 
 
-def shortlist(items: Float32, n_users: int, k: int, mine: Int64 | None = None) -> Shortlist | None:
-    """Factors of items, (n_items, d), `mine` or all, ready for so many users; None where scoring all is as quick."""
-    n_items = items.shape[0] if mine is None else mine.size
+def shortlist(items: Float32, n_users: int, k: int, allowed_rows: Int64 | None = None) -> Shortlist | None:
+    """Factors (n_items, d), of `allowed_rows` or all items, ready for so many users; None where that gains nothing."""
+    n_items = items.shape[0] if allowed_rows is None else allowed_rows.size
     if n_users * n_items < _MANY or n_items < 2 * k * _BLOCK or not native_bfloat16():
         return None
-    items = items if mine is None else items[mine]
+    items = items if allowed_rows is None else items[allowed_rows]
     if not np.isfinite(items).all() or not (items != items[0]).any():
         return None
     import torch
 
     exact = torch.from_numpy(np.ascontiguousarray(items))
     padded = -(-n_items // _BLOCK) * _BLOCK
-    rough = torch.zeros((items.shape[1], padded), dtype=torch.bfloat16)
-    rough[:, :n_items] = exact.T
+    bfloat16 = torch.zeros((items.shape[1], padded), dtype=torch.bfloat16)
+    bfloat16[:, :n_items] = exact.T
     longest, lost = 0.0, 0.0
     for start in range(0, n_items, _PART):
         part = exact[start : start + _PART]
         rounded = part.bfloat16().float()
         longest = max(longest, float(torch.linalg.vector_norm(rounded, dim=1).max()))
         lost = max(lost, float(torch.linalg.vector_norm(part - rounded, dim=1).max()))
-    return Shortlist(exact.numpy(), rough, longest, lost)
+    return Shortlist(exact.numpy(), bfloat16, longest, lost)
 
 
 def _mask(bits: Int16, starts: Int32, masked: Int32, maxima: Int16) -> None:
     """Mask the items `masked[starts[i]:starts[i + 1]]` of row i in `bits`, (n, padded), then write the blocks' maxima.
 
-    Block b holds the items b, b + n_blocks, ...: neighbours in memory are compared with SIMD.
+    Block b holds the items b, b + n_blocks, ...: neighbors in memory are compared with SIMD.
     """
     n_blocks = maxima.shape[1]
     for row in range(maxima.shape[0]):

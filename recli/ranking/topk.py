@@ -157,7 +157,7 @@ def _floor(scores: Float32, k: int) -> Float32:
     n_blocks = n_items // _BLOCK
     if n_blocks < 2 * k:  # few blocks: their k-th best maximum would be a bad bound
         return np.partition(scores, n_items - k, axis=1)[:, n_items - k]
-    # Block b holds the items b, b + n_blocks, ...: neighbours in memory are compared with SIMD.
+    # Block b holds the items b, b + n_blocks, ...: neighbors in memory are compared with SIMD.
     maxima = scores[:, : n_blocks * _BLOCK].reshape(n, _BLOCK, n_blocks).max(axis=1)
     return np.partition(maxima, n_blocks - k, axis=1)[:, n_blocks - k]
 
@@ -212,14 +212,14 @@ def ranked_batches(
     """
     factors = item_factors_of(model)
     if factors is not None:
-        mine = None if allowed is None else np.flatnonzero(allowed)
-        given = _Given(model, mine, history, users, k, ties, seen, allowed)
-        short = shortlist(factors, history.shape[0], k, mine)
+        allowed_rows = None if allowed is None else np.flatnonzero(allowed)
+        given = _Given(model, allowed_rows, history, users, k, ties, seen, allowed)
+        short = shortlist(factors, history.shape[0], k, allowed_rows)
         if short is not None:
             yield from _completed(given, _by_shortlist(given, short))
             return
-        if mine is not None and mine.size <= _SOME * factors.shape[0]:
-            yield from _completed(given, _among(given, factors[mine]))
+        if allowed_rows is not None and allowed_rows.size <= _SOME * factors.shape[0]:
+            yield from _completed(given, _among(given, factors[allowed_rows]))
             return
     for rows, scores in score_batches(model, history, users, seen=seen, allowed=allowed):
         yield rows, top_k(scores, k, ties)
@@ -227,10 +227,10 @@ def ranked_batches(
 
 @dataclass(frozen=True)
 class _Given:
-    """What `ranked_batches` was given. `mine`: the allowed items, int64; None: all."""
+    """What `ranked_batches` was given. `allowed_rows`: the allowed items, int64; None: all."""
 
     model: Model
-    mine: Int64 | None
+    allowed_rows: Int64 | None
     history: History
     users: Int64
     k: int
@@ -239,40 +239,45 @@ class _Given:
     allowed: Bool | None
 
     @property
-    def my_ties(self) -> Int32:
-        return self.ties if self.mine is None else self.ties[self.mine]
+    def allowed_ties(self) -> Int32:
+        return self.ties if self.allowed_rows is None else self.ties[self.allowed_rows]
 
     def batches(self, size: int) -> Iterator[tuple[slice, Float32, Bool, CSR | None]]:
-        """Some users at a time: their vectors, who must be scored as a whole, and what they have seen of `mine`."""
+        """Some users at a time: vectors, who must be scored as a whole, and what was seen of `allowed_rows`."""
         for start in range(0, self.users.size, size):
             rows = slice(start, min(start + size, self.users.size))
-            vectors, apart = user_vectors_of(self.model, self.history[rows], self.users[rows])
+            vectors, whole_rows = user_vectors_of(self.model, self.history[rows], self.users[rows])
             _check_numbers(vectors)
             seen = None if self.seen is None else self.seen[rows]
-            yield rows, vectors, apart, seen if seen is None or self.mine is None else seen[:, self.mine]
+            yield (
+                rows,
+                vectors,
+                whole_rows,
+                seen if seen is None or self.allowed_rows is None else seen[:, self.allowed_rows],
+            )
 
 
 def _by_shortlist(given: _Given, short: Shortlist) -> Iterator[tuple[slice, Ranked, Bool]]:
-    """Lists of places in `mine`, and which of them are not told."""
-    by_ties = np.argsort(given.my_ties).astype(np.int32)
+    """Lists of places in `allowed_rows`, and which of them are not told."""
+    by_ties = np.argsort(given.allowed_ties).astype(np.int32)
     ranks = _places_in(by_ties)
 
     def work(batch: tuple[slice, Float32, Bool, CSR | None]) -> tuple[Ranked, Bool]:
         found = short.candidates(batch[1], batch[3], given.k)
-        return _listed(found.sizes, found.items, found.scores, given.k, by_ties, ranks), found.unsure
+        return _listed(found.sizes, found.items, found.scores, given.k, by_ties, ranks), found.needs_exact
 
-    for (rows, _, apart, _), (made, unsure) in in_threads(given.batches(short.rows), work):
-        yield rows, made, apart | unsure
+    for (rows, _, whole_rows, _), (made, needs_exact) in in_threads(given.batches(short.rows), work):
+        yield rows, made, whole_rows | needs_exact
 
 
 def _among(given: _Given, items: Float32) -> Iterator[tuple[slice, Ranked, Bool]]:
-    """As `_by_shortlist`, by all products with the factors of `mine`, which are few."""
-    ties = given.my_ties
-    for rows, vectors, apart, seen in given.batches(_batch_size(len(items))):
+    """As `_by_shortlist`, by all products with the factors of `allowed_rows`, which are few."""
+    ties = given.allowed_ties
+    for rows, vectors, whole_rows, seen in given.batches(_batch_size(len(items))):
         scores = vectors @ items.T
         if seen is not None:
             _mask(scores, seen)
-        yield rows, top_k(scores, given.k, ties), apart
+        yield rows, top_k(scores, given.k, ties), whole_rows
 
 
 def _completed(
@@ -280,8 +285,8 @@ def _completed(
 ) -> Iterator[tuple[slice, Ranked]]:
     """Lists of items, where those that are not told are made from all scores."""
     for rows, made, untold in batches:
-        if given.mine is not None and given.mine.size:
-            made.items[:] = np.where(made.items < 0, -1, given.mine[np.maximum(made.items, 0)])
+        if given.allowed_rows is not None and given.allowed_rows.size:
+            made.items[:] = np.where(made.items < 0, -1, given.allowed_rows[np.maximum(made.items, 0)])
         rest = np.flatnonzero(untold)
         if rest.size:
             at = rest + rows.start

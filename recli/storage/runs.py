@@ -13,7 +13,7 @@ from recli.config import from_dict
 from recli.data.interactions import Interactions
 from recli.models.base import Model, algorithms
 from recli.models.fallback import item_counts
-from recli.models.recency import recent
+from recli.models.recency import with_recency
 from recli.schema import Float32
 from recli.storage import quantization
 from recli.storage.parts import Part, check_same_input, open_part, write_part
@@ -147,7 +147,7 @@ def read_model(path: Path, interactions: Interactions | None = None) -> StoredMo
     algorithm = algorithms[stored["algorithm"]]
     options = from_dict(algorithm.config, stored["options"])
     state = quantization.expand_state(part.tensors("model"))
-    model = recent(algorithm.load(options, state), stored.get("history_half_life", 0.0))
+    model = with_recency(algorithm.load(options, state), stored.get("history_half_life", 0.0))
     if interactions is None:
         splits = {name: part.table(name) for name in schema.SPLITS}
         sha256 = part.manifest["inputs"][schema.INTERACTIONS]

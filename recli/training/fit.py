@@ -9,12 +9,12 @@ import numpy as np
 from recli.data.interactions import Interactions
 from recli.errors import RecliError, UsageError
 from recli.models.base import Algorithm, Model, Training
-from recli.models.recency import recent
+from recli.models.recency import with_recency
 from recli.schema import Float32
 
 
 @dataclass(frozen=True)
-class Trained:
+class FitResult:
     """A trained model, the options it was really trained with, and how validation went."""
 
     model: Model
@@ -37,13 +37,13 @@ def train(
     patience: int = 0,
     features: Float32 | None = None,
     history_half_life: float = 0.0,
-) -> Trained:
+) -> FitResult:
     """Train `algorithm` with its options `config` on the named splits of the interactions.
 
     `advance(iterations, text)` is called as it goes (`total_steps` says how many there are), `say(text)` where the
     algorithm has something to say before it starts. With `patience`, training stops when `validate` (see `judge`)
     has not improved for so many iterations, and the best iteration's model is returned. With `history_half_life`, the
-    model is one that scores by `Recent`. Raises `RecliError` where that has no order to go by.
+    model is one that scores by `RecencyWeighted`. Raises `RecliError` where that has no order to go by.
     """
     import polars as pl
 
@@ -55,7 +55,7 @@ def train(
 
     def noted(model: Model) -> float:
         assert validate is not None
-        scores.append(validate(recent(model, history_half_life)))
+        scores.append(validate(with_recency(model, history_half_life)))
         return scores[-1]
 
     matrix = interactions.matrix(*splits)
@@ -79,7 +79,7 @@ def train(
     model = algorithm.fit(config, training)
     if scores:
         config = replace(config, iterations=int(np.argmax(scores)) + 1)
-    return Trained(recent(model, history_half_life), config, tuple(scores))
+    return FitResult(with_recency(model, history_half_life), config, tuple(scores))
 
 
 def check_half_life(algorithm: Algorithm, interactions: Interactions) -> None:

@@ -18,7 +18,7 @@ MAX_USERS = 10_000  # more are judged by a sample: the mean's standard error is 
 
 
 @dataclass(frozen=True)
-class Judge:
+class Validator:
     """NDCG@20 of a model on the validation split: full ranking, what was seen in training masked.
 
     Users without training rows are judged by what they would be served: see `recli.models.fallback`.
@@ -43,7 +43,7 @@ class Judge:
         return ndcg_at(ranked.items, self.relevant)
 
 
-def judge(interactions: Interactions, seed: int = 0, max_users: int = MAX_USERS) -> Judge:
+def validator_of(interactions: Interactions, seed: int = 0, max_users: int = MAX_USERS) -> Validator:
     """What judges models on the validation split, by at most `max_users` users (a sample drawn by `seed`).
 
     Raises `RecliError` where there is no validation split.
@@ -59,7 +59,7 @@ def judge(interactions: Interactions, seed: int = 0, max_users: int = MAX_USERS)
         users = np.sort(np.random.default_rng(seed).choice(users, max_users, replace=False))
     train = interactions.ordered("train")
     ties = topk.tie_order(interactions.items["item_id"])
-    return Judge(users, train[users], relevant[users], ties, item_counts(train.values))
+    return Validator(users, train[users], relevant[users], ties, item_counts(train.values))
 
 
 def has_validation(interactions: Interactions) -> bool:

@@ -56,14 +56,14 @@ def work(n_items: int, n_users: int, d: int) -> Work:
     fading = (np.arange(d) + 1.0) ** -0.3
     n_clusters = max(64, n_items // 100)
     coarse = rng.normal(size=(64, d))
-    centres = (coarse[rng.integers(0, 64, n_clusters)] + rng.normal(size=(n_clusters, d))) * fading
+    centers = (coarse[rng.integers(0, 64, n_clusters)] + rng.normal(size=(n_clusters, d))) * fading
     share = (np.arange(n_clusters) + 20.0) ** -0.5
     share /= share.sum()
     cluster = np.sort(rng.choice(n_clusters, n_items, p=share))
     items = np.empty((n_items, d), dtype=np.float32)
     for start in range(0, n_items, PART):
         of = cluster[start : start + PART]
-        around = centres[of] + 0.6 * rng.normal(size=(of.size, d)) * fading
+        around = centers[of] + 0.6 * rng.normal(size=(of.size, d)) * fading
         items[start : start + PART] = around * np.exp(0.5 * rng.normal(size=(of.size, 1)))
     first = np.searchsorted(cluster, np.arange(n_clusters + 1))
     histories = []
@@ -83,29 +83,29 @@ def asked_of(given: Work) -> Any:
     """What `recommend` asks for: the 20 best for each user."""
     from recli.data.history import History
     from recli.models.kernels.factors import Factors
-    from recli.ranking.approximate import Asked
+    from recli.ranking.approximate import RankingRequest
 
     n_items = given.seen.shape[1]
     model = Factors(given.users, given.items, lambda history: np.zeros((history.shape[0], 1)))
     ties = np.random.default_rng(1).permutation(n_items).astype(np.int32)
-    return Asked(model, History(given.seen), given.seen, None, 20, ties)
+    return RankingRequest(model, History(given.seen), given.seen, None, 20, ties)
 
 
 def row(given: Work, asked: Any, index: Any, seconds: float, size: int, target: float, rounds: int) -> str:
     from recli.ranking.approximate import Approximate, recall_of, tuned
 
     n_users, n_items = given.seen.shape
-    everybody = np.arange(n_users)
+    all_users = np.arange(n_users)
     search = tuned(asked, Approximate(target, lambda: index))
     if search is None:
         return f"| {n_items:,} | {target:g} | not reached |" + " |" * (len(COLUMNS) - 3)
     runs: dict[str, list[float]] = {"approximate": [], "exact": [], "product": []}
     for _ in range(rounds):
         started = time.process_time()
-        found = search(everybody)
+        found = search(all_users)
         runs["approximate"].append(time.process_time() - started)
         started = time.process_time()
-        exact = asked.exact(everybody)
+        exact = asked.exact(all_users)
         runs["exact"].append(time.process_time() - started)
         started = time.process_time()
         for start in range(0, n_users, 64):

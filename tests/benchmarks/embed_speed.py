@@ -81,10 +81,12 @@ def by_recli(dtype: str) -> Callable[[list[str], int], Any]:
     import torch
 
     from recli.encoders import source, transformer
-    from recli.encoders.model_config import read_recipe
+    from recli.encoders.model_config import read_encoder_config
 
     found = source.find(source.DEFAULT)
-    encoder = transformer.load(found, read_recipe(found.folder, found.name), dtype, torch.device("cpu"))
+    encoder = transformer.load(
+        found, read_encoder_config(found.folder, found.name), dtype, torch.device("cpu")
+    )
 
     def run(texts: list[str], threads: int) -> Any:
         vectors = np.zeros((len(texts), encoder.model.config.hidden_size), dtype=np.float32)

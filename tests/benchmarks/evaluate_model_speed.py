@@ -32,8 +32,8 @@ ENVIRONMENT = os.environ | ONE_THREAD | {"POLARS_MAX_THREADS": "1"}
 PARTS = (  # what of the command is timed, and what it is called
     ("recli.storage.runs", "read_interactions", "reading"),
     ("recli.storage.runs", "read_model", "reading"),
-    ("recli.steps.evaluate.test_set", "exam_of", "the exam"),
-    ("recli.steps.evaluate.evaluator", "Bench._before", "histories"),
+    ("recli.steps.evaluate.test_set", "make_test_set", "the exam"),
+    ("recli.steps.evaluate.evaluator", "Evaluator._before", "histories"),
     ("recli.steps.evaluate.evaluator", "judge_model", "ranking, judging"),
     ("recli.steps.evaluate.test_set", "auc_of", "auc"),
     ("recli.metrics.positions", "_compiled", "compiling"),
@@ -80,15 +80,15 @@ def make_run(folder: Path, n_users: int, n_items: int, n_events: int) -> Path:
 def ranking(run: Path) -> dict[str, float]:
     """CPU seconds of the ranking alone, and the users."""
     from recli.ranking.topk import rank
-    from recli.steps.evaluate.test_set import exam_of
+    from recli.steps.evaluate.test_set import make_test_set
     from recli.storage import runs
 
-    exam, _ = exam_of(runs.read_interactions(run), "test")
+    test_set, _ = make_test_set(runs.read_interactions(run), "test")
     stored = runs.read_model(run / "models" / "ials")
-    history = stored.interactions.history(stored.trained_on)[exam.users]
+    history = stored.interactions.history(stored.trained_on)[test_set.users]
     started = time.process_time()
-    rank(stored.model, history, exam.users, k=20, ties=exam.ties, seen=exam.seen)
-    return {"ranking": time.process_time() - started, "users": exam.n_users}
+    rank(stored.model, history, test_set.users, k=20, ties=test_set.ties, seen=test_set.seen)
+    return {"ranking": time.process_time() - started, "users": test_set.n_users}
 
 
 def listing(run: Path) -> dict[str, float]:

@@ -88,7 +88,7 @@ def by_recli(lists: Any, users: Any, items: Any, n_items: int) -> dict[str, floa
     """The ten means by recli's metrics on arrays."""
     from scipy.sparse import csr_matrix
 
-    from recli.metrics.base import Exam, parse_metrics
+    from recli.metrics.base import TestSet, parse_metrics
     from recli.steps.evaluate.test_set import judge_lists
 
     n = len(lists)
@@ -96,7 +96,7 @@ def by_recli(lists: Any, users: Any, items: Any, n_items: int) -> dict[str, floa
     relevant = csr_matrix((np.ones(items.size, dtype=np.float32), items, ends), shape=(n, n_items))
     nothing, counts = csr_matrix((n, n_items), dtype=np.float32), np.ones(n_items, dtype=np.int64)
     ties = np.arange(n_items, dtype=np.int32)
-    judged = judge_lists(Exam(np.arange(n), relevant, nothing, counts, n, counts == 0, ties), lists)
+    judged = judge_lists(TestSet(np.arange(n), relevant, nothing, counts, n, counts == 0, ties), lists)
     cuts = {k: judged.cut(k) for k in (10, 20)}
     return {
         one.label: float(np.mean(one.metric.function(cuts[one.k]))) for one in parse_metrics(list(METRICS))

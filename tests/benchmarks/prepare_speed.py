@@ -159,7 +159,7 @@ def plot(found: dict[tuple[int, str, str], Took], path: Path) -> None:
         figure.subplots(1, 2), ("cpu", "peak"), ("CPU seconds", "peak memory, GB"), strict=True
     ):
         for form, style in zip(sorted({form for _, form, _ in found}), ("-", ":", "-."), strict=False):
-            for colour, side in enumerate(SIDES):
+            for color, side in enumerate(SIDES):
                 line = sorted(
                     (events, getattr(one, name))
                     for (events, f, s), one in found.items()
@@ -171,7 +171,7 @@ def plot(found: dict[tuple[int, str, str], Took], path: Path) -> None:
                         style,
                         marker="o",
                         ms=3,
-                        c=f"C{colour}",
+                        c=f"C{color}",
                         label=f"{side}, {form}",
                     )
                 if line and side == "recli":

@@ -116,8 +116,8 @@ def microseconds(run: Callable[[Work, int], Any], given: Work, k: int) -> tuple[
 def of_run(path: Path, k: int, most: int, rounds: int) -> None:
     """Print CPU seconds per 100,000 users of all models in a run."""
     from recli.compute.threads import one_blas_thread
-    from recli.steps.recommend.recommender import Wanted, recommend
-    from recli.steps.recommend.users import everybody
+    from recli.steps.recommend.recommender import RecommendOptions, recommend
+    from recli.steps.recommend.users import all_users
     from recli.storage import parts
     from recli.storage import runs as artifacts
 
@@ -125,13 +125,13 @@ def of_run(path: Path, k: int, most: int, rounds: int) -> None:
     print("|---|---|---:|---:|---:|", flush=True)
     for name in parts.part_names(path, "models"):
         stored = artifacts.read_model(path / "models" / name)
-        whole = everybody(stored.interactions.users["user_id"].to_list())
+        whole = all_users(stored.interactions.users["user_id"].to_list())
         asked = replace(whole, user_ids=whole.user_ids[:most], rows=whole.rows[:most])
         seconds = []
         with one_core(), one_blas_thread():
             for _ in range(rounds):
                 started = time.process_time()
-                made = sum(lists.places.size for lists in recommend(stored, asked, Wanted(k=k)))
+                made = sum(lists.places.size for lists in recommend(stored, asked, RecommendOptions(k=k)))
                 seconds.append((time.process_time() - started) / len(asked.rows) * 1e5)
         n_items = stored.interactions.n_items
         print(

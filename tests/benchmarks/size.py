@@ -53,8 +53,8 @@ def stored(run: Path, made: Any, name: str, folder: Path) -> dict[str, Stored]:
     return found
 
 
-def measure(one: Stored, judge: Any, users: int) -> None:
-    """One round: load the model, and rank for the first `users` of the judge's."""
+def measure(one: Stored, validator: Any, users: int) -> None:
+    """One round: load the model, and rank for the first `users` of the validator's."""
     from recli.metrics import ndcg_at
     from recli.ranking import topk
     from recli.storage import runs
@@ -62,15 +62,15 @@ def measure(one: Stored, judge: Any, users: int) -> None:
     started = time.process_time()
     model = runs.read_model(one.path).model
     one.load.append(time.process_time() - started)
-    history, who = judge.history[:users], judge.users[:users]
+    history, who = validator.history[:users], validator.users[:users]
     topk.rank(
-        model, history[:64], who[:64], k=20, ties=judge.ties
+        model, history[:64], who[:64], k=20, ties=validator.ties
     )  # what is computed once, when first needed
     started = time.process_time()
-    ranked = topk.rank(model, history, who, k=20, ties=judge.ties, seen=history.values)
+    ranked = topk.rank(model, history, who, k=20, ties=validator.ties, seen=history.values)
     one.rank.append((time.process_time() - started) / len(who) * 1e6)
     one.items = ranked.items
-    one.ndcg = float(ndcg_at(ranked.items, judge.relevant[:users]).mean())
+    one.ndcg = float(ndcg_at(ranked.items, validator.relevant[:users]).mean())
 
 
 def row(algorithm: str, dtype: str, one: Stored, exact: Stored) -> str:
@@ -97,7 +97,7 @@ def table(run: Path, algorithms: Sequence[str], rounds: int, users: int, folder:
 
     load_openmp()
     interactions = runs.read_interactions(run)
-    judge = validation.judge(interactions)
+    validator = validation.validator_of(interactions)
     print("| " + " | ".join(COLUMNS) + " |\n|---|---|" + "---:|" * (len(COLUMNS) - 2), flush=True)
     for name in algorithms:
         made = fit.train(known[name], known[name].config(), interactions)
@@ -105,7 +105,7 @@ def table(run: Path, algorithms: Sequence[str], rounds: int, users: int, folder:
         with one_blas_thread():
             for _ in range(rounds):
                 for one in models.values():
-                    measure(one, judge, users)
+                    measure(one, validator, users)
         for dtype, one in models.items():
             print(row(name, dtype, one, models["float32"]), flush=True)
 

@@ -51,7 +51,7 @@ def test_sizes_by_format_and_dimensions(
     board: Interactions,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """30 items with 8 or 4 numbers each; the rest of a file is the centre, the header and int8's scales."""
+    """30 items with 8 or 4 numbers each; the rest of a file is the center, the header and int8's scales."""
     words = pl.Series([f"w{i % 7} w{i % 5} w{i % 3} w{i % 11}" for i in range(30)])
     run = write_board(
         tmp_path / "run", Interactions(board.users, board.items.with_columns(text=words), board.splits)

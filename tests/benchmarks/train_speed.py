@@ -12,10 +12,10 @@ difference of two noisy runs. With --run also the command itself: imports, readi
 
 closed: models without iterations, each fit in a process of its own: CPU and wall seconds of the fit, and the peak
 memory of that process with the data and all libraries. Peers, on equal terms: `sklearn`: NearestNeighbors (cosine,
-brute), as many neighbours; `scipy`: a product of sparse matrices and argpartition by blocks; `svds`: scipy's, of the
-normalised matrix, as many vectors; `inv`: numpy's inverse of X'X + l2 I; `solve`: numpy's, item by item, of X'X cut to
-the item's neighbours, which it is given. Their recommendations are not compared here. ease is on the 10,000 most
-popular items; user-knn, which trains nothing, finds the neighbours of 2,000 users.
+brute), as many neighbors; `scipy`: a product of sparse matrices and argpartition by blocks; `svds`: scipy's, of the
+normalized matrix, as many vectors; `inv`: numpy's inverse of X'X + l2 I; `solve`: numpy's, item by item, of X'X cut to
+the item's neighbors, which it is given. Their recommendations are not compared here. ease is on the 10,000 most
+popular items; user-knn, which trains nothing, finds the neighbors of 2,000 users.
 """
 
 import argparse
@@ -43,7 +43,7 @@ else:
     from ials_speed import synthetic
 
 _BLOCK = 512  # rows that peers hold densely
-_ASKED = 2000  # users whose neighbours are sought
+_ASKED = 2000  # users whose neighbors are sought
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class Case:
     algorithm: str
     options: dict[str, Any] = field(default_factory=dict)
     peer: str = ""
-    width: int = 0  # neighbours or vectors that the peer is asked for
+    width: int = 0  # neighbors or vectors that the peer is asked for
     items: int = 0  # the most popular ones that are kept; 0: all
 
 
@@ -62,10 +62,10 @@ CASES = {
     "rp3beta": Case("rp3beta", peer="scipy", width=500),
     "user-knn": Case("user-knn", peer="sklearn", width=300),
     "sequential-rules": Case("sequential-rules"),
-    "gf-cf": Case("gf-cf", {"dimensions": 256}, peer="svds", width=256),
-    "bspm": Case("bspm", {"dimensions": 384}, peer="svds", width=384),
+    "gf-cf": Case("gf-cf", {"rank": 256}, peer="svds", width=256),
+    "bspm": Case("bspm", {"rank": 384}, peer="svds", width=384),
     "ease": Case("ease", peer="inv", items=10_000),
-    "ease-200": Case("ease", {"neighbours": 200}, peer="solve", width=200, items=10_000),
+    "ease-200": Case("ease", {"neighbors": 200}, peer="solve", width=200, items=10_000),
 }
 
 
@@ -186,7 +186,7 @@ def closed_by_recli(case: Case, matrix: Any, threads: int) -> None:
     chosen = algorithms[case.algorithm]
     model: Any = chosen.fit(chosen.config(**case.options), Training(matrix, rows=rows, threads=threads))
     if case.algorithm == "user-knn":  # its work is in the asking
-        model.neighbours(matrix[:_ASKED], np.arange(min(_ASKED, matrix.shape[0])))
+        model.neighbors(matrix[:_ASKED], np.arange(min(_ASKED, matrix.shape[0])))
 
 
 def closed_by_peer(case: Case, matrix: Any, threads: int) -> None:

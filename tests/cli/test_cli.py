@@ -134,7 +134,7 @@ def test_the_six_steps_chain_in_a_shell_and_stop_at_the_first_failure(tmp_path: 
     assert done.stdout == ""
 
 
-def test_colours_only_on_a_terminal(board_run: Path) -> None:
+def test_colors_only_on_a_terminal(board_run: Path) -> None:
     command = [sys.executable, "-m", "recli", "train-cf", str(board_run), "--algorithm", "popularity"]
     environment = {**os.environ, "TERM": "xterm-256color"}
     done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)

@@ -33,7 +33,7 @@ class ToyConfig:
     rate: float | None = option(None, "Rate.", min=0, default_text="the algorithm's own")
     kind: str = option("a", "Kind.", choices=("a", "b-c"))
     tags: tuple[str, ...] = option((), "Tags.", names=("--tag",))
-    center: bool = option(True, "Centre.")
+    center: bool = option(True, "Center.")
     drop: bool = option(False, "Drop.")
 
 
@@ -228,12 +228,12 @@ def test_a_run_can_come_from_the_step_before(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_time_spans_and_pairs_are_read_or_refused() -> None:
-    assert parse_duration("90d", "--half-life") == 90 * 86_400
-    assert parse_duration("1.5 h", "--half-life") == 5400
-    assert parse_duration("30", "--half-life") == 30
+    assert parse_duration("90d", "--event-half-life") == 90 * 86_400
+    assert parse_duration("1.5 h", "--event-half-life") == 5400
+    assert parse_duration("30", "--event-half-life") == 30
     for wrong in ("", "d", "-3d", "0d", "3 parsecs", "nan"):
-        with pytest.raises(UsageError, match="--half-life must be a time span"):
-            parse_duration(wrong, "--half-life")
+        with pytest.raises(UsageError, match="--event-half-life must be a time span"):
+            parse_duration(wrong, "--event-half-life")
     assert parse_pairs("view=1, buy=5.5", "--event-weights") == {"view": 1.0, "buy": 5.5}
     for wrong in ("view", "view=", "=1", "view=x", "view=nan", "view=1,"):
         with pytest.raises(UsageError, match="--event-weights must look like"):

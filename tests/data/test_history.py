@@ -17,7 +17,7 @@ from recli.errors import RecliError, UsageError
 from recli.models.base import Training, algorithms, scores_of
 from recli.models.content_knn import ContentKnn
 from recli.models.fusion import Fusion, FusionConfig, Source
-from recli.models.recency import Recent, plain, recent
+from recli.models.recency import RecencyWeighted, unwrap, with_recency
 from recli.ranking import topk
 from recli.schema import CSR, Float32, Int64, State
 from recli.steps.recommend import explain
@@ -155,12 +155,12 @@ def test_weights_halve() -> None:
 
 def test_recent_weighs_the_history_and_forgets_the_user() -> None:
     whole = history_of([3, 0, 4])
-    found = Recent(EYE, 1.0).score_ordered(whole, np.array([7]))
+    found = RecencyWeighted(EYE, 1.0).score_ordered(whole, np.array([7]))
     np.testing.assert_allclose(found, [[0.5, 0, 0, 0.25, 1]])
     doubled = replace(whole, values=whole.values * 2)
-    np.testing.assert_allclose(Recent(EYE, 1.0).score_ordered(doubled), 2 * found)
-    assert Recent(EYE, 1.0).score(whole.values).tolist() == [[1, 0, 0, 1, 1]], "no order: all alike"
-    assert recent(EYE, 0) is EYE and plain(recent(EYE, 3)) is EYE and plain(EYE) is EYE
+    np.testing.assert_allclose(RecencyWeighted(EYE, 1.0).score_ordered(doubled), 2 * found)
+    assert RecencyWeighted(EYE, 1.0).score(whole.values).tolist() == [[1, 0, 0, 1, 1]], "no order: all alike"
+    assert with_recency(EYE, 0) is EYE and unwrap(with_recency(EYE, 3)) is EYE and unwrap(EYE) is EYE
 
 
 def test_a_model_that_ignores_values_minds_these_weights() -> None:
@@ -168,7 +168,7 @@ def test_a_model_that_ignores_values_minds_these_weights() -> None:
     whole = history_of([3, 0, 4])
     doubled = replace(whole, values=whole.values * 2)
     assert model.score(doubled.values).tolist() == [[1, 0, 0, 1, 1]]
-    np.testing.assert_allclose(scores_of(Recent(model, 1.0), doubled), [[0.5, 0, 0, 0.25, 1]])
+    np.testing.assert_allclose(scores_of(RecencyWeighted(model, 1.0), doubled), [[0.5, 0, 0, 0.25, 1]])
 
 
 @pytest.mark.parametrize("name", algorithms.names(lambda a: a.family == "cf" and a.personal))
@@ -177,8 +177,13 @@ def test_a_huge_half_life_is_the_plain_model_folded_in(name: str, board: Interac
     data = Training(board.matrix("train"), rows=board.splits["train"], threads=1)
     model = algorithm.fit(algorithm.config(), data)
     expected = scores_of(model, history)
-    np.testing.assert_allclose(scores_of(Recent(model, 1e6), history), expected, rtol=1e-3, atol=1e-4)
-    assert np.abs(scores_of(Recent(model, 1.0), history) - expected).max() > 1e-3 * np.abs(expected).max()
+    np.testing.assert_allclose(
+        scores_of(RecencyWeighted(model, 1e6), history), expected, rtol=1e-3, atol=1e-4
+    )
+    assert (
+        np.abs(scores_of(RecencyWeighted(model, 1.0), history) - expected).max()
+        > 1e-3 * np.abs(expected).max()
+    )
 
 
 # --- from splits, files and stored models to scores
@@ -190,11 +195,11 @@ def test_a_fusion_hands_the_order_to_its_sources(board: Interactions) -> None:
     sources = tuple(vars(Source(n, "item-knn", {}, None, h)) for n, h in (("old", 0.0), ("new", 1.0)))
     popularity, cold = np.ones(30, dtype=np.float32), np.zeros(30, dtype=bool)
     config = FusionConfig(sources=sources, weights={"new": 1.0})
-    fused = Fusion(config, {"old": model, "new": Recent(model, 1.0)}, popularity, cold)
+    fused = Fusion(config, {"old": model, "new": RecencyWeighted(model, 1.0)}, popularity, cold)
     history = board.history()
     alone = replace(fused, config=replace(config, weights={"old": 1.0}))
     ranks = [np.argsort(-scores_of(m, history), axis=1, kind="stable")[:, :3] for m in (fused, alone)]
-    best = np.argsort(-scores_of(Recent(model, 1.0), history), axis=1, kind="stable")[:, :3]
+    best = np.argsort(-scores_of(RecencyWeighted(model, 1.0), history), axis=1, kind="stable")[:, :3]
     assert np.array_equal(ranks[0], best) and not np.array_equal(ranks[1], best)
     again = algorithms["fusion"].load(config, fused.state())
     np.testing.assert_array_equal(scores_of(again, history), scores_of(fused, history))
@@ -202,18 +207,18 @@ def test_a_fusion_hands_the_order_to_its_sources(board: Interactions) -> None:
 
 
 def test_a_source_is_trained_and_described_with_its_half_life(board: Interactions) -> None:
-    kitchen = hybrid.Kitchen(board, None, 0, hybrid._silent)
+    kitchen = hybrid.TrainingInputs(board, None, 0, hybrid._silent)
     config = algorithms["item-knn"].config()
-    source = hybrid.Ingredient("k", "item-knn", config, history_half_life=2.0)
+    source = hybrid.SourceSpec("k", "item-knn", config, history_half_life=2.0)
     models = hybrid.train_sources(kitchen, [source], ("train",))
-    assert isinstance(models["k"], Recent) and models["k"].half_life == 2.0
+    assert isinstance(models["k"], RecencyWeighted) and models["k"].half_life == 2.0
     assert hybrid.sources_of([source], models)[0].history_half_life == 2.0
 
 
 def test_explanations_leave_the_rest_of_a_history_as_it_was() -> None:
     whole = history_of([3, 0, 4])
     items = np.array([[0, 3, 4]], dtype=np.int32)
-    (parts,) = explain.contributions(Recent(EYE, 1.0), whole, items, [np.arange(3)])
+    (parts,) = explain.contributions(RecencyWeighted(EYE, 1.0), whole, items, [np.arange(3)])
     # by entry (0, 3, 4): each is alone in its item's score, with 0.5, 0.25 and 1
     np.testing.assert_allclose(parts, np.diag([0.5, 0.25, 1.0]))
 
@@ -268,10 +273,10 @@ def test_the_half_life_is_judged_stored_and_read(board_run: Path, recli: Recli) 
     stored = runs.read_model(board_run / "models" / "recent")
     assert stored.part.config["history_half_life"] == 1.5
     assert "history_half_life" not in runs.read_model(board_run / "models" / "item-knn").part.config
-    assert isinstance(stored.model, Recent) and stored.model.half_life == 1.5
-    judge = validation.judge(stored.interactions)
-    assert told["validation"]["ndcg@20"] == round(judge(stored.model), 6)
-    assert told["trials"][0]["ndcg@20"] == round(judge(trained(board_run, 1.5)), 6)
+    assert isinstance(stored.model, RecencyWeighted) and stored.model.half_life == 1.5
+    validator = validation.validator_of(stored.interactions)
+    assert told["validation"]["ndcg@20"] == round(validator(stored.model), 6)
+    assert told["trials"][0]["ndcg@20"] == round(validator(trained(board_run, 1.5)), 6)
     assert told["trials"][0]["ndcg@20"] != without["validation"]["ndcg@20"]
 
 
@@ -297,7 +302,7 @@ def test_refit_and_patience_see_the_half_life(board_run: Path, recli: Recli) -> 
     )
     _, _, err = recli("train-cf", board_run, *short, "--history-half-life", 1)
     stored = runs.read_model(board_run / "models" / "als")
-    assert isinstance(stored.model, Recent) and stored.trained_on == ("train", "validation")
+    assert isinstance(stored.model, RecencyWeighted) and stored.trained_on == ("train", "validation")
     assert f"best validation ndcg@20 {stored.part.summary['validation']['ndcg@20']:.4f}" in err
 
 
@@ -307,7 +312,7 @@ def test_a_hybrid_takes_a_model_with_its_half_life(board_run: Path, recli: Recli
     recli(*hybrid_of, "--history-half-life", 0, "--refit")
     model = runs.read_model(board_run / "models" / "hybrid").model
     assert isinstance(model, Fusion)
-    kinds = {name: isinstance(source, Recent) for name, source in model.sources.items()}
+    kinds = {name: isinstance(source, RecencyWeighted) for name, source in model.sources.items()}
     assert kinds == {"item-knn": True, "user-knn": False}
     recli(*hybrid_of, "--save-sources", "--name", "h")
 
@@ -339,14 +344,14 @@ def test_a_half_life_needs_an_order_and_a_history(
 
 
 def test_the_judge_ranks_with_the_order(board: Interactions) -> None:
-    judge = validation.judge(board)
-    assert judge.history.steps is not None
+    validator = validation.validator_of(board)
+    assert validator.history.steps is not None
     fit = algorithms["sequential-rules"]
     model = fit.fit(fit.config(), Training(board.matrix("train"), rows=board.splits["train"]))
-    seen = board.matrix("train")[judge.users]
+    seen = board.matrix("train")[validator.users]
     ranked = [
-        topk.rank(model, h, judge.users, k=20, ties=judge.ties, seen=seen).items
-        for h in (board.ordered("train")[judge.users], History(seen))
+        topk.rank(model, h, validator.users, k=20, ties=validator.ties, seen=seen).items
+        for h in (board.ordered("train")[validator.users], History(seen))
     ]
     assert not np.array_equal(*ranked)
 

@@ -211,13 +211,13 @@ def test_blocks_of_any_size_give_the_same_rows(
 
 
 def test_line_ends_and_a_byte_order_mark_do_not_matter(read: Read) -> None:
-    plain = "user,item,rating\na,b,1\nc,d,2"
+    unwrap = "user,item,rating\na,b,1\nc,d,2"
     for text in (
-        plain,
-        plain + "\n",
-        plain.replace("\n", "\r\n"),
-        "\ufeff" + plain,
-        "\n\n" + plain.replace("\n", "\n\n"),
+        unwrap,
+        unwrap + "\n",
+        unwrap.replace("\n", "\r\n"),
+        "\ufeff" + unwrap,
+        "\n\n" + unwrap.replace("\n", "\n\n"),
     ):
         log = read(text)
         assert rows_of(log) == [("a", "b", 1.0), ("c", "d", 2.0)]
@@ -241,7 +241,7 @@ def test_line_ends_and_a_byte_order_mark_do_not_matter(read: Read) -> None:
         ("user_id,item_id,timestamp,date,position", {"time": "timestamp"}),
     ],
 )
-def test_common_names_are_recognised(read: Read, header: str, role: dict[str, str]) -> None:
+def test_common_names_are_recognized(read: Read, header: str, role: dict[str, str]) -> None:
     log = read(header + "\n" + ",".join("1" for _ in header.split(",")) + "\n")
     assert role.items() <= log.columns.items()
 
@@ -392,7 +392,7 @@ def test_pairs_have_scores_or_ranks(tmp_path: Path) -> None:
     ]
 
 
-def test_lists_name_the_columns_that_are_recognised(tmp_path: Path) -> None:
+def test_lists_name_the_columns_that_are_recognized(tmp_path: Path) -> None:
     (tmp_path / "x.csv").write_text("user_id,thing\na,b\n")
     with pytest.raises(InvalidDataError, match="no column for the item") as error:
         read_pairs([str(tmp_path / "x.csv")], ReadOptions(advice=LISTS))
@@ -406,8 +406,8 @@ def test_lists_name_the_columns_that_are_recognised(tmp_path: Path) -> None:
 
 
 def test_columns_without_a_role_are_listed(read: Read) -> None:
-    assert read("user,item,colour,play_count,rating\na,b,red,3,4\n", "x.csv", weight_column="").unused == (
-        "colour",
+    assert read("user,item,color,play_count,rating\na,b,red,3,4\n", "x.csv", weight_column="").unused == (
+        "color",
         "play_count",
     )
 

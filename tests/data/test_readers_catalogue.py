@@ -92,7 +92,7 @@ def test_the_default_text_is_title_maker_labels_and_prose_in_that_order(read: Re
     found = read("asin,description,Brand,categories,TITLE,name\n1,Long  \u00a0text,Acme,a | b,Soap,other\n")
     assert found.text_template == "{TITLE}. {Brand}. {categories}. {description}"
     assert found.frame["text"].to_list() == ["Soap. Acme. a, b. Long text"]
-    none = read("asin,colour\n1,red\n")
+    none = read("asin,color\n1,red\n")
     assert (none.text_template, none.frame["text"].to_list()) == ("", [None])
 
 
@@ -104,7 +104,7 @@ def test_a_column_called_text_is_the_text_and_is_kept(read: Read) -> None:
     assert read("item_id,text\na,Words\n").frame["text"].to_list() == ["Words"]
 
 
-def test_the_id_column_is_recognised_or_named(read: Read) -> None:
+def test_the_id_column_is_recognized_or_named(read: Read) -> None:
     books = "book_id,goodreads_book_id,isbn,title\n1,2767052,439023483,Games\n"
     assert read(books).item_column == "book_id"
     named = read(books, item_column="isbn")

@@ -65,7 +65,7 @@ def read(
         (b'u,"' + b"x" * 140_000 + b'""",z,5', None, "field too long", 'u,"' + "x" * 1997),
     ],
 )
-def test_a_bad_row_is_reported_and_its_neighbours_are_kept(
+def test_a_bad_row_is_reported_and_its_neighbors_are_kept(
     bad: bytes, column: str | None, reason: str, raw: str
 ) -> None:
     good = [b"a,b,1,5\n", b"c,d,2,6\n"]

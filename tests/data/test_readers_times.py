@@ -117,10 +117,10 @@ def test_times_that_are_none_are_rejected(tmp_path: Path, text: str) -> None:
 def test_parquet_times_carry_their_unit(tmp_path: Path) -> None:
     moment = datetime(2017, 7, 14, 2, 40, tzinfo=UTC)
     frame = pl.DataFrame({"user": ["a"], "item": ["b"]})
-    plain = pl.lit(moment.replace(tzinfo=None))
+    unwrap = pl.lit(moment.replace(tzinfo=None))
     columns = {
-        **{unit: plain.cast(pl.Datetime(unit)) for unit in ("ms", "us", "ns")},  # type: ignore[arg-type]
-        "zone": plain.cast(pl.Datetime("ms")).dt.replace_time_zone("UTC").dt.convert_time_zone("Asia/Tokyo"),
+        **{unit: unwrap.cast(pl.Datetime(unit)) for unit in ("ms", "us", "ns")},  # type: ignore[arg-type]
+        "zone": unwrap.cast(pl.Datetime("ms")).dt.replace_time_zone("UTC").dt.convert_time_zone("Asia/Tokyo"),
         "int": pl.lit(1_500_000_000_000),
         "float": pl.lit(1_500_000_000.0),
         "text": pl.lit("2017-07-14T02:40:00Z"),

@@ -15,7 +15,7 @@ from recli.compute.threads import cpu_flags
 from recli.compute.torch_device import pick_device, pick_dtype
 from recli.encoders import reencode, source, tfidf, transformer
 from recli.encoders.base import fitted
-from recli.encoders.model_config import Recipe, read_recipe
+from recli.encoders.model_config import EncoderConfig, read_encoder_config
 from recli.encoders.space import Moments, Rows, Space, fit_space, principal_directions, unit
 from recli.encoders.texts import clean, keys, unique
 from recli.errors import DeviceError, RecliError, UsageError
@@ -35,9 +35,9 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     }
 
 
-def loaded(folder: Path, **recipe: Any) -> transformer.TextEncoder:
+def loaded(folder: Path, **encoder_config: Any) -> transformer.TextEncoder:
     found = source.find(str(folder))
-    return transformer.load(found, read_recipe(folder, found.name, **recipe), "float32", CPU)
+    return transformer.load(found, read_encoder_config(folder, found.name, **encoder_config), "float32", CPU)
 
 
 def vectors_of(encoder: transformer.TextEncoder, texts: list[str], **options: Any) -> np.ndarray:
@@ -156,9 +156,9 @@ def test_the_truncation_embedded_in_the_tokenizer_is_not_used(models: dict[str, 
 
 
 def test_prompt_goes_before_every_text(models: dict[str, Path]) -> None:
-    plain, prompted = loaded(models["bert"]), loaded(models["bert"], prompt="query: ")
-    np.testing.assert_array_equal(vectors_of(plain, ["query: a"]), vectors_of(prompted, ["a"]))
-    assert not np.allclose(vectors_of(plain, ["a"]), vectors_of(prompted, ["a"]))
+    unwrap, prompted = loaded(models["bert"]), loaded(models["bert"], prompt="query: ")
+    np.testing.assert_array_equal(vectors_of(unwrap, ["query: a"]), vectors_of(prompted, ["a"]))
+    assert not np.allclose(vectors_of(unwrap, ["a"]), vectors_of(prompted, ["a"]))
 
 
 def test_prompt_left_out_of_the_mean_where_the_model_says_so(tmp_path: Path) -> None:
@@ -172,7 +172,7 @@ def test_prompt_left_out_of_the_mean_where_the_model_says_so(tmp_path: Path) -> 
 def test_lower_case_where_the_model_says_so(tmp_path: Path) -> None:
     folder = tiny.sentence_bert(tmp_path / "m")
     tiny.write_json(folder / "sentence_bert_config.json", {"max_seq_length": 16, "do_lower_case": True})
-    assert loaded(folder).recipe.lower_case
+    assert loaded(folder).encoder_config.lower_case
     ids, _ = transformer.tokenize(loaded(folder), ["ABC"])
     assert ids == transformer.tokenize(loaded(folder), ["abc"])[0]
 
@@ -181,7 +181,7 @@ def test_lower_case_where_the_model_says_so(tmp_path: Path) -> None:
 def test_texts_without_any_token_are_zero(models: dict[str, Path], name: str) -> None:
     made = vectors_of(
         loaded(models[name]), ["a", "\u200b\u200b", "b"]
-    )  # zero-width spaces: dropped by the normaliser
+    )  # zero-width spaces: dropped by the normalizer
     assert np.any(made[[0, 2]] != 0, axis=1).all()
     assert not made[1].any()
 
@@ -242,7 +242,7 @@ def test_damaged_weights_are_one_line(tmp_path: Path) -> None:
 
 
 def test_recipe_from_the_files_of_sentence_transformers(models: dict[str, Path]) -> None:
-    assert read_recipe(models["cls"], "cls") == Recipe(pooling="cls", max_tokens=32)
+    assert read_encoder_config(models["cls"], "cls") == EncoderConfig(pooling="cls", max_tokens=32)
 
 
 @pytest.mark.parametrize(
@@ -258,42 +258,42 @@ def test_recipe_from_the_files_of_sentence_transformers(models: dict[str, Path])
 def test_recipe_pooling(tmp_path: Path, stored: dict[str, Any], pooling: str) -> None:
     folder = tiny.sentence_bert(tmp_path / "m")
     tiny.write_json(folder / "1_Pooling/config.json", stored)
-    assert read_recipe(folder, "m").pooling == pooling
+    assert read_encoder_config(folder, "m").pooling == pooling
 
 
 def test_recipe_refuses_what_it_cannot_do(tmp_path: Path) -> None:
     folder = tiny.sentence_bert(tmp_path / "m", "max_tokens")
     with pytest.raises(RecliError, match="pools by max"):
-        read_recipe(folder, "m")
-    assert read_recipe(folder, "m", pooling="mean").pooling == "mean"
+        read_encoder_config(folder, "m")
+    assert read_encoder_config(folder, "m", pooling="mean").pooling == "mean"
     tiny.write_json(
         folder / "modules.json", [{"path": "", "type": "sentence_transformers.models.WordEmbeddings"}]
     )
     with pytest.raises(RecliError, match="WordEmbeddings"):
-        read_recipe(folder, "m")
+        read_encoder_config(folder, "m")
     (folder / "modules.json").write_text("{")
     with pytest.raises(RecliError, match="is not JSON"):
-        read_recipe(folder, "m")
+        read_encoder_config(folder, "m")
 
 
 def test_recipe_without_those_files_says_what_it_assumes(models: dict[str, Path]) -> None:
-    bert, decoder = read_recipe(models["bert"], "b"), read_recipe(models["decoder"], "d")
+    bert, decoder = read_encoder_config(models["bert"], "b"), read_encoder_config(models["decoder"], "d")
     assert (bert.pooling, decoder.pooling) == ("mean", "last")
     assert "--pooling mean" in bert.notes[0] and "--pooling last" in decoder.notes[0]
     assert bert.max_tokens == 64  # the tokenizer's, and the model's positions
 
 
 def test_recipe_max_tokens(models: dict[str, Path], tmp_path: Path) -> None:
-    assert read_recipe(models["cls"], "m", max_tokens=10).max_tokens == 10
+    assert read_encoder_config(models["cls"], "m", max_tokens=10).max_tokens == 10
     with pytest.raises(UsageError, match="64 positions"):
-        read_recipe(models["cls"], "m", max_tokens=65)
+        read_encoder_config(models["cls"], "m", max_tokens=65)
     tiny.write_json(
         tmp_path / "config.json", {"model_type": "roberta", "max_position_embeddings": 514, "pad_token_id": 1}
     )
-    assert read_recipe(tmp_path, "m").max_tokens == 512  # positions start after the padding id
+    assert read_encoder_config(tmp_path, "m").max_tokens == 512  # positions start after the padding id
     tiny.write_json(tmp_path / "config.json", {"model_type": "t5"})
     tiny.write_json(tmp_path / "tokenizer_config.json", {"model_max_length": 1e30})
-    assert read_recipe(tmp_path, "m").max_tokens == 512
+    assert read_encoder_config(tmp_path, "m").max_tokens == 512
 
 
 @pytest.mark.parametrize(
@@ -309,29 +309,29 @@ def test_recipe_max_tokens(models: dict[str, Path], tmp_path: Path) -> None:
     ],
 )
 def test_families_that_want_a_prefix(models: dict[str, Path], name: str, prompt: str) -> None:
-    recipe = read_recipe(models["cls"], name)
-    assert recipe.prompt == prompt
-    assert any("prefix" in note for note in recipe.notes) == bool(prompt)
-    assert read_recipe(models["cls"], name, prompt="x ").prompt == "x "
-    assert read_recipe(models["cls"], name, prompt="").notes == ()
+    encoder_config = read_encoder_config(models["cls"], name)
+    assert encoder_config.prompt == prompt
+    assert any("prefix" in note for note in encoder_config.notes) == bool(prompt)
+    assert read_encoder_config(models["cls"], name, prompt="x ").prompt == "x "
+    assert read_encoder_config(models["cls"], name, prompt="").notes == ()
 
 
 def test_prompts_that_a_model_brings(tmp_path: Path) -> None:
     folder = tiny.sentence_bert(tmp_path / "m")
     prompts = {"query": "find: ", "document": "item: ", "other": "other: "}
     tiny.write_json(folder / "config_sentence_transformers.json", {"prompts": prompts})
-    assert read_recipe(folder, "m").prompt == "item: "
+    assert read_encoder_config(folder, "m").prompt == "item: "
     named = {"prompts": prompts, "default_prompt_name": "other"}
     tiny.write_json(folder / "config_sentence_transformers.json", named)
-    assert read_recipe(folder, "m").prompt == "other: "
-    assert "'other'" in read_recipe(folder, "m").notes[0]
+    assert read_encoder_config(folder, "m").prompt == "other: "
+    assert "'other'" in read_encoder_config(folder, "m").notes[0]
 
 
 def test_matryoshka_by_config_or_name(models: dict[str, Path], tmp_path: Path) -> None:
-    assert not read_recipe(models["cls"], "m").matryoshka
-    assert read_recipe(models["cls"], "nomic-ai/nomic-embed-text-v1.5").matryoshka
+    assert not read_encoder_config(models["cls"], "m").matryoshka
+    assert read_encoder_config(models["cls"], "nomic-ai/nomic-embed-text-v1.5").matryoshka
     tiny.write_json(tmp_path / "config.json", {"model_type": "bert", "matryoshka_dimensions": [8, 16]})
-    assert read_recipe(tmp_path, "m").matryoshka
+    assert read_encoder_config(tmp_path, "m").matryoshka
 
 
 # --- space
@@ -346,7 +346,7 @@ def moments(rows: Float32) -> Moments:
     return Moments(rows.mean(axis=0, dtype=np.float64), rows.T.astype(np.float64) @ rows / len(rows))
 
 
-def test_centre_is_the_mean_of_trained_items_with_a_text() -> None:
+def test_center_is_the_mean_of_trained_items_with_a_text() -> None:
     raw = np.array([[3, 0], [0, 5], [0, 0], [-2, 0]], dtype=np.float32)  # lengths 3, 5, 0, 2
     trained = np.array([True, True, True, False])
     space = fit_space(blocks(raw), trained, center=True)[0]
@@ -356,11 +356,11 @@ def test_centre_is_the_mean_of_trained_items_with_a_text() -> None:
     np.testing.assert_allclose(placed[:2], [[s, -s], [-s, s]], rtol=1e-6)
     assert not placed[2].any()
     np.testing.assert_allclose(placed[3], np.array([-1.5, -0.5]) / np.sqrt(2.5), rtol=1e-6)
-    plain = fit_space(blocks(raw), trained, center=False)[0].place(raw)
-    np.testing.assert_allclose(plain, [[1, 0], [0, 1], [0, 0], [-1, 0]])
+    unwrap = fit_space(blocks(raw), trained, center=False)[0].place(raw)
+    np.testing.assert_allclose(unwrap, [[1, 0], [0, 1], [0, 0], [-1, 0]])
 
 
-def test_matryoshka_keeps_first_dimensions_and_renormalises() -> None:
+def test_matryoshka_keeps_first_dimensions_and_renormalizes() -> None:
     raw = np.array([[3, 4, 12], [1, 0, 7]], dtype=np.float32)
     space = fit_space(blocks(raw), np.ones(2, dtype=bool), center=False, dim=2, matryoshka=True)[0]
     np.testing.assert_allclose(space.place(raw), [[0.6, 0.8], [1, 0]], rtol=1e-6)

@@ -22,7 +22,7 @@ from transformers import (
 from recli.compute.threads import cpu_flags
 from recli.encoders import fast_attention, fast_bert, source, transformer
 from recli.encoders.fast_bert import pack
-from recli.encoders.model_config import read_recipe
+from recli.encoders.model_config import read_encoder_config
 
 RNG = np.random.default_rng(0)
 IDS = [RNG.integers(4, len(tiny.VOCABULARY), size).tolist() for size in (40, 39, 17, 16, 3, 1)]
@@ -176,7 +176,7 @@ def test_a_missing_operation_is_no_error(tmp_path: Path, monkeypatch: pytest.Mon
 def test_long_jobs_are_packed_and_short_ones_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = tiny.bert(tmp_path / "m")
     found = source.find(str(folder))
-    encoder = transformer.load(found, read_recipe(folder, "m"), "float32", torch.device("cpu"))
+    encoder = transformer.load(found, read_encoder_config(folder, "m"), "float32", torch.device("cpu"))
     texts = ["\u200b", *(" ".join("abcdefghij"[: 1 + i % 10]) for i in range(60))]
     asked: list[int] = []
 
@@ -187,21 +187,21 @@ def test_long_jobs_are_packed_and_short_ones_not(tmp_path: Path, monkeypatch: py
         return made
 
     monkeypatch.setattr(transformer, "pack", lambda model: asked.append(1) or pack(model))
-    plain = encoded()
+    unwrap = encoded()
     assert not asked
     monkeypatch.setattr(transformer, "_LONG_JOB", sum(map(len, texts)))
     fast = encoded()
     assert asked == [1]
     assert not fast[0].any()  # a text without tokens
-    np.testing.assert_allclose(fast, plain, atol=1e-5)
+    np.testing.assert_allclose(fast, unwrap, atol=1e-5)
     assert fast.tobytes() == encoded().tobytes()
 
 
-def test_the_next_texts_are_tokenised_ahead(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_next_texts_are_tokenized_ahead(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of 5 texts, by one and then by two: when the first batch comes, the second span has been asked for."""
     folder = tiny.bert(tmp_path / "m")
     found = source.find(str(folder))
-    encoder = transformer.load(found, read_recipe(folder, "m"), "float32", torch.device("cpu"))
+    encoder = transformer.load(found, read_encoder_config(folder, "m"), "float32", torch.device("cpu"))
     real, seen = transformer.tokenize, []
     monkeypatch.setattr(transformer, "_FIRST", 1)
     monkeypatch.setattr(transformer, "_CHUNK", 2)

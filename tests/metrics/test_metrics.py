@@ -11,11 +11,11 @@ from scipy.sparse import csr_matrix
 from recli.errors import UsageError
 from recli.metrics import ndcg_at
 from recli.metrics.accuracy import auc_of, hits_of
-from recli.metrics.base import Exam, Judged, metrics, parse_metric, parse_metrics
+from recli.metrics.base import EvaluatedLists, TestSet, metrics, parse_metric, parse_metrics
 from recli.metrics.positions import by_machine_code, by_numpy, counter
 from recli.metrics.ratings import errors_of
 from recli.schema import CSR, Float32
-from recli.steps.evaluate.slices import ALL, Figure, measure, slices_of, thirds
+from recli.steps.evaluate.slices import ALL, MetricValue, measure, slices_of, thirds
 from recli.steps.evaluate.test_set import judge_lists
 
 
@@ -26,7 +26,7 @@ def sparse(rows: list[list[int]], n_items: int) -> CSR:
     return csr_matrix(made)
 
 
-def exam(
+def make_set(
     relevant: list[list[int]],
     n_items: int = 8,
     seen: list[list[int]] | None = None,
@@ -34,9 +34,9 @@ def exam(
     n_training_users: int = 16,
     allowed: list[bool] | None = None,
     vectors: "Float32 | CSR | None" = None,
-) -> Exam:
+) -> TestSet:
     popular = np.array(counts if counts is not None else [1] * n_items, dtype=np.int64)
-    return Exam(
+    return TestSet(
         users=np.arange(len(relevant), dtype=np.int64),
         relevant=sparse(relevant, n_items),
         seen=sparse(seen if seen is not None else [[] for _ in relevant], n_items),
@@ -49,23 +49,23 @@ def exam(
     )
 
 
-def judged(ranked: list[list[int]], on: Exam) -> Judged:
+def judged(ranked: list[list[int]], on: TestSet) -> EvaluatedLists:
     return judge_lists(on, np.array(ranked, dtype=np.int32))
 
 
-def value(name: str, of: Judged) -> list[float]:
+def value(name: str, of: EvaluatedLists) -> list[float]:
     found = metrics[name].function(of)
     assert isinstance(found, np.ndarray) and found.dtype == np.float64
     return [round(float(v), 12) for v in found]
 
 
-def whole(name: str, of: Judged) -> float:
+def whole(name: str, of: EvaluatedLists) -> float:
     found = metrics[name].function(of)
     assert isinstance(found, float)
     return found
 
 
-def the(label: str, figures: list[Figure], name: str = "all") -> Figure:
+def the(label: str, figures: list[MetricValue], name: str = "all") -> MetricValue:
     return next(f for f in figures if f.asked.label == label and f.part.name == name)
 
 
@@ -76,15 +76,15 @@ RANKED = [[0, 1, 2, 3], [0, 1, 2, 3], [0, 1, -1, -1]]
 
 
 @pytest.fixture
-def three() -> Judged:
-    return judged(RANKED, exam(RELEVANT))
+def three() -> EvaluatedLists:
+    return judged(RANKED, make_set(RELEVANT))
 
 
 def rounded(*values: float) -> list[float]:
     return [round(v, 12) for v in values]
 
 
-def test_hits(three: Judged) -> None:
+def test_hits(three: EvaluatedLists) -> None:
     assert three.hits.tolist() == [
         [True, False, True, False],
         [False, False, False, False],
@@ -93,12 +93,12 @@ def test_hits(three: Judged) -> None:
     assert three.relevant.tolist() == [3, 1, 6]
 
 
-def test_ndcg(three: Judged) -> None:
+def test_ndcg(three: EvaluatedLists) -> None:
     ideal_3 = 1 / math.log2(2) + 1 / math.log2(3) + 1 / math.log2(4)
     ideal_4 = ideal_3 + 1 / math.log2(5)  # six test items, but only four places
     expected = rounded((1 / math.log2(2) + 1 / math.log2(4)) / ideal_3, 0, (1 / math.log2(3)) / ideal_4)
     assert value("ndcg", three) == expected
-    assert [round(v, 12) for v in ndcg_at(three.ranked, three.exam.relevant)] == expected
+    assert [round(v, 12) for v in ndcg_at(three.ranked, three.test_set.relevant)] == expected
 
 
 def test_ndcg_of_a_row_without_relevant_items_is_0() -> None:
@@ -106,28 +106,28 @@ def test_ndcg_of_a_row_without_relevant_items_is_0() -> None:
     assert ndcg_at(np.empty((0, 2), dtype=np.int32), sparse([], 3).reshape(0, 3)).shape == (0,)
 
 
-def test_precision_counts_empty_places(three: Judged) -> None:
+def test_precision_counts_empty_places(three: EvaluatedLists) -> None:
     assert value("precision", three) == [2 / 4, 0, 1 / 4]
 
 
-def test_recall(three: Judged) -> None:
+def test_recall(three: EvaluatedLists) -> None:
     assert value("recall", three) == rounded(2 / 3, 0, 1 / 6)
 
 
-def test_hit_rate(three: Judged) -> None:
+def test_hit_rate(three: EvaluatedLists) -> None:
     assert value("hit-rate", three) == [1, 0, 1]
 
 
-def test_mrr(three: Judged) -> None:
+def test_mrr(three: EvaluatedLists) -> None:
     assert value("mrr", three) == [1 / 1, 0, 1 / 2]
 
 
-def test_map_divides_by_what_fits_into_the_list(three: Judged) -> None:
+def test_map_divides_by_what_fits_into_the_list(three: EvaluatedLists) -> None:
     # user 0: precision 1/1 at place 1 and 2/3 at place 3, over min(4, 3); user 2: 1/2, over min(4, 6)
     assert value("map", three) == rounded((1 / 1 + 2 / 3) / 3, 0, (1 / 2) / 4)
 
 
-def test_cutting_lists_is_measuring_shorter_ones(three: Judged) -> None:
+def test_cutting_lists_is_measuring_shorter_ones(three: EvaluatedLists) -> None:
     assert value("precision", three.cut(2)) == [1 / 2, 0, 1 / 2]
     assert value("ndcg", three.cut(1)) == [1, 0, 0]
 
@@ -180,23 +180,23 @@ def test_machine_code_counts_as_numpy_does(positives: int) -> None:
 
 
 def test_coverage_and_gini_of_all_lists_together() -> None:
-    of = judged([[0, 1], [0, -1]], exam([[0], [0]], n_items=4))
+    of = judged([[0, 1], [0, -1]], make_set([[0], [0]], n_items=4))
     assert whole("coverage", of) == 2 / 4
     # listed 0, 0, 1, 2 times: sum of (2i - n - 1) x = (2*3-5)*1 + (2*4-5)*2 = 7, over n * total = 4 * 3
     assert whole("gini", of) == pytest.approx(7 / 12)
-    even = judged([[0, 1], [2, 3]], exam([[0], [0]], n_items=4))
+    even = judged([[0, 1], [2, 3]], make_set([[0], [0]], n_items=4))
     assert (whole("coverage", even), whole("gini", even)) == (1.0, 0.0)
-    assert metrics["gini"].function(judged([[-1]], exam([[0]]))) is None
+    assert metrics["gini"].function(judged([[-1]], make_set([[0]]))) is None
 
 
 def test_coverage_is_of_what_may_be_recommended() -> None:
-    of = judged([[0, 1]], exam([[0]], n_items=4, allowed=[True, True, False, False]))
+    of = judged([[0, 1]], make_set([[0]], n_items=4, allowed=[True, True, False, False]))
     assert whole("coverage", of) == 2 / 2
 
 
 def test_novelty_in_bits() -> None:
     of = judged(
-        [[0, 1], [2, -1], [-1, -1]], exam([[0]] * 3, n_items=3, counts=[16, 4, 0], n_training_users=16)
+        [[0, 1], [2, -1], [-1, -1]], make_set([[0]] * 3, n_items=3, counts=[16, 4, 0], n_training_users=16)
     )
     found = value("novelty", of)
     assert found[0] == (0 + 2) / 2  # -log2(16/16) and -log2(4/16)
@@ -208,18 +208,18 @@ def test_serendipity_leaves_out_what_popularity_lists() -> None:
     counts = [9, 8, 7, 6, 5, 4, 3, 2]
     # k = 2. User 0 has seen nothing: popularity lists 0, 1; the hit on 1 is obvious, that on 5 is not.
     # User 1 has seen 0: popularity lists 1, 2; both hits are obvious. User 2 has seen 0, 1: 2, 3.
-    on = exam([[1, 5], [1, 2], [4]], seen=[[], [0], [0, 1]], counts=counts)
+    on = make_set([[1, 5], [1, 2], [4]], seen=[[], [0], [0, 1]], counts=counts)
     assert value("serendipity", judged([[5, 1], [2, 1], [4, 3]], on)) == [1 / 2, 0, 1 / 2]
 
 
 def test_serendipity_where_only_some_items_may_be_recommended() -> None:
-    on = exam([[1, 3]], n_items=4, counts=[9, 8, 7, 6], allowed=[False, True, False, True])
+    on = make_set([[1, 3]], n_items=4, counts=[9, 8, 7, 6], allowed=[False, True, False, True])
     assert value("serendipity", judged([[1, 3]], on)) == [0]  # 1 and 3 are the two most popular ones allowed
     assert value("serendipity", judged([[3]], on)) == [1]
 
 
 def test_popularity_bias_is_a_ratio_of_mean_popularities() -> None:
-    on = exam([[0], [0], [0]], counts=[8, 2, 1, 1, 1, 1, 1, 1], seen=[[1, 2], [0], []])
+    on = make_set([[0], [0], [0]], counts=[8, 2, 1, 1, 1, 1, 1, 1], seen=[[1, 2], [0], []])
     of = judged([[0, 1], [1, -1], [0, -1]], on)
     found = value("popularity-bias", of)
     assert found[:2] == rounded(((8 + 2) / 2) / ((2 + 1) / 2), 2 / 8)
@@ -234,12 +234,12 @@ def test_diversity_of_dense_and_sparse_vectors() -> None:
     ranked = [[0, 1, 2], [0, 1, 3], [0, 3, -1]]
     # pairs 0-1: 1 - 0; 0-2 and 1-2: 1 - .7071; item 3 has no vector: one pair is left, then none
     for given_vectors in (vectors, csr_matrix(vectors)):
-        of = judged(ranked, exam([[0]] * 3, n_items=4, vectors=given_vectors))
+        of = judged(ranked, make_set([[0]] * 3, n_items=4, vectors=given_vectors))
         found = value("diversity", of)
         assert found[0] == pytest.approx((1 + 2 * (1 - half)) / 3, abs=1e-6)
         assert found[1] == pytest.approx(1)
         assert math.isnan(found[2])
-    assert metrics["diversity"].function(judged(ranked, exam([[0]] * 3))) is None
+    assert metrics["diversity"].function(judged(ranked, make_set([[0]] * 3))) is None
 
 
 def test_diversity_is_the_same_by_both_ways(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -249,7 +249,7 @@ def test_diversity_is_the_same_by_both_ways(monkeypatch: pytest.MonkeyPatch) -> 
     vectors /= np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-9)
     ranked = np.stack([rng.permutation(30)[:6] for _ in range(700)]).astype(np.int32)
     ranked[3, 4:] = -1
-    of = judge_lists(exam([[0]] * 700, n_items=30, vectors=vectors), ranked)
+    of = judge_lists(make_set([[0]] * 700, n_items=30, vectors=vectors), ranked)
     by_pairs = value("diversity", of)
     monkeypatch.setattr("recli.metrics.beyond_accuracy._MANY", 1)
     np.testing.assert_allclose(value("diversity", of), by_pairs, atol=1e-5)
@@ -260,27 +260,31 @@ def test_rmse_and_mae_over_pairs() -> None:
 
     rng = np.random.default_rng(0)
     users, predicted, rated = rng.integers(0, 3, 50), rng.normal(3, 1, 50), rng.integers(1, 6, 50) * 1.0
-    of = judged([[0]] * 4, exam([[0]] * 4))
-    of = Judged(of.exam, of.ranked, of.hits, of.relevant, errors=errors_of(4, users, predicted, rated))
+    of = judged([[0]] * 4, make_set([[0]] * 4))
+    of = EvaluatedLists(
+        of.test_set, of.ranked, of.hits, of.relevant, errors=errors_of(4, users, predicted, rated)
+    )
     figures = measure(of, parse_metrics(["rmse,mae"]), [ALL])
     assert the("rmse", figures).value == pytest.approx(root_mean_squared_error(rated, predicted), abs=1e-9)
     assert the("mae", figures).value == pytest.approx(mean_absolute_error(rated, predicted), abs=1e-9)
     assert the("rmse", figures).users == 3  # the fourth user has no pair
-    assert not measure(judged([[0]], exam([[0]])), parse_metrics(["rmse"]), [ALL])
+    assert not measure(judged([[0]], make_set([[0]])), parse_metrics(["rmse"]), [ALL])
 
 
-def random_judged(seed: int, n: int = 60, n_items: int = 40, k: int = 10) -> Judged:
+def random_judged(seed: int, n: int = 60, n_items: int = 40, k: int = 10) -> EvaluatedLists:
     rng = np.random.default_rng(seed)
     relevant = [sorted(rng.choice(n_items, rng.integers(1, 16), replace=False).tolist()) for _ in range(n)]
     ranked = np.stack([rng.permutation(n_items)[:k] for _ in range(n)]).astype(np.int32)
     for row in range(0, n, 7):
         ranked[row, rng.integers(0, k) :] = -1
-    return judge_lists(exam(relevant, n_items, counts=rng.integers(0, 9, n_items).tolist()), ranked)
+    return judge_lists(make_set(relevant, n_items, counts=rng.integers(0, 9, n_items).tolist()), ranked)
 
 
-def as_dicts(of: Judged) -> tuple[dict[str, dict[str, int]], dict[str, dict[str, float]]]:
+def as_dicts(of: EvaluatedLists) -> tuple[dict[str, dict[str, int]], dict[str, dict[str, float]]]:
     """Test items and lists as trec_eval wants them."""
-    qrels = {f"u{u}": {f"i{i}": 1 for i in of.exam.relevant[u].indices} for u in range(of.exam.n_users)}
+    qrels = {
+        f"u{u}": {f"i{i}": 1 for i in of.test_set.relevant[u].indices} for u in range(of.test_set.n_users)
+    }
     run = {
         f"u{u}": {f"i{i}": float(100 - place) for place, i in enumerate(row) if i >= 0}
         for u, row in enumerate(of.ranked)
@@ -288,7 +292,7 @@ def as_dicts(of: Judged) -> tuple[dict[str, dict[str, int]], dict[str, dict[str,
     return qrels, run
 
 
-def over_all_relevant(of: Judged, k: int) -> "np.ndarray[tuple[int], np.dtype[np.float64]]":
+def over_all_relevant(of: EvaluatedLists, k: int) -> "np.ndarray[tuple[int], np.dtype[np.float64]]":
     """What turns our average precision, over min(k, test items), into theirs, over all test items."""
     return np.minimum(of.relevant, k) / of.relevant
 
@@ -308,7 +312,7 @@ def test_agrees_with_ir_measures(k: int) -> None:
         AP @ k: "map",
     }
     qrels, run = as_dicts(of)
-    found = {name: np.zeros(of.exam.n_users) for name in theirs.values()}
+    found = {name: np.zeros(of.test_set.n_users) for name in theirs.values()}
     for row in ir_measures.iter_calc(list(theirs), qrels, run):
         found[theirs[row.measure]][int(row.query_id[1:])] = row.value
     for name, values in found.items():
@@ -340,14 +344,14 @@ def test_agrees_with_ranx() -> None:
 def test_bounds_and_order_of_users(seed: int, k: int) -> None:
     of = random_judged(seed, n=12).cut(k)
     turned = judge_lists(
-        Exam(
-            of.exam.users,
-            of.exam.relevant[::-1].tocsr(),
-            of.exam.seen,
-            of.exam.counts,
+        TestSet(
+            of.test_set.users,
+            of.test_set.relevant[::-1].tocsr(),
+            of.test_set.seen,
+            of.test_set.counts,
             16,
-            of.exam.cold,
-            of.exam.ties,
+            of.test_set.cold,
+            of.test_set.ties,
         ),
         of.ranked[::-1].copy(),
     )
@@ -363,7 +367,7 @@ def test_the_best_list_gets_1_and_moving_a_hit_up_never_hurts(seed: int) -> None
     rng = np.random.default_rng(seed)
     relevant = sorted(rng.choice(20, 4, replace=False).tolist())
     others = [i for i in range(20) if i not in relevant]
-    on = exam([relevant], n_items=20)
+    on = make_set([relevant], n_items=20)
     best = judged([relevant + others[:2]], on)
     for name in ("ndcg", "recall", "hit-rate", "mrr", "map"):
         assert value(name, best) == [1.0]
@@ -382,7 +386,7 @@ def test_hits_ignore_padding_of_item_minus_1() -> None:
 
 
 def test_slices_share_out_users_and_items() -> None:
-    on = exam(
+    on = make_set(
         [[0, 7], [1], [6], [7]],
         seen=[[], [0, 2, 3, 4, 5], [0], [1, 2]],
         counts=[6, 3, 2, 1, 0, 0, 0, 0],
@@ -417,7 +421,7 @@ def test_slices_share_out_users_and_items() -> None:
 
 def test_thirds_of_events() -> None:
     # 12 events: item 0 has 4 (the first third), 1 and 2 have 2 each, 3..6 one each, 7 is cold
-    found = thirds(exam([[0]], counts=[4, 2, 2, 1, 1, 1, 1, 0]))
+    found = thirds(make_set([[0]], counts=[4, 2, 2, 1, 1, 1, 1, 0]))
     assert {name: np.flatnonzero(mask).tolist() for name, mask in found.items()} == {
         "head": [0],
         "mid": [1, 2],
@@ -426,8 +430,8 @@ def test_thirds_of_events() -> None:
 
 
 def test_slices_of_items_leave_out_what_is_not_about_test_items() -> None:
-    of = judged([[0, 1]], exam([[0]], counts=[3, 2, 1, 1, 1, 1, 1, 1]))
-    figures = measure(of, parse_metrics(["novelty@2", "coverage@2", "auc", "ndcg@2"]), slices_of(of.exam))
+    of = judged([[0, 1]], make_set([[0]], counts=[3, 2, 1, 1, 1, 1, 1, 1]))
+    figures = measure(of, parse_metrics(["novelty@2", "coverage@2", "auc", "ndcg@2"]), slices_of(of.test_set))
     assert {f.asked.label for f in figures if f.part.items is not None} == {"ndcg@2"}
     assert [f.asked.label for f in figures if f.part is ALL] == [
         "novelty@2",

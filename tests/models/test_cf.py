@@ -71,7 +71,7 @@ def test_popularity_counts_users_or_sums_weights() -> None:
     [(6, 4.0, 0.7), (24, 4.0, 0.7), (24, 0.3, 0.7), (24, 4.0, 0.0), (24, 4.0, 1e-12)],
 )
 def test_als_folds_in_by_the_normal_equations(factors: int, alpha: float, regularization: float) -> None:
-    """Histories of more and of fewer items than factors; confidences below 1; hardly any regularisation."""
+    """Histories of more and of fewer items than factors; confidences below 1; hardly any regularization."""
     rng = np.random.default_rng(0)
     items = rng.normal(size=(25, factors)).astype(np.float32)
     history = matrix()
@@ -161,12 +161,12 @@ def test_a_binary_history_map_ignores_weights() -> None:
 def test_lmf_trains_in_one_go_whether_watched_or_not() -> None:
     """Its AdaGrad sums would start anew in a second fit: patience must not change what is learned."""
     given, config = matrix(80, 40), LmfConfig(factors=4, iterations=8)
-    plain = fit_lmf(config, Training(given, seed=1, threads=1))
+    unwrap = fit_lmf(config, Training(given, seed=1, threads=1))
     scores = iter(np.arange(100.0))
     watched = fit_lmf(
         config, Training(given, seed=1, threads=1, patience=3, validate=lambda model: next(scores))
     )
-    assert np.array_equal(plain.item_factors, watched.item_factors)
+    assert np.array_equal(unwrap.item_factors, watched.item_factors)
 
 
 # --- item-knn
@@ -176,7 +176,7 @@ def test_item_knn_cosine_equals_sklearn() -> None:
     from sklearn.metrics.pairwise import cosine_similarity
 
     given = matrix()
-    config = ItemKnnConfig(neighbours=1000, weighting="cosine", shrinkage=0.0)
+    config = ItemKnnConfig(neighbors=1000, weighting="cosine", shrinkage=0.0)
     similar = fit_item_knn(config, Training(given)).similar.toarray()
     expected = cosine_similarity(given.T.toarray().astype(np.float64))
     np.fill_diagonal(expected, 0.0)
@@ -190,15 +190,15 @@ def test_item_knn_by_hand() -> None:
     def similar(**options: object) -> np.ndarray:
         return fit_item_knn(ItemKnnConfig(**options), given).similar.toarray()  # type: ignore[arg-type]
 
-    plain = similar(weighting="cosine", shrinkage=0.0)
-    assert plain[0, 1] == pytest.approx(2 / (2**0.5 * 3**0.5))
-    assert plain[1, 2] == pytest.approx(1 / (3**0.5 * 1))
+    unwrap = similar(weighting="cosine", shrinkage=0.0)
+    assert unwrap[0, 1] == pytest.approx(2 / (2**0.5 * 3**0.5))
+    assert unwrap[1, 2] == pytest.approx(1 / (3**0.5 * 1))
     shrunk = similar(weighting="cosine", shrinkage=4.0)
     assert shrunk[0, 1] == pytest.approx(2 / (2**0.5 * 3**0.5 + 4))
     damped = similar(weighting="damped", shrinkage=0.0)
     assert damped[0, 1] == pytest.approx((2 / 2**0.5) / (2**0.5 * 3**0.5))  # each vote counts 1/sqrt(2)
-    one = similar(weighting="cosine", shrinkage=0.0, neighbours=1)
-    assert one[1].tolist() == [pytest.approx(plain[1, 0]), 0.0, 0.0]  # b keeps a, its nearest, and drops c
+    one = similar(weighting="cosine", shrinkage=0.0, neighbors=1)
+    assert one[1].tolist() == [pytest.approx(unwrap[1, 0]), 0.0, 0.0]  # b keeps a, its nearest, and drops c
 
 
 @pytest.mark.parametrize("weighting", ["tfidf", "bm25"])
@@ -206,7 +206,7 @@ def test_item_knn_weights_as_implicit_does(weighting: str) -> None:
     from implicit.nearest_neighbours import bm25_weight, normalize, tfidf_weight
 
     given = matrix()
-    config = ItemKnnConfig(neighbours=1000, weighting=weighting, shrinkage=0.0)
+    config = ItemKnnConfig(neighbors=1000, weighting=weighting, shrinkage=0.0)
     similar = fit_item_knn(config, Training(given)).similar.toarray()
     counts = given.T.tocoo().astype(np.float64)
     weighted = tfidf_weight(counts) if weighting == "tfidf" else bm25_weight(counts, K1=1.2, B=0.75)
@@ -264,7 +264,7 @@ def test_one_shrinkage_means_the_same_for_every_weighting() -> None:
     given = matrix(300, 60, 0.1)
     usual = float(np.diff(given.tocsc().indptr).mean())  # the mean squared length of a binary column
     for weighting in ("cosine", "tfidf", "bm25", "damped"):
-        config = ItemKnnConfig(neighbours=1000, weighting=weighting, shrinkage=0.0)
+        config = ItemKnnConfig(neighbors=1000, weighting=weighting, shrinkage=0.0)
         free = fit_item_knn(config, Training(binary(given))).similar
         shrunk = fit_item_knn(replace(config, shrinkage=usual), Training(binary(given))).similar
         assert 0.4 < shrunk.data.sum() / free.data.sum() < 0.6
@@ -272,9 +272,9 @@ def test_one_shrinkage_means_the_same_for_every_weighting() -> None:
 
 def test_item_knn_does_not_depend_on_its_block_size(monkeypatch: pytest.MonkeyPatch) -> None:
     given = Training(matrix(50, 40))
-    whole = fit_item_knn(ItemKnnConfig(neighbours=5), given).similar
+    whole = fit_item_knn(ItemKnnConfig(neighbors=5), given).similar
     monkeypatch.setattr("recli.models.kernels.neighbors._BLOCK", 7)
-    assert (fit_item_knn(ItemKnnConfig(neighbours=5), given).similar != whole).nnz == 0
+    assert (fit_item_knn(ItemKnnConfig(neighbors=5), given).similar != whole).nnz == 0
 
 
 # --- user-knn
@@ -290,7 +290,7 @@ def test_user_knn_by_hand() -> None:
     np.testing.assert_allclose(
         cubed.score(given[:1], np.array([0]))[0], [near**3 + far**3, near**3, near**3, 0.0], rtol=1e-6
     )
-    nearest = fit_user_knn(UserKnnConfig(weighting="cosine", neighbours=1), Training(given))
+    nearest = fit_user_knn(UserKnnConfig(weighting="cosine", neighbors=1), Training(given))
     np.testing.assert_allclose(nearest.score(given[:1], np.array([0]))[0], [near, near, near, 0.0], rtol=1e-6)
 
 
@@ -307,16 +307,16 @@ def test_user_knn_weighs_rare_items_by_their_idf() -> None:
 
 def test_user_knn_leaves_the_user_himself_out_even_when_only_his_history_is_known() -> None:
     given = binary(matrix(60, 30))
-    model = fit_user_knn(UserKnnConfig(neighbours=3), Training(given))
-    stored = model.neighbours(given, np.arange(60))
+    model = fit_user_knn(UserKnnConfig(neighbors=3), Training(given))
+    stored = model.neighbors(given, np.arange(60))
     assert not stored.diagonal().any()
-    assert (stored != model.neighbours(given)).nnz == 0
+    assert (stored != model.neighbors(given)).nnz == 0
     grown = given[:1].copy()
-    grown = csr_matrix(grown + csr([[0] * 29 + [1]]))  # what he did since: still not his own neighbour
-    assert model.neighbours(grown, np.array([0]))[0, 0] == 0
+    grown = csr_matrix(grown + csr([[0] * 29 + [1]]))  # what he did since: still not his own neighbor
+    assert model.neighbors(grown, np.array([0]))[0, 0] == 0
 
 
-# --- neighbours
+# --- neighbors
 
 
 def test_nearest_rows_are_the_largest_products_in_any_number_of_threads(
@@ -328,13 +328,13 @@ def test_nearest_rows_are_the_largest_products_in_any_number_of_threads(
     np.fill_diagonal(dense, 0.0)
     halved = dense / (1.0 + np.arange(25)[:, None])  # by the row's number
 
-    def weigh(rows: np.ndarray, products: csr_matrix) -> None:
+    def fit_weights(rows: np.ndarray, products: csr_matrix) -> None:
         products.data /= (1.0 + rows).astype(np.float32)
 
     for threads in (1, 3):
-        plain = neighbors.nearest(given.T.tocsr(), given, 24, threads)
-        np.testing.assert_array_equal(plain.toarray(), dense)  # all but the item itself
-        largest = neighbors.nearest(given.T.tocsr(), given, 3, threads, weigh)
+        unwrap = neighbors.nearest(given.T.tocsr(), given, 24, threads)
+        np.testing.assert_array_equal(unwrap.toarray(), dense)  # all but the item itself
+        largest = neighbors.nearest(given.T.tocsr(), given, 3, threads, fit_weights)
         assert np.diff(largest.indptr).tolist() == [3] * 25
         expected = np.sort(halved, axis=1)[:, -3:]
         np.testing.assert_allclose(np.sort(largest.data.reshape(25, 3), axis=1), expected, rtol=1e-6)
@@ -394,11 +394,11 @@ def test_bias_needs_ratings(board: Interactions) -> None:
 
 OTHER = {
     "factors": 7, "iterations": 2, "regularization": 0.5, "alpha": 2.0, "learning_rate": 0.3, "negatives": 2,
-    "neighbours": 2, "weighting": "cosine", "shrinkage": 1.0, "similarity_power": 2.0, "l2": 3.0,
+    "neighbors": 2, "weighting": "cosine", "shrinkage": 1.0, "similarity_power": 2.0, "l2": 3.0,
     "item_damping": 1.0, "user_damping": 1.0, "count": "weights",
-    "unobserved_weight": 3.0, "nu": 0.5, "stddev": 0.4,
-    "dimensions": 3, "low_pass_weight": 1.5, "sharpening": 0.7, "user_power": 0.2, "item_power": 0.3, "beta": 0.1,
-    "window": 2, "backward": 0.9, "recency": 0.1, "popularity_power": 1.0, "half_life": 3.0,
+    "unobserved_weight": 3.0, "nu": 0.5, "init_std": 0.4,
+    "rank": 3, "low_pass_weight": 1.5, "sharpening": 0.7, "user_power": 0.2, "item_power": 0.3, "beta": 0.1,
+    "window": 2, "backward": 0.9, "recency": 0.1, "popularity_power": 1.0, "popularity_half_life": 3.0,
 }  # fmt: skip
 
 
@@ -473,15 +473,15 @@ def test_the_best_state_does_not_change_as_training_goes_on() -> None:
 
 def test_als_is_judged_as_the_model_that_is_kept() -> None:
     """Users solved exactly, not as the solver left them: else the figure judged is not that of the result."""
-    given, everybody, judged = matrix(80, 40), np.arange(80), []
+    given, all_users, judged = matrix(80, 40), np.arange(80), []
 
     def validate(model: Model) -> float:
-        judged.append(model.score(given, everybody))
+        judged.append(model.score(given, all_users))
         return float(len(judged))
 
     config = AlsConfig(factors=4, iterations=3, regularization=1.0)
     kept = fit_als(config, Training(given, threads=1, patience=9, validate=validate))
-    assert np.array_equal(judged[-1], kept.score(given, everybody))
+    assert np.array_equal(judged[-1], kept.score(given, all_users))
 
 
 def test_best_state_reports_every_epoch() -> None:

@@ -24,7 +24,7 @@ FOR_BOARD = {  # what differs from the defaults, which are made for thousands of
     "bpr": {"factors": 8, "iterations": 100, "learning_rate": 0.1},
     "lmf": {"factors": 8, "learning_rate": 1.0},
     "ease": {"l2": 5.0},
-    "user-knn": {"neighbours": 8},
+    "user-knn": {"neighbors": 8},
 }
 SAME_FOR_ALL = ("popularity", "bias")  # they recommend everybody the same
 SAMPLED = ("bpr", "lmf")  # trained by random draws in the order of the rows

@@ -34,8 +34,8 @@ def closed_form(given: csr_matrix, l2: float) -> np.ndarray:
     return np.eye(x.shape[1]) - p / np.diag(p)  # column by column
 
 
-def sparse(given: csr_matrix, neighbours: int, l2: float = 7.0, threads: int = 1) -> ItemKnn:
-    made = fit(EaseConfig(l2=l2, neighbours=neighbours), Training(given, threads=threads))
+def sparse(given: csr_matrix, neighbors: int, l2: float = 7.0, threads: int = 1) -> ItemKnn:
+    made = fit(EaseConfig(l2=l2, neighbors=neighbors), Training(given, threads=threads))
     assert isinstance(made, ItemKnn)
     return made
 
@@ -74,7 +74,7 @@ def test_inverse_in_place_uses_no_second_matrix_and_refuses_what_has_none() -> N
 # --- sparse
 
 
-def test_with_all_items_as_neighbours_sparse_equals_the_closed_form() -> None:
+def test_with_all_items_as_neighbors_sparse_equals_the_closed_form() -> None:
     given = matrix(300, 40, 0.3)
     assert (given.T @ given).nnz == 40 * 40  # every pair of items is met: none is out of reach
     model = sparse(given, 39)
@@ -96,7 +96,7 @@ def test_each_column_is_a_ridge_regression_on_its_nearest_items() -> None:
 
 
 def test_sparse_by_hand() -> None:
-    # Items a, b, c; G = [[2, 2, 0], [2, 3, 1], [0, 1, 1]]. a's only neighbour is b: w_ba = 2 / (3 + 1).
+    # Items a, b, c; G = [[2, 2, 0], [2, 3, 1], [0, 1, 1]]. a's only neighbor is b: w_ba = 2 / (3 + 1).
     given = csr_matrix(np.array([[1, 1, 0], [1, 1, 0], [0, 1, 1]], dtype=np.float32))
     weights = sparse(given, 1, l2=1.0).similar.toarray()
     assert weights[:, 0].tolist() == [0.0, pytest.approx(2 / 4), 0.0]
@@ -146,7 +146,7 @@ def test_a_regression_without_a_solution_is_an_error() -> None:
 
 def test_a_stored_model_of_either_form_comes_back() -> None:
     given = matrix()
-    for config in (EaseConfig(), EaseConfig(neighbours=3)):
+    for config in (EaseConfig(), EaseConfig(neighbors=3)):
         model = fit(config, Training(given))
         again = load(config, model.state())
         assert type(again) is type(model)
@@ -164,7 +164,7 @@ def test_larger_catalogues_are_sparse_by_themselves_and_say_so() -> None:
     assert isinstance(model, ItemKnn)
     assert np.diff(model.similar.tocsc().indptr).max() == SPARSE
     assert len(said) == 1 and "--max-items" in said[0] and str(SPARSE) in said[0]
-    fit(EaseConfig(neighbours=5), training)
+    fit(EaseConfig(neighbors=5), training)
     assert len(said) == 1  # what was asked for needs no explanation
 
 
@@ -188,14 +188,14 @@ def test_what_does_not_fit_in_memory_is_refused_before_it_starts(
     monkeypatch.setattr("recli.models.ease.available_memory", lambda: needed - 1)
     with pytest.raises(RecliError, match=r"25 items need 0\.0 GiB of memory; 0\.0 GiB are free") as caught:
         algorithms[name].fit(algorithms[name].config(), given)
-    assert ("--neighbours 200" if name == "ease" else "content-knn") in str(caught.value.fix)
+    assert ("--neighbors 200" if name == "ease" else "content-knn") in str(caught.value.fix)
     monkeypatch.setattr("recli.models.ease.available_memory", lambda: None)  # unknown: it is tried
     algorithms[name].fit(algorithms[name].config(), given)
 
 
 def test_sparse_needs_no_memory_for_all_pairs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("recli.models.ease.available_memory", lambda: 0)
-    assert isinstance(fit(EaseConfig(neighbours=3), Training(matrix(), threads=1)), ItemKnn)
+    assert isinstance(fit(EaseConfig(neighbors=3), Training(matrix(), threads=1)), ItemKnn)
 
 
 def test_collective_ease_refuses_more_than_max_items() -> None:

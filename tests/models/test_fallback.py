@@ -18,9 +18,9 @@ from recli.data.interactions import Interactions
 from recli.metrics import ndcg_at
 from recli.models.base import Model, Training, algorithms
 from recli.models.fallback import WithFallback, item_counts
-from recli.models.fusion import PRIOR, Fusion, FusionConfig, Source
+from recli.models.fusion import LOG_POPULARITY, Fusion, FusionConfig, Source
 from recli.models.popularity import Popularity
-from recli.models.recency import Recent
+from recli.models.recency import RecencyWeighted
 from recli.ranking.topk import tie_order, top_k
 from recli.schema import CSR, Float32, Int64, State
 from recli.storage import parts, runs
@@ -80,27 +80,27 @@ def test_one_item_that_differs_is_something_to_say() -> None:
 
 
 def test_what_ranks_items_without_a_history_is_left_alone() -> None:
-    recent = Popularity(np.array([1, 2, 3], dtype=np.float32))  # as with a half-life: not the counts
+    with_recency = Popularity(np.array([1, 2, 3], dtype=np.float32))  # as with a half-life: not the counts
     counts = np.array([9, 5, 1], dtype=np.float32)
     for fallback in ("popularity", "none"):
-        scores, silent = WithFallback(recent, counts, fallback).filled(history([], [0], n_items=3))
+        scores, silent = WithFallback(with_recency, counts, fallback).filled(history([], [0], n_items=3))
         assert scores.tolist() == [[1, 2, 3]] * 2 and not silent.any()
     level = Popularity(np.ones(3, dtype=np.float32))
     assert WithFallback(level, counts).score(history([], n_items=3).values).tolist() == [[1, 1, 1]]
-    assert WithFallback(Recent(Fixed(np.zeros((1, 3), dtype=np.float32)), 1.0), counts).score(
+    assert WithFallback(RecencyWeighted(Fixed(np.zeros((1, 3), dtype=np.float32)), 1.0), counts).score(
         history([], n_items=3).values
     ).tolist() == [[9, 5, 1]]
 
 
-# --- the judge
+# --- the validator
 
 
 def test_the_judge_measures_what_is_served(board: Interactions) -> None:
     rows = board.splits["train"].filter(~pl.col("user").is_in([0, 1]))
     data = Interactions(board.users, board.items, board.splits | {"train": rows})
-    judge = validation.judge(data)
-    relevant, n = data.matrix("validation")[judge.users], judge.users.size
-    assert judge.users[:2].tolist() == [0, 1] and judge.history.sizes[:2].tolist() == [0, 0]
+    validator = validation.validator_of(data)
+    relevant, n = data.matrix("validation")[validator.users], validator.users.size
+    assert validator.users[:2].tolist() == [0, 1] and validator.history.sizes[:2].tolist() == [0, 0]
 
     class Oracle:
         """Perfect for users with a history, zeros for the two without."""
@@ -116,7 +116,7 @@ def test_the_judge_measures_what_is_served(board: Interactions) -> None:
     counts = np.bincount(rows["item"].to_numpy(), minlength=data.n_items).astype(np.float32)
     popular = top_k(np.tile(counts, (2, 1)), 20, tie_order(data.items["item_id"]))
     two = ndcg_at(popular.items, relevant[:2])
-    assert judge(Oracle()) == pytest.approx((n - 2 + two.sum()) / n) and 0 < two.sum() < 2
+    assert validator(Oracle()) == pytest.approx((n - 2 + two.sum()) / n) and 0 < two.sum() < 2
 
 
 # --- evaluate and recommend
@@ -205,21 +205,21 @@ def test_no_fallback_means_no_list(run: Path, recli: Recli) -> None:
 def test_a_fusion_serves_its_own_popularity(run: Path, recli: Recli) -> None:
     """Recent popularity among the sources is better than the counts of all time: nothing stands in for it."""
     knn, data = train(run, "item-knn"), runs.read_interactions(run)
-    recent = Popularity(np.arange(data.n_items, dtype=np.float32))  # the last item is best
+    with_recency = Popularity(np.arange(data.n_items, dtype=np.float32))  # the last item is best
     described = (
         Source("item-knn", "item-knn", to_dict(algorithms["item-knn"].config())),
         Source("recent-popularity", "popularity", to_dict(algorithms["popularity"].config())),
     )
-    weights = {"item-knn": 0.6, "recent-popularity": 0.3, PRIOR: 0.1}
+    weights = {"item-knn": 0.6, "recent-popularity": 0.3, LOG_POPULARITY: 0.1}
     config = FusionConfig(sources=tuple(map(to_dict, described)), weights=weights)
     counts = item_counts(data.matrix("train"))
-    model = Fusion(config, {"item-knn": knn, "recent-popularity": recent}, counts, counts == 0)
+    model = Fusion(config, {"item-knn": knn, "recent-popularity": with_recency}, counts, counts == 0)
     runs.write_model(run, "hybrid", "fusion", to_dict(config), model, seed=0)
     asked = ("--users", "u011", "-k", 1, "--explain", "--format", "jsonl")
     row = json.loads(recli("recommend", run, "--model", "hybrid", *asked)[1])
     (item,) = row["items"]
     assert row["source"] == "hybrid" and item["item_id"] == "i028"  # i029 is cold
-    assert {one["source"] for one in item["sources"]} <= {"recent-popularity", PRIOR}
+    assert {one["source"] for one in item["sources"]} <= {"recent-popularity", LOG_POPULARITY}
     assert "sources: recent-popularity" in item["because"]
     assert json.loads(recli("recommend", run, "--model", "item-knn", *asked)[1])["source"] == "popularity"
     found, _ = figures(run, recli, "--models", "hybrid")

@@ -7,14 +7,20 @@ import pytest
 
 from recli.metrics import ndcg_at
 from recli.ranking.topk import top_k
-from recli.steps.train_hybrid.weight_search import Panel, Slice, panel_ndcg, panel_of, search_weights
+from recli.steps.train_hybrid.weight_search import (
+    CandidatePool,
+    ScoreBatch,
+    pool_ndcg,
+    pool_of,
+    search_weights,
+)
 
 
-def one_user(votes: list[list[float]], relevant: list[int], hidden: tuple[int, ...] = ()) -> Slice:
+def one_user(votes: list[list[float]], relevant: list[int], hidden: tuple[int, ...] = ()) -> ScoreBatch:
     rows = np.zeros(len(relevant), dtype=np.int64)
     out = (np.zeros(len(hidden), dtype=np.int64), np.asarray(hidden, dtype=np.int64))
     arrays = [np.asarray([v], dtype=np.float32) for v in votes]
-    return Slice(arrays, out, (rows, np.asarray(relevant, dtype=np.int64)))
+    return ScoreBatch(arrays, out, (rows, np.asarray(relevant, dtype=np.int64)))
 
 
 TIES = np.arange(6, dtype=np.int32)
@@ -22,36 +28,36 @@ TIES = np.arange(6, dtype=np.int32)
 
 def test_ndcg_of_a_panel_counts_what_is_above_each_relevant_item() -> None:
     # Scores 6 5 4 3 2 1: the relevant items 1 and 3 are in places 2 and 4.
-    panel = panel_of([one_user([[6, 5, 4, 3, 2, 1]], [1, 3])], TIES)
+    panel = pool_of([one_user([[6, 5, 4, 3, 2, 1]], [1, 3])], TIES)
     expected = (1 / math.log2(3) + 1 / math.log2(5)) / (1 / math.log2(2) + 1 / math.log2(3))
-    assert panel_ndcg(panel, panel.votes[0]) == pytest.approx(expected)
+    assert pool_ndcg(panel, panel.votes[0]) == pytest.approx(expected)
 
 
 def test_items_of_the_history_are_no_candidates() -> None:
-    panel = panel_of([one_user([[6, 5, 4, 3, 2, 1]], [1], hidden=(0,))], TIES)
-    assert panel_ndcg(panel, panel.votes[0]) == pytest.approx(1.0)
+    panel = pool_of([one_user([[6, 5, 4, 3, 2, 1]], [1], hidden=(0,))], TIES)
+    assert pool_ndcg(panel, panel.votes[0]) == pytest.approx(1.0)
 
 
 def test_equal_scores_are_ordered_by_the_tie_rank() -> None:
     level = [[1, 1, 1, 1, 1, 1]]
-    first = panel_of([one_user(level, [5])], TIES[::-1].copy())
-    last = panel_of([one_user(level, [5])], TIES)
-    assert panel_ndcg(first, first.votes[0]) == pytest.approx(1.0)
-    assert panel_ndcg(last, last.votes[0]) == pytest.approx(1 / math.log2(7))  # place 6
+    first = pool_of([one_user(level, [5])], TIES[::-1].copy())
+    last = pool_of([one_user(level, [5])], TIES)
+    assert pool_ndcg(first, first.votes[0]) == pytest.approx(1.0)
+    assert pool_ndcg(last, last.votes[0]) == pytest.approx(1 / math.log2(7))  # place 6
 
 
 def test_only_candidates_that_a_source_ranks_high_are_kept_and_relevant_ones_always() -> None:
-    panel = panel_of([one_user([[6, 5, 4, 3, 2, 1]], [5])], TIES, depth=2)
+    panel = pool_of([one_user([[6, 5, 4, 3, 2, 1]], [5])], TIES, depth=2)
     assert panel.there.sum() == 3  # items 0 and 1 by depth, item 5 because it is relevant
 
 
 def test_users_without_a_relevant_item_are_left_out_of_the_mean() -> None:
-    both = panel_of([one_user([[2, 1, 0, 0, 0, 0]], [0]), one_user([[2, 1, 0, 0, 0, 0]], [])], TIES)
+    both = pool_of([one_user([[2, 1, 0, 0, 0, 0]], [0]), one_user([[2, 1, 0, 0, 0, 0]], [])], TIES)
     assert both.n_users == 2
-    assert panel_ndcg(both, both.votes[0]) == pytest.approx(1.0)
+    assert pool_ndcg(both, both.votes[0]) == pytest.approx(1.0)
 
 
-def planted(seed: int, strength: tuple[float, ...], n: int = 200, m: int = 300) -> Panel:
+def planted(seed: int, strength: tuple[float, ...], n: int = 200, m: int = 300) -> CandidatePool:
     """Sources whose votes are `strength` * (1 for the one relevant item) + noise of variance 1."""
     rng = np.random.default_rng(seed)
     target = rng.integers(0, m, n)
@@ -59,8 +65,8 @@ def planted(seed: int, strength: tuple[float, ...], n: int = 200, m: int = 300) 
     signal[np.arange(n), target] = 1
     votes = [(s * signal + rng.normal(size=(n, m))).astype(np.float32) for s in strength]
     nothing = np.empty(0, dtype=np.int64)
-    given = Slice(votes, (nothing, nothing), (np.arange(n), target))
-    return panel_of([given], np.arange(m, dtype=np.int32))
+    given = ScoreBatch(votes, (nothing, nothing), (np.arange(n), target))
+    return pool_of([given], np.arange(m, dtype=np.int32))
 
 
 def test_search_finds_the_planted_source_and_drops_the_noise() -> None:
@@ -99,16 +105,18 @@ def test_a_panels_ndcg_is_that_of_the_metric_when_nothing_is_cut() -> None:
     relevant = csr_matrix((rng.random((30, 80)) < 0.05).astype(np.float32))
     rows, columns = relevant.nonzero()
     nothing = np.empty(0, dtype=np.int64)
-    panel = panel_of([Slice([scores], (nothing, nothing), (rows, columns))], np.arange(80, dtype=np.int32))
+    panel = pool_of(
+        [ScoreBatch([scores], (nothing, nothing), (rows, columns))], np.arange(80, dtype=np.int32)
+    )
     ranked = top_k(scores, 20, np.arange(80, dtype=np.int32))
     counted = np.diff(relevant.indptr) > 0
-    assert panel_ndcg(panel, panel.votes[0]) == pytest.approx(ndcg_at(ranked.items, relevant)[counted].mean())
+    assert pool_ndcg(panel, panel.votes[0]) == pytest.approx(ndcg_at(ranked.items, relevant)[counted].mean())
 
 
 def test_slices_of_different_width_are_joined() -> None:
     wide = one_user([[6, 5, 4, 3, 2, 1], [1, 2, 3, 4, 5, 6]], [0])
     narrow = one_user([[6, 5, 4, 3, 2, 1], [6, 5, 4, 3, 2, 1]], [0])
-    panel = panel_of([wide, narrow], TIES, depth=2)
+    panel = pool_of([wide, narrow], TIES, depth=2)
     assert panel.votes.shape == (2, 2, 4)  # 2 + 2 candidates, and 2
     assert panel.there.sum(axis=1).tolist() == [4, 2]
-    assert panel_ndcg(panel, panel.votes[0]) == pytest.approx(1.0)
+    assert pool_ndcg(panel, panel.votes[0]) == pytest.approx(1.0)

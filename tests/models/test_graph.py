@@ -16,7 +16,7 @@ from recli.models.bspm import fit as fit_bspm
 from recli.models.gf_cf import GfCfConfig
 from recli.models.gf_cf import fit as fit_gf_cf
 from recli.models.kernels import spectral
-from recli.models.kernels.spectral import top_singular, usual_dimensions
+from recli.models.kernels.spectral import default_rank, top_singular
 from recli.models.rp3beta import Rp3betaConfig
 from recli.models.rp3beta import fit as fit_rp3beta
 
@@ -47,7 +47,7 @@ def closed_form(
     graph = r / users[:, None] ** config.user_power / items**config.item_power
     graph /= np.linalg.norm(graph, 2)
     _, s, vt = np.linalg.svd(graph, full_matrices=False)
-    v = vt[: config.dimensions][s[: config.dimensions] > 1e-6].T
+    v = vt[: config.rank][s[: config.rank] > 1e-6].T
     items[np.isinf(items)] = 1.0
     return (
         graph.T @ graph,
@@ -59,11 +59,11 @@ def closed_form(
 # --- gf-cf
 
 
-@pytest.mark.parametrize("dimensions", [1, 6, 25])
+@pytest.mark.parametrize("rank", [1, 6, 25])
 @pytest.mark.parametrize("shape", ["more users", "more items"])
-def test_gf_cf_equals_its_closed_form(dimensions: int, shape: str) -> None:
+def test_gf_cf_equals_its_closed_form(rank: int, shape: str) -> None:
     given = with_gaps() if shape == "more users" else matrix(25, 40)
-    config = GfCfConfig(dimensions=dimensions, low_pass_weight=0.7, user_power=0.3, item_power=0.6)
+    config = GfCfConfig(rank=rank, low_pass_weight=0.7, user_power=0.3, item_power=0.6)
     model = fit_gf_cf(config, Training(given))
     linear, ideal, _ = closed_form(given, config)
     new = matrix(10, given.shape[1], seed=5)
@@ -97,7 +97,7 @@ def published(given: csr_matrix, history: csr_matrix, config: BspmConfig) -> np.
 def test_bspm_equals_its_steps_when_all_signals_are_kept(shape: str) -> None:
     given = with_gaps() if shape == "more users" else matrix(25, 40)
     config, new = (
-        BspmConfig(dimensions=25, low_pass_weight=0.4, sharpening=1.2),
+        BspmConfig(rank=25, low_pass_weight=0.4, sharpening=1.2),
         matrix(10, given.shape[1], seed=5),
     )
     found = fit_bspm(config, Training(given)).score(new)
@@ -105,7 +105,7 @@ def test_bspm_equals_its_steps_when_all_signals_are_kept(shape: str) -> None:
 
 
 def test_bspm_with_fewer_signals_differs_by_what_its_line_misses() -> None:
-    given, new, config = matrix(60, 40), matrix(10, 40, seed=5), BspmConfig(dimensions=8, sharpening=2.0)
+    given, new, config = matrix(60, 40), matrix(10, 40, seed=5), BspmConfig(rank=8, sharpening=2.0)
     found = fit_bspm(config, Training(given)).score(new)
     _, _, s = closed_form(given, config)
     # |x^2 - 3/4 a x| on [0, a] is largest at x = a, a^2 / 4; times T / 2 = 1, times the history's length.
@@ -116,13 +116,13 @@ def test_bspm_with_fewer_signals_differs_by_what_its_line_misses() -> None:
 
 def test_bspm_without_sharpening_is_gf_cf_with_half_the_weight() -> None:
     given = Training(matrix())
-    plain = fit_bspm(BspmConfig(dimensions=6, low_pass_weight=0.8, sharpening=0.0), given)
-    other = fit_gf_cf(GfCfConfig(dimensions=6, low_pass_weight=0.4), given)
-    np.testing.assert_allclose(plain.score(given.matrix), other.score(given.matrix), rtol=1e-4, atol=1e-6)
+    unwrap = fit_bspm(BspmConfig(rank=6, low_pass_weight=0.8, sharpening=0.0), given)
+    other = fit_gf_cf(GfCfConfig(rank=6, low_pass_weight=0.4), given)
+    np.testing.assert_allclose(unwrap.score(given.matrix), other.score(given.matrix), rtol=1e-4, atol=1e-6)
 
 
 def test_few_users_are_scored_without_the_map_of_many() -> None:
-    model = fit_bspm(BspmConfig(dimensions=6, sharpening=1.2), Training(matrix()))
+    model = fit_bspm(BspmConfig(rank=6, sharpening=1.2), Training(matrix()))
     new = matrix(20, 25, seed=5)
     few = model.score(new[:3])
     assert "_map" not in model.__dict__
@@ -135,7 +135,7 @@ def test_few_users_are_scored_without_the_map_of_many() -> None:
 
 
 def test_rp3beta_equals_its_closed_form() -> None:
-    given, config = with_gaps(), Rp3betaConfig(alpha=0.7, beta=0.4, neighbours=1000)
+    given, config = with_gaps(), Rp3betaConfig(alpha=0.7, beta=0.4, neighbors=1000)
     r = given.toarray().astype(np.float64)
     users, items = np.maximum(r.sum(axis=1), 1e-9), np.maximum(r.sum(axis=0), 1e-9)
     walks = (r / items).T ** 0.7 @ (r / users[:, None]) ** 0.7 / items**0.4
@@ -147,22 +147,22 @@ def test_rp3beta_equals_its_closed_form() -> None:
 def test_rp3beta_by_hand() -> None:
     # Item b: users 0 and 1, each a half. From 0 to a: a half; from 1 to c: a third, as to d.
     given = Training(csr_matrix(np.array([[1.0, 1, 0, 0], [0, 1, 1, 1]], dtype=np.float32)))
-    plain = Rp3betaConfig(alpha=1.0, beta=0.0)
-    first = fit_rp3beta(plain, given).similar.toarray()[1]
+    unwrap = Rp3betaConfig(alpha=1.0, beta=0.0)
+    first = fit_rp3beta(unwrap, given).similar.toarray()[1]
     np.testing.assert_allclose(first, [1 / 2 * 1 / 2, 0.0, 1 / 2 * 1 / 3, 1 / 2 * 1 / 3], rtol=1e-6)
-    one = fit_rp3beta(replace(plain, neighbours=1), given).similar.toarray()[1]
+    one = fit_rp3beta(replace(unwrap, neighbors=1), given).similar.toarray()[1]
     np.testing.assert_allclose(one, [1 / 4, 0.0, 0.0, 0.0], rtol=1e-6)
-    rooted = fit_rp3beta(replace(plain, alpha=0.5), given).similar.toarray()[1]
+    rooted = fit_rp3beta(replace(unwrap, alpha=0.5), given).similar.toarray()[1]
     np.testing.assert_allclose(rooted[0], (1 / 2) ** 0.5 * (1 / 2) ** 0.5, rtol=1e-6)
-    punished = fit_rp3beta(replace(plain, beta=1.0), given).similar.toarray()
+    punished = fit_rp3beta(replace(unwrap, beta=1.0), given).similar.toarray()
     np.testing.assert_allclose(punished[0, 1], 1 / 2 / 2, rtol=1e-6)  # two have chosen b
 
 
 def test_rp3beta_does_not_depend_on_its_block_size(monkeypatch: pytest.MonkeyPatch) -> None:
     given = Training(matrix(50, 40))
-    whole = fit_rp3beta(Rp3betaConfig(neighbours=5), given).similar
+    whole = fit_rp3beta(Rp3betaConfig(neighbors=5), given).similar
     monkeypatch.setattr("recli.models.kernels.neighbors._BLOCK", 7)
-    assert (fit_rp3beta(Rp3betaConfig(neighbours=5), given).similar != whole).nnz == 0
+    assert (fit_rp3beta(Rp3betaConfig(neighbors=5), given).similar != whole).nnz == 0
 
 
 # --- all three
@@ -171,18 +171,18 @@ def test_rp3beta_does_not_depend_on_its_block_size(monkeypatch: pytest.MonkeyPat
 @pytest.mark.parametrize(
     ("name", "option", "value"),
     [
-        ("gf-cf", "dimensions", 5),
+        ("gf-cf", "rank", 5),
         ("gf-cf", "low_pass_weight", 2.0),
         ("gf-cf", "user_power", 0.1),
         ("gf-cf", "item_power", 0.1),
-        ("bspm", "dimensions", 5),
+        ("bspm", "rank", 5),
         ("bspm", "low_pass_weight", 2.0),
         ("bspm", "sharpening", 0.5),
         ("bspm", "user_power", 0.1),
         ("bspm", "item_power", 0.1),
         ("rp3beta", "alpha", 1.5),
         ("rp3beta", "beta", 0.9),
-        ("rp3beta", "neighbours", 2),
+        ("rp3beta", "neighbors", 2),
     ],
 )
 def test_every_option_changes_the_scores(name: str, option: str, value: float) -> None:
@@ -206,7 +206,7 @@ def test_a_filter_does_not_depend_on_how_many_histories_it_takes_at_a_time(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     given = matrix()
-    model = fit_bspm(BspmConfig(dimensions=8), Training(given))
+    model = fit_bspm(BspmConfig(rank=8), Training(given))
     whole = model.score(given)
     monkeypatch.setattr(spectral, "_USERS", 7)
     np.testing.assert_allclose(model.score(given), whole, rtol=1e-6)
@@ -215,12 +215,12 @@ def test_a_filter_does_not_depend_on_how_many_histories_it_takes_at_a_time(
 # --- the spectrum
 
 
-def test_few_users_or_items_have_few_usual_dimensions() -> None:
+def test_few_users_or_items_have_few_default_rank() -> None:
     shapes = [(5000, 4000), (610, 9000), (9000, 610), (3, 3)]
-    assert [usual_dimensions(csr_matrix(shape), 256) for shape in shapes] == [256, 101, 101, 1]
+    assert [default_rank(csr_matrix(shape), 256) for shape in shapes] == [256, 101, 101, 1]
     given = Training(matrix(60, 40))  # 40 // 6 = 6
     usual = fit_gf_cf(GfCfConfig(), given).score(given.matrix)
-    assert np.array_equal(fit_gf_cf(GfCfConfig(dimensions=6), given).score(given.matrix), usual)
+    assert np.array_equal(fit_gf_cf(GfCfConfig(rank=6), given).score(given.matrix), usual)
     assert fit_bspm(BspmConfig(), given).basis.values.size == 6
 
 

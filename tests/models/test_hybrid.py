@@ -14,7 +14,7 @@ from recli.errors import RecliError
 from recli.models.base import ExplainsSources, ItemSpace, Model, TextModel, Training, algorithms, scores_of
 from recli.models.content_knn import ContentKnnConfig, nearest
 from recli.models.fusion import (
-    PRIOR,
+    LOG_POPULARITY,
     UNKNOWN,
     Fusion,
     FusionConfig,
@@ -22,7 +22,7 @@ from recli.models.fusion import (
     places,
     profile_map,
     standard_logs,
-    standardise,
+    standardize,
     votes,
 )
 from recli.models.text_factors import TextFactors, TextFactorsConfig, fit_ridge, predict_factors
@@ -83,7 +83,7 @@ def fusion_of(board: Interactions, **changes: Any) -> Fusion:
     )
     config = FusionConfig(
         sources=sources,
-        weights={"als": 0.4, "content-knn": 0.3, "text-factors": 0.2, PRIOR: 0.1},
+        weights={"als": 0.4, "content-knn": 0.3, "text-factors": 0.2, LOG_POPULARITY: 0.1},
         cold_weights={"content-knn": 0.5, "text-factors": 0.5},
     )
     made = algorithms["fusion"].fit(replace(config, **changes), Training(matrix, models=models))
@@ -266,20 +266,20 @@ ALL_FOUR = np.arange(4)
 
 def test_z_scores_by_hand() -> None:
     # Mean 2.5, deviations -1.5 -.5 .5 1.5, variance (2.25 + .25) / 2 = 1.25.
-    z, deviation = standardise(np.array([[1, 2, 3, 4]], dtype=np.float32), block_of(ALL_FOUR, EMPTY))
+    z, deviation = standardize(np.array([[1, 2, 3, 4]], dtype=np.float32), block_of(ALL_FOUR, EMPTY))
     assert deviation[0] == pytest.approx(1.25**0.5)
     np.testing.assert_allclose(z[0], np.array([-1.5, -0.5, 0.5, 1.5]) / 1.25**0.5, rtol=1e-6)
 
 
 def test_z_scores_leave_the_history_out() -> None:
     history = csr_matrix(np.array([[0, 0, 0, 1]], dtype=np.float32))
-    z, deviation = standardise(np.array([[1, 2, 3, 1000]], dtype=np.float32), block_of(ALL_FOUR, history))
+    z, deviation = standardize(np.array([[1, 2, 3, 1000]], dtype=np.float32), block_of(ALL_FOUR, history))
     assert deviation[0] == pytest.approx((2 / 3) ** 0.5)
     np.testing.assert_allclose(z[0, :3], np.array([-1, 0, 1]) / (2 / 3) ** 0.5, rtol=1e-5)
 
 
 def test_equal_scores_become_zeros() -> None:
-    z, deviation = standardise(np.full((1, 4), 0.1, dtype=np.float32), block_of(ALL_FOUR, EMPTY))
+    z, deviation = standardize(np.full((1, 4), 0.1, dtype=np.float32), block_of(ALL_FOUR, EMPTY))
     assert z.tolist() == [[0, 0, 0, 0]]
     assert deviation.tolist() == [0]
 
@@ -333,10 +333,10 @@ def test_weighted_fusion_by_hand() -> None:
     np.testing.assert_allclose(small(a=0.75, b=0.25).score(EMPTY)[0], total / total.std(), rtol=1e-5)
 
 
-def test_the_prior_is_standardised_log_popularity() -> None:
+def test_the_prior_is_standardized_log_popularity() -> None:
     # log 2, log 2, log 4, log 4: two values at equal distance from the mean.
     np.testing.assert_allclose(small(a=1).prior, [-1, -1, 1, 1], rtol=1e-6)
-    np.testing.assert_allclose(small(**{PRIOR: 1.0}).score(EMPTY)[0], [-1, -1, 1, 1], rtol=1e-5)
+    np.testing.assert_allclose(small(**{LOG_POPULARITY: 1.0}).score(EMPTY)[0], [-1, -1, 1, 1], rtol=1e-5)
     cold = np.array([True, False, False, False])
     assert standard_logs(np.array([0, 1, 3, 3]), cold)[0] == 0
 
@@ -362,9 +362,9 @@ def test_where_no_source_has_anything_to_say_popularity_does(method: str) -> Non
     np.testing.assert_allclose(scores[0], [-1, 1, -1, 1, -3, -3], rtol=1e-5)
     assert scores[1, 1] < scores[1, 2] < scores[1, 3], "the other is served by the source"
     shares = model.source_scores(history)
-    assert set(shares) == {"a", PRIOR, "cold-boost"}
+    assert set(shares) == {"a", LOG_POPULARITY, "cold-boost"}
     np.testing.assert_allclose(sum(shares.values()), scores, atol=1e-5)
-    np.testing.assert_allclose(shares[PRIOR], [[-1, 1, -1, 1, 0, 0], [0] * 6], atol=1e-5)
+    np.testing.assert_allclose(shares[LOG_POPULARITY], [[-1, 1, -1, 1, 0, 0], [0] * 6], atol=1e-5)
     assert not shares["a"][0].any() and shares["a"][1, 1:].any()
 
 
@@ -372,7 +372,7 @@ def test_a_source_that_speaks_to_everybody_is_heard_without_a_history() -> None:
     model = replace(small(b=1.0), sources={"b": Fixed(4, 4, 0, 0)})
     # popularity would be -1, -1, 1, 1
     np.testing.assert_allclose(model.score(EMPTY)[0], [1, 1, -1, -1], rtol=1e-5)
-    assert PRIOR not in model.source_scores(History(EMPTY))
+    assert LOG_POPULARITY not in model.source_scores(History(EMPTY))
 
 
 def test_voting_by_hand() -> None:
@@ -390,7 +390,7 @@ def test_the_sources_add_up_to_the_score(board: Interactions, method: str) -> No
     model, history = fusion_of(board, fusion=method, cold_boost=0.7), board.history()
     assert isinstance(model, ExplainsSources)
     shares = model.source_scores(history, users_of(board))
-    assert set(shares) == {"als", "content-knn", "text-factors", PRIOR, "cold-boost"}
+    assert set(shares) == {"als", "content-knn", "text-factors", LOG_POPULARITY, "cold-boost"}
     np.testing.assert_allclose(sum(shares.values()), scores_of(model, history, users_of(board)), atol=2e-4)
     cold = cold_items(board.matrix("train"))
     assert not shares["als"][:, cold].any()
@@ -398,13 +398,13 @@ def test_the_sources_add_up_to_the_score(board: Interactions, method: str) -> No
     assert not shares["cold-boost"][:, ~cold].any()
 
 
-def test_blocks_are_standardised_apart_and_the_boost_moves_the_cold_one(board: Interactions) -> None:
+def test_blocks_are_standardized_apart_and_the_boost_moves_the_cold_one(board: Interactions) -> None:
     history, cold = board.history().values, cold_items(board.matrix("train"))
-    plain, raised = fusion_of(board).score(history), fusion_of(board, cold_boost=2.0).score(history)
-    np.testing.assert_array_equal(raised[:, ~cold], plain[:, ~cold])
-    np.testing.assert_allclose(raised[:, cold], plain[:, cold] + 2.0, rtol=1e-6)
-    np.testing.assert_allclose(plain[:, cold].mean(axis=1), 0, atol=1e-5)
-    np.testing.assert_allclose(plain[:, cold].std(axis=1), 1, rtol=1e-4)
+    unwrap, raised = fusion_of(board).score(history), fusion_of(board, cold_boost=2.0).score(history)
+    np.testing.assert_array_equal(raised[:, ~cold], unwrap[:, ~cold])
+    np.testing.assert_allclose(raised[:, cold], unwrap[:, cold] + 2.0, rtol=1e-6)
+    np.testing.assert_allclose(unwrap[:, cold].mean(axis=1), 0, atol=1e-5)
+    np.testing.assert_allclose(unwrap[:, cold].std(axis=1), 1, rtol=1e-4)
 
 
 def test_more_boost_means_more_cold_items_in_lists(board: Interactions) -> None:
@@ -495,12 +495,12 @@ def test_without_a_profile_map_a_text_is_refused(board: Interactions) -> None:
         model.score_text(np.ones((1, 8), dtype=np.float32))
 
 
-def test_item_vectors_join_behaviour_and_texts_in_equal_parts(board: Interactions) -> None:
+def test_item_vectors_join_behavior_and_texts_in_equal_parts(board: Interactions) -> None:
     model = fusion_of(board)
     vectors = model.item_vectors()
     assert isinstance(model, ItemSpace)
     assert vectors is not None
-    assert vectors.shape == (30, 16)  # 8 factors from behaviour, 8 predicted from texts
+    assert vectors.shape == (30, 16)  # 8 factors from behavior, 8 predicted from texts
     halves = np.linalg.norm(vectors[:, :8], axis=1), np.linalg.norm(vectors[:, 8:], axis=1)
     assert np.allclose(halves[1], 1)
     assert np.allclose(halves[0], np.where(model.cold, 0, 1))  # of a cold item only its text speaks

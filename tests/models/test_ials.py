@@ -110,7 +110,7 @@ def test_the_weight_of_all_cells_is_so_many_times_that_of_the_interactions() -> 
     assert found.unobserved == pytest.approx(12 * (3 + 1) / (2 * 3))
 
 
-def test_the_regularisation_is_a_share_of_what_leaves_nothing() -> None:
+def test_the_regularization_is_a_share_of_what_leaves_nothing() -> None:
     # One cell of value c: loss c (1 - xy)^2 + a0 (xy)^2 + lambda p (x^2 + y^2), p = c + a0, is least at
     # x = y = 0 from lambda p = c on.
     given = csr_matrix(np.array([[3.0]], dtype=np.float32))
@@ -119,7 +119,7 @@ def test_the_regularisation_is_a_share_of_what_leaves_nothing() -> None:
 
 
 @pytest.mark.parametrize("nu", [0.0, 1.0])
-def test_just_below_the_largest_regularisation_something_is_left_and_just_above_nothing(nu: float) -> None:
+def test_just_below_the_largest_regularization_something_is_left_and_just_above_nothing(nu: float) -> None:
     given = matrix()
     at = weights_for(replace(SMALL, regularization=1.0, nu=nu), given)
     scaled = given.toarray().astype(np.float64)
@@ -127,7 +127,8 @@ def test_just_below_the_largest_regularisation_something_is_left_and_just_above_
     scaled /= np.sqrt(np.outer(unit.pulls(given), unit.pulls(given.T)))
     assert at.regularization == pytest.approx(np.linalg.norm(scaled, 2), rel=1e-3)
     for share, left in ((0.9, True), (1.05, False)):
-        config = replace(SMALL, regularization=share, nu=nu, iterations=200)  # beyond the option's bounds
+        config = replace(SMALL, nu=nu, iterations=200)
+        object.__setattr__(config, "regularization", share)  # beyond the option's bounds
         model = fit(config, Training(given, threads=1))
         assert bool(np.abs(model.item_factors).max() > 1e-2) is left
 
@@ -162,7 +163,7 @@ def test_a_training_of_exact_half_steps_equals_dense_algebra_in_float64(
     model = fit(SMALL, Training(given, seed=5, threads=1))
     weights = weights_for(SMALL, given)
     start = np.random.default_rng(5).standard_normal((40, 6))
-    y = SMALL.stddev / np.sqrt(6) * start
+    y = SMALL.init_std / np.sqrt(6) * start
     x = exactly(weights, given, y)
     for _ in range(SMALL.iterations):
         y = exactly(weights, given.T.tocsr(), x)

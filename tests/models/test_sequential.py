@@ -15,7 +15,7 @@ from recli.data.interactions import Interactions
 from recli.errors import RecliError
 from recli.models.base import Model, Training, algorithms, scores_of
 from recli.models.sequential_rules import SequentialRules, SequentialRulesConfig, pair_counts
-from recli.steps.train_hybrid.sources import usual_sources
+from recli.steps.train_hybrid.sources import default_sources
 from recli.storage import runs
 
 Recli = Callable[..., tuple[int, str, str]]
@@ -50,7 +50,7 @@ def counts(users: list[int], items: list[int], times: list[int], window: int, ba
 
 
 def test_pairs_count_by_their_steps_and_their_direction() -> None:
-    # one user, a then b then c: 3 items, damping 3^-1/4; neighbours count 1, a and c 2^-1/2; backward a quarter
+    # one user, a then b then c: 3 items, damping 3^-1/4; neighbors count 1, a and c 2^-1/2; backward a quarter
     damped, far = 3**-0.25, 2**-0.5
     found = counts([0, 0, 0], [0, 1, 2], [5, 6, 7], window=2, backward=0.25)
     np.testing.assert_allclose(np.asarray(found) / damped, [[0, 1, far], [0.25, 0, 1], [0.25 * far, 0.25, 0]])
@@ -81,7 +81,7 @@ def test_users_do_not_mix_and_blocks_change_nothing(monkeypatch: pytest.MonkeyPa
 def test_rules_are_divided_by_popularity_and_shrinkage() -> None:
     # users 0 and 1: a, b; user 2: c. a -> b: 2 users * 2^-1/4; both items have 2 users
     model = fit(
-        training_of([0, 1], [0, 1], [2]), backward=0, shrinkage=3, popularity_power=1, neighbours=9, window=1
+        training_of([0, 1], [0, 1], [2]), backward=0, shrinkage=3, popularity_power=1, neighbors=9, window=1
     )
     expected = 2 * 2**-0.25 / (2**0.5 * 2 + 3)
     np.testing.assert_allclose(
@@ -94,7 +94,7 @@ def test_rules_are_divided_by_popularity_and_shrinkage() -> None:
 def test_only_the_best_rules_are_kept() -> None:
     training = training_of([0, 1, 2], [0, 1])
     assert np.diff(fit(training).rules.indptr).tolist() == [2, 2, 2, 0]
-    kept = fit(training, neighbours=1).rules
+    kept = fit(training, neighbors=1).rules
     assert np.diff(kept.indptr).tolist() == [1, 1, 1, 0] and kept[0].indices.tolist() == [1]
 
 
@@ -136,13 +136,13 @@ def test_without_timestamps_it_says_what_to_do(
     name: str, tmp_path: Path, board: Interactions, recli: Recli
 ) -> None:
     bare = replace(board, splits={split: rows.drop("timestamp") for split, rows in board.splits.items()})
-    more = ("--half-life", 30) if name == "popularity" else ()
+    more = ("--popularity-half-life", 30) if name == "popularity" else ()
     missing = (
         "have no timestamps" if more else "needs the order of events, which these interactions do not have"
     )
     _, _, err = recli("train-cf", write_board(tmp_path / "bare", bare), "--algorithm", name, *more, code=1)
     assert missing in err and "--time-column" in err
-    config = algorithms[name].config(**({"half_life": 1.0} if more else {}))
+    config = algorithms[name].config(**({"popularity_half_life": 1.0} if more else {}))
     with pytest.raises(RecliError, match=missing):
         algorithms[name].fit(config, Training(board.matrix("train")))
 
@@ -152,9 +152,9 @@ def test_positions_tell_the_order_as_times_do(board: Interactions) -> None:
     matrix = board.matrix("train")
     rules = [fit(Training(matrix, rows=splits["train"])).rules for splits in (board.splits, placed)]
     assert rules[0].nnz and (rules[0] != rules[1]).nnz == 0
-    assert "sequential-rules" in usual_sources(replace(board, splits=placed), [], with_texts=False)
-    assert "recent-popularity" not in usual_sources(replace(board, splits=placed), [], with_texts=False)
-    assert "recent-popularity" in usual_sources(board, [], with_texts=False)
+    assert "sequential-rules" in default_sources(replace(board, splits=placed), [], with_texts=False)
+    assert "recent-popularity" not in default_sources(replace(board, splits=placed), [], with_texts=False)
+    assert "recent-popularity" in default_sources(board, [], with_texts=False)
 
 
 # --- popularity that fades
@@ -169,28 +169,30 @@ def test_old_events_fade_by_days_before_the_latest() -> None:
     # item 0: 10 days before the latest event, and 20 days; item 1: at the latest; item 2: at it; item 3: never
     training = training_of([0, 1], [0, 2], times=[[10 * DAY, 20 * DAY], [0, 20 * DAY]])
     assert popular(training) == [2, 1, 1, 0]
-    np.testing.assert_allclose(popular(training, half_life=10.0), [0.5 + 0.25, 1, 1, 0])
-    np.testing.assert_allclose(popular(training, half_life=20.0), [2**-0.5 + 0.5, 1, 1, 0], rtol=1e-6)
+    np.testing.assert_allclose(popular(training, popularity_half_life=10.0), [0.5 + 0.25, 1, 1, 0])
+    np.testing.assert_allclose(
+        popular(training, popularity_half_life=20.0), [2**-0.5 + 0.5, 1, 1, 0], rtol=1e-6
+    )
 
 
 def test_a_user_counts_once_at_the_latest_event_or_by_all_weights() -> None:
     training = training_of([0, 0, 1], times=[[0, 10 * DAY, 20 * DAY]])
-    np.testing.assert_allclose(popular(training, half_life=10.0), [0.5, 1, 0, 0])
+    np.testing.assert_allclose(popular(training, popularity_half_life=10.0), [0.5, 1, 0, 0])
     assert training.rows is not None
     heavy = replace(training, rows=training.rows.with_columns(value=pl.lit(3.0, dtype=pl.Float32)))
     # 3 * (0.25 + 0.5) and 3 * 1
-    np.testing.assert_allclose(popular(heavy, half_life=10.0, count="weights"), [2.25, 3, 0, 0])
+    np.testing.assert_allclose(popular(heavy, popularity_half_life=10.0, count="weights"), [2.25, 3, 0, 0])
 
 
 def test_the_command_line_knows_it(board_run: Path, recli: Recli, monkeypatch: pytest.MonkeyPatch) -> None:
     common = ("train-cf", board_run, "--algorithm", "popularity")
     counts = []
-    for more in ((), ("--half-life", 1e-4)):  # days; the board's events are seconds apart
+    for more in ((), ("--popularity-half-life", 1e-4)):  # days; the board's events are seconds apart
         recli(*common, *more)
         counts.append(runs.read_model(board_run / "models" / "popularity").model.state()["counts"])
     assert (counts[0] > counts[1])[counts[0] > 0].any() and (counts[1] <= counts[0]).all()
-    _, _, err = recli("train-cf", board_run, "--algorithm", "ease", "--half-life", 3, code=2)
-    assert "--half-life is not an option of ease" in err
+    _, _, err = recli("train-cf", board_run, "--algorithm", "ease", "--popularity-half-life", 3, code=2)
+    assert "--popularity-half-life is not an option of ease" in err
     monkeypatch.setenv("COLUMNS", "200")
     _, out, _ = recli("train-cf", "--help")
     assert (

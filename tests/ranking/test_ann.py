@@ -29,11 +29,11 @@ def small_is_large(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(approximate, name, 1)
 
 
-def asked(**given: Any) -> approximate.Asked:
+def asked(**given: Any) -> approximate.RankingRequest:
     """Lists of 10 for users whose histories lie in one of 60 clusters of items; item lengths differ fivefold."""
     rng = np.random.default_rng(2)
-    centres = rng.normal(size=(60, D))
-    items = centres[np.arange(ITEMS) % 60] + rng.normal(size=(ITEMS, D))
+    centers = rng.normal(size=(60, D))
+    items = centers[np.arange(ITEMS) % 60] + rng.normal(size=(ITEMS, D))
     items = (items * rng.uniform(1, 5, size=(ITEMS, 1))).astype(np.float32)
     rows = [60 * rng.permutation(ITEMS // 60)[: 3 + user % 9] + user % 60 for user in range(USERS)]
     ends = np.cumsum([0, *map(len, rows)])
@@ -41,11 +41,11 @@ def asked(**given: Any) -> approximate.Asked:
     users = np.asarray(seen @ items, dtype=np.float32)
     model = Factors(users, items, lambda history: np.asarray(history @ items, dtype=np.float32))
     ties = rng.permutation(ITEMS).astype(np.int32)
-    plain = approximate.Asked(model, History(seen), seen, None, 10, ties)
-    return replace(plain, **given)
+    unwrap = approximate.RankingRequest(model, History(seen), seen, None, 10, ties)
+    return replace(unwrap, **given)
 
 
-def found(one: approximate.Asked, target: float = 0.9) -> tuple[Ranked, list[str]]:
+def found(one: approximate.RankingRequest, target: float = 0.9) -> tuple[Ranked, list[str]]:
     said: list[str] = []
     wanted = approximate.Approximate(target, lambda: ann.build(one.model.item_factors), said.append)  # type: ignore[attr-defined]
     parts = [ranked for _, ranked in approximate.rank_batches(one, wanted)]

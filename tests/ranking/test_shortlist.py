@@ -14,11 +14,11 @@ from recli.errors import RecliError
 from recli.models.base import Model, item_factors_of
 from recli.models.fallback import WithFallback
 from recli.models.kernels.factors import Factors, confidence_fold_in
-from recli.models.recency import recent
+from recli.models.recency import with_recency
 from recli.ranking import shortlist, topk
 from recli.ranking.topk import rank, ranked_batches
 from recli.schema import CSR, Bool, Float32, Int64
-from recli.steps.recommend.recommender import Scorer
+from recli.steps.recommend.recommender import UserScorer
 
 
 @pytest.fixture(autouse=True)
@@ -28,7 +28,7 @@ def always(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shortlist, "native_bfloat16", lambda: True)
 
 
-def whole(factors: Float32, n_users: int, k: int, mine: Int64 | None) -> None:
+def whole(factors: Float32, n_users: int, k: int, allowed_rows: Int64 | None) -> None:
     """Stands in for `shortlist`: all items are scored."""
 
 
@@ -109,7 +109,7 @@ def test_candidates_are_few_and_none_is_missed() -> None:
     assert short is not None
     masked = csr_matrix(([1.0], ([0], [7])), shape=(40, 6000))
     found = short.candidates(users, masked, 20)
-    assert not found.unsure.any() and found.sizes.min() >= 20 and found.sizes.max() < 80
+    assert not found.needs_exact.any() and found.sizes.min() >= 20 and found.sizes.max() < 80
     exact = users @ items.T
     np.testing.assert_allclose(
         found.scores, exact[np.repeat(np.arange(40), found.sizes), found.items], atol=1e-4
@@ -132,10 +132,10 @@ def test_none_is_missed_whatever_the_factors_lengths(seed: int) -> None:
     found = short.candidates(users.astype(np.float32), None, k)
     exact = users.astype(np.float32).astype(np.float64) @ items.astype(np.float32).astype(np.float64).T
     ends = np.cumsum(found.sizes)
-    for row in np.flatnonzero(~found.unsure):
+    for row in np.flatnonzero(~found.needs_exact):
         best = np.argsort(-exact[row])[:k]
         assert set(best) <= set(found.items[ends[row] - found.sizes[row] : ends[row]])
-    assert (~found.unsure).sum() > 0 and found.sizes[~found.unsure].mean() < 4 * k
+    assert (~found.needs_exact).sum() > 0 and found.sizes[~found.needs_exact].mean() < 4 * k
 
 
 def test_rows_that_rough_products_cannot_tell_are_left_to_exact_ones() -> None:
@@ -145,7 +145,7 @@ def test_rows_that_rough_products_cannot_tell_are_left_to_exact_ones() -> None:
     users = np.array([[1, 1], [-1, -1], [0, 0]], dtype=np.float32)
     found = short.candidates(users, None, 5)
     # User 0 finds 4,002 items equal, more than 8 * 5 + 64; all that user 1 finds is below 0, and user 2 finds nothing.
-    assert found.unsure.tolist() == [True, True, True] and found.sizes.tolist() == [0, 0, 0]
+    assert found.needs_exact.tolist() == [True, True, True] and found.sizes.tolist() == [0, 0, 0]
     assert found.items.size == found.scores.size == 0
 
 
@@ -183,10 +183,10 @@ def test_models_around_models_are_ranked_as_they_score(monkeypatch: pytest.Monke
 
     known = np.where(np.arange(300) % 7 == 0, -1, np.arange(300))  # -1: unknown
     places = np.arange(300)
-    scorer = Scorer(WithFallback(recent(model, 2.0), counts), known)
+    scorer = UserScorer(WithFallback(with_recency(model, 2.0), counts), known)
     for around, asked in (
         (model, known),
-        (recent(model, 2.0), known),
+        (with_recency(model, 2.0), known),
         (WithFallback(model, counts), known),
         (WithFallback(model, counts, "none"), known),
         (scorer, places),
@@ -218,16 +218,16 @@ def test_users_with_a_text_are_scored_apart(monkeypatch: pytest.MonkeyPatch) -> 
     asked: list[int] = []
     real = topk.shortlist
 
-    def spied(items: Float32, n_users: int, k: int, mine: Int64 | None) -> shortlist.Shortlist | None:
+    def spied(items: Float32, n_users: int, k: int, allowed_rows: Int64 | None) -> shortlist.Shortlist | None:
         asked.append(n_users)
-        return real(items, n_users, k, mine)
+        return real(items, n_users, k, allowed_rows)
 
     monkeypatch.setattr(topk, "shortlist", spied)
     model, history = integers(2, 30, 640, 50)
-    scorer = Scorer(WithFallback(model, np.ones(640, dtype=np.float32)), np.arange(30))
+    scorer = UserScorer(WithFallback(model, np.ones(640, dtype=np.float32)), np.arange(30))
     list(ranked_batches(scorer, history, np.arange(30), k=3, ties=np.arange(640, dtype=np.int32)))
     assert asked == [30]
     nothing = (history.sizes == 0) | ~model.user_factors.any(axis=1)
     scorer = replace(scorer, vectors={4: np.ones(2, dtype=np.float32)})
-    _, apart = scorer.user_side(history, np.arange(30))
-    assert not nothing[4] and np.flatnonzero(apart & ~nothing).tolist() == [4]
+    _, whole_rows = scorer.user_side(history, np.arange(30))
+    assert not nothing[4] and np.flatnonzero(whole_rows & ~nothing).tolist() == [4]

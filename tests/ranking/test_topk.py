@@ -66,7 +66,7 @@ def test_top_k_is_what_sorting_gives(
 
 
 def test_few_positive_scores_in_a_large_catalogue_are_filled_up_in_tie_order() -> None:
-    """The usual case of a neighbourhood model: three items score, 4,997 are 0."""
+    """The usual case of a neighborhood model: three items score, 4,997 are 0."""
     scores = np.zeros((2, 5000), dtype=np.float32)
     scores[0, [10, 4000, 20]] = (3, 1, 2)
     ties = np.arange(5000, dtype=np.int32)[::-1].copy()

@@ -8,7 +8,7 @@ from recli.data.readers.options import (
     LISTS,
     LOG,
     TIME_UNITS,
-    Advice,
+    OptionNames,
     ReadOptions,
 )
 from recli.data.readers.pairs import read_pairs
@@ -21,9 +21,9 @@ __all__ = [
     "LOG",
     "OTHER_TIME",
     "TIME_UNITS",
-    "Advice",
     "Catalogue",
     "EventLog",
+    "OptionNames",
     "ReadOptions",
     "read_catalogue",
     "read_events",

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from recli.data.readers.column_roles import CATALOGUE_ITEM, recognise
+from recli.data.readers.column_roles import CATALOGUE_ITEM, recognize
 from recli.data.readers.jsonl import as_text
 from recli.data.readers.log import Advance, no_progress, open_table
 from recli.data.readers.options import ReadOptions
@@ -13,7 +13,7 @@ from recli.data.readers.spool import reject_frame, reject_schema
 from recli.data.readers.streams import Source, expand
 from recli.data.readers.table import Batch, Reject, free_name
 from recli.data.readers.text_template import TEXT_NAMES, default_template, render
-from recli.data.readers.values import comma_to_point, normalise
+from recli.data.readers.values import comma_to_point, normalize
 from recli.errors import InvalidDataError
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ class _Read:
 def read_catalogue(
     sources: Sequence[str], options: ReadOptions, text: str | None, advance: Advance = no_progress
 ) -> Catalogue:
-    """Read a catalogue (files, globs, `-`). `text`: the template; None: made of the recognised columns.
+    """Read a catalogue (files, globs, `-`). `text`: the template; None: made of the recognized columns.
 
     The first of several rows of one item counts. Raises `RecliError` for what concerns a file as a whole.
     """
@@ -131,7 +131,7 @@ def _read(source: Source, options: ReadOptions) -> _Read | None:
     table = open_table(source, options, (CATALOGUE_ITEM,), TEXT_NAMES, every_key=True)
     if table is None:
         return None
-    number = recognise(table.names, (CATALOGUE_ITEM,), options, str(source))["item"]
+    number = recognize(table.names, (CATALOGUE_ITEM,), options, str(source))["item"]
     names = _distinct(table.names)
     free = {free_name(k): name for k, name in enumerate(names)}
     frames, rejects = [], []
@@ -146,7 +146,7 @@ def _read(source: Source, options: ReadOptions) -> _Read | None:
 
 def _with_ids(batch: Batch, column: str) -> "tuple[pl.DataFrame, list[Reject]]":
     """A batch's rows with `_ID` instead of `line` and `item`, and the rows that have no usable id."""
-    good, faults = normalise(batch.frame.select("line", "item"), (CATALOGUE_ITEM,), None)
+    good, faults = normalize(batch.frame.select("line", "item"), (CATALOGUE_ITEM,), None)
     bad = {line: reason for line, _, reason, _ in faults}
     texts = batch.raw(list(bad)) if bad else []
     rejects = [Reject(n, column, reason, raw) for (n, reason), raw in zip(bad.items(), texts, strict=True)]

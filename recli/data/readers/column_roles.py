@@ -1,10 +1,10 @@
-"""Which column is the user, the item, the rating, ...: named by the user, or recognised by common names."""
+"""Which column is the user, the item, the rating, ...: named by the user, or recognized by common names."""
 
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from recli.data.readers.options import Advice, ReadOptions
+from recli.data.readers.options import OptionNames, ReadOptions
 from recli.errors import InvalidDataError, UsageError
 
 
@@ -48,7 +48,7 @@ ITEM = Role(
 )
 RATING = Role("rating", "rating", "number", _tiers("rating", "stars overall score"))
 EVENT = Role(
-    "event", "event", "text", _tiers("event", "eventtype action behavior behaviour behaviortype", "type")
+    "event", "event", "text", _tiers("event", "eventtype action behavior behavior behaviortype", "type")
 )
 WEIGHT = Role(
     "weight", "weight", "number", _tiers("weight", "count plays playcount playtime quantity listens clicks")
@@ -70,7 +70,7 @@ CATALOGUE_ITEM = Role("item", "item_id", "id", (*ITEM.names[:2], (*ITEM.names[2]
 _SUFFIX = re.compile(r":(token|float|token_seq|float_seq)$")  # RecBole's atomic files: user_id:token
 
 
-def plain(name: str) -> str:
+def unwrap(name: str) -> str:
     """A column's name without case, `_`, `-`, spaces and RecBole's type suffix: `User-ID` -> `userid`."""
     return re.sub(r"[\s_\-]", "", _SUFFIX.sub("", name.strip().strip('"').casefold()))
 
@@ -81,10 +81,10 @@ def known_names(
     """How many cells of a row are names of required roles, names the user typed, or one of `more`."""
     known = {n for r in roles if r.required for tier in r.names for n in tier} | set(more)
     typed = {options.column_of(r.name) for r in roles} - {None, ""}
-    return sum(plain(cell) in known or cell.strip() in typed for cell in cells)
+    return sum(unwrap(cell) in known or cell.strip() in typed for cell in cells)
 
 
-def recognise(
+def recognize(
     names: Sequence[str], roles: Sequence[Role], options: ReadOptions, where: str
 ) -> dict[str, int]:
     """The column number of each role that is there.
@@ -107,13 +107,13 @@ def recognise(
     return found
 
 
-def _naming(missing: Sequence[Role], advice: Advice) -> str:
-    """What to do about missing columns: the options that name them, or the names that are recognised."""
+def _naming(missing: Sequence[Role], advice: OptionNames) -> str:
+    """What to do about missing columns: the options that name them, or the names that are recognized."""
     if all(r.name in advice.roles for r in missing):
         them = "it" if len(missing) == 1 else "them"
         return f"name {them}: {' '.join(f'{advice.roles[r.name]} NAME' for r in missing)}"
     known = "; ".join(f"the {r.name}: {', '.join(n for tier in r.names for n in tier)}" for r in missing)
-    return f"give the columns one of the names that are recognised (user_id is userid); {known}"
+    return f"give the columns one of the names that are recognized (user_id is userid); {known}"
 
 
 def _column(names: Sequence[str], role: Role, options: ReadOptions, where: str) -> int | None:
@@ -131,7 +131,7 @@ def _column(names: Sequence[str], role: Role, options: ReadOptions, where: str) 
             raise InvalidDataError(f"{where}: the column {named!r} is there {len(exact)} times", "rename one")
         return exact[0]
     for tier in role.names:
-        fits = [i for i, name in enumerate(names) if plain(name) in tier]
+        fits = [i for i, name in enumerate(names) if unwrap(name) in tier]
         if len(fits) == 1:
             return fits[0]
         if fits:
@@ -144,7 +144,7 @@ def _column(names: Sequence[str], role: Role, options: ReadOptions, where: str) 
     return None
 
 
-def _check_distinct(found: Mapping[str, int], names: Sequence[str], where: str, advice: Advice) -> None:
+def _check_distinct(found: Mapping[str, int], names: Sequence[str], where: str, advice: OptionNames) -> None:
     by_column: dict[int, str] = {}
     for role, column in found.items():
         if column in by_column:

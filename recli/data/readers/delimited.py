@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from recli.data.readers.malformed_lines import parse_lines
-from recli.data.readers.options import Advice, ReadOptions
+from recli.data.readers.options import OptionNames, ReadOptions
 from recli.data.readers.streams import Source, Stream
 from recli.data.readers.table import Batch, Table
 from recli.errors import InvalidDataError, UsageError
@@ -105,7 +105,7 @@ def _is_header(cells: Sequence[str], line: str, source: Source, options: ReadOpt
     )
 
 
-def _advised(advice: Advice) -> str:
+def _advised(advice: OptionNames) -> str:
     """What to do about a first line that nothing is known of."""
     if advice.no_header is None:
         return "write a header: user_id,item_id, and where they are known score or rank"

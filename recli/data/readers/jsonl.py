@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from recli.data.readers.options import Advice
+from recli.data.readers.options import OptionNames
 from recli.data.readers.streams import Source, Stream
 from recli.data.readers.table import Batch, Reject, Table, is_free
 from recli.errors import InvalidDataError
@@ -23,7 +23,7 @@ _decode: Callable[[str], Any] = json.JSONDecoder(parse_int=str).decode
 
 
 def open_jsonl(
-    stream: Stream, advice: Advice, every_key: bool = False, decimal_comma: bool = False
+    stream: Stream, advice: OptionNames, every_key: bool = False, decimal_comma: bool = False
 ) -> Table | None:
     """Open a file of JSON lines; None where it is empty.
 
@@ -62,7 +62,7 @@ def open_jsonl(
     return Table(names, batches)
 
 
-def _no_objects(source: Source, advice: Advice) -> InvalidDataError:
+def _no_objects(source: Source, advice: OptionNames) -> InvalidDataError:
     return InvalidDataError(
         f"{source}: none of the first lines is a JSON object with keys",
         f"is it CSV? say so: {advice.format} csv" if advice.format else "is it CSV? call it .csv",

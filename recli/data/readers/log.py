@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from recli.data.readers.column_roles import EVENT_ROLES, Role, known_names, recognise
+from recli.data.readers.column_roles import EVENT_ROLES, Role, known_names, recognize
 from recli.data.readers.delimited import open_delimited
 from recli.data.readers.jsonl import open_jsonl
 from recli.data.readers.options import ReadOptions
@@ -14,7 +14,7 @@ from recli.data.readers.parquet import open_parquet
 from recli.data.readers.spool import Spool, reject_frame, reject_schema
 from recli.data.readers.streams import Source, Stream, expand
 from recli.data.readers.table import Batch, Reject, Table
-from recli.data.readers.values import Fault, normalise, unit_of
+from recli.data.readers.values import Fault, normalize, unit_of
 from recli.errors import InvalidDataError
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ def read_rows(
         table = open_table(source, options, roles)
         if table is None:
             continue
-        found = recognise(table.names, roles, options, str(source))
+        found = recognize(table.names, roles, options, str(source))
         names = {role: table.names[number] for role, number in found.items()}
         unused |= {name: None for name in table.names if name and name not in names.values()}
         used = [r for r in roles if r.name in found]
@@ -121,7 +121,7 @@ def _read(
     for batch in table.batches(found):
         if unit is None and "time" in found:
             unit = unit_of(batch.frame, "time")
-        good, faults = normalise(batch.frame, roles, unit, options.decimal_comma)
+        good, faults = normalize(batch.frame, roles, unit, options.decimal_comma)
         yield good, batch.rejects + _described(batch, faults, names)
 
 

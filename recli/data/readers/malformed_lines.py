@@ -99,8 +99,8 @@ def _needs_quotes(text: "pl.Expr", separator: str) -> "pl.Expr":
     """Which lines are for the csv module: those with a quote that is not just around a whole, plain field."""
     import polars as pl
 
-    plain = pl.element().str.contains(r'^(?:[^"]*|"[^"]*")$')
-    return ~text.str.split(separator).list.eval(plain).list.all()
+    unwrap = pl.element().str.contains(r'^(?:[^"]*|"[^"]*")$')
+    return ~text.str.split(separator).list.eval(unwrap).list.all()
 
 
 def _records(

@@ -12,7 +12,7 @@ TIME_UNITS = ("auto", "s", "ms", "us", "ns", "iso")
 
 
 @dataclass(frozen=True)
-class Advice:
+class OptionNames:
     """What the options are called that errors advise; None and roles that are not there: there is none."""
 
     roles: Mapping[str, str]
@@ -23,20 +23,20 @@ class Advice:
 
 
 _ROLES = ("user", "item", "rating", "event", "weight", "time")
-LOG = Advice(
+LOG = OptionNames(
     {role: f"--{role}-column" for role in _ROLES}, "--format", "--no-header", "--columns", "--separator"
 )
-ITEMS = Advice(
+ITEMS = OptionNames(
     {"item": "--item-id-column"}, None, "--items-no-header", "--items-columns", "--items-separator"
 )
-LISTS = Advice({})
+LISTS = OptionNames({})
 
 
 @dataclass(frozen=True)
 class ReadOptions:
     """What the user says of the files.
 
-    A `*_column` of None is recognised by common names; the empty string switches an optional role off.
+    A `*_column` of None is recognized by common names; the empty string switches an optional role off.
     `separator` is of any length, `\\t` is a tab. `header` None: found out; `columns` names the columns of
     files without one. `time_format`: as `%d.%m.%Y %H:%M`; without a zone the times are UTC. `decimal_comma`:
     numbers are written 2,8 (and a point makes none).
@@ -56,7 +56,7 @@ class ReadOptions:
     time_format: str | None = None
     decimal_comma: bool = False
     encoding: str = "utf-8"
-    advice: Advice = field(default=LOG, repr=False)
+    advice: OptionNames = field(default=LOG, repr=False)
 
     def __post_init__(self) -> None:
         if self.format not in FORMATS:
@@ -92,6 +92,6 @@ class ReadOptions:
         return None if self.separator is None else self.separator.replace("\\t", "\t")
 
     def column_of(self, role: str) -> str | None:
-        """The column the user named for a role; "" where the role is switched off, None to recognise it."""
+        """The column the user named for a role; "" where the role is switched off, None to recognize it."""
         named: str | None = getattr(self, f"{role}_column", None)
         return named

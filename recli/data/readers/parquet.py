@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from io import BytesIO
 from typing import TYPE_CHECKING
 
-from recli.data.readers.options import Advice
+from recli.data.readers.options import OptionNames
 from recli.data.readers.streams import Stream
 from recli.data.readers.table import Batch, Table, is_free
 from recli.errors import InvalidDataError
@@ -34,7 +34,7 @@ def damaged(stream: Stream, error: Exception) -> InvalidDataError:
     return InvalidDataError(f"{stream.source} cannot be read as Parquet: {why}", "fetch or make it again")
 
 
-def open_parquet(stream: Stream, advice: Advice) -> Table | None:
+def open_parquet(stream: Stream, advice: OptionNames) -> Table | None:
     """Open a Parquet file; None where it has no rows. Lines are row numbers, from 1."""
     frame, schema, height = scan(stream)
     if height == 0:
@@ -47,7 +47,7 @@ def open_parquet(stream: Stream, advice: Advice) -> Table | None:
 
 
 def _batches(
-    stream: Stream, frame: "pl.LazyFrame", height: int, wanted: Mapping[str, str], advice: Advice
+    stream: Stream, frame: "pl.LazyFrame", height: int, wanted: Mapping[str, str], advice: OptionNames
 ) -> Iterator[Batch]:
     import polars as pl
 
@@ -63,7 +63,7 @@ def _batches(
         yield Batch(made.select(lines.alias("line"), pl.all()), _RawRows(part, start))
 
 
-def _checked(stream: Stream, name: str, column: str, dtype: "pl.DataType", advice: Advice) -> "pl.Expr":
+def _checked(stream: Stream, name: str, column: str, dtype: "pl.DataType", advice: OptionNames) -> "pl.Expr":
     """The column under its role's name. Raises `InvalidDataError` where its type cannot be that role's."""
     import polars as pl
 

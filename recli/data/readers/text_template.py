@@ -1,10 +1,10 @@
-"""Item texts from catalogue columns: `{title}. {genres}`, or a template of the columns that are recognised."""
+"""Item texts from catalogue columns: `{title}. {genres}`, or a template of the columns that are recognized."""
 
 import string
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from recli.data.readers.column_roles import plain, seen
+from recli.data.readers.column_roles import seen, unwrap
 from recli.errors import UsageError
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ TEXT_NAMES = (*TITLES, *_MAKERS, *LABELS, *_PROSE)
 
 def default_template(names: Sequence[str]) -> str:
     """`{title}. {genres}. {description}` with the columns that are there; empty where there is none."""
-    by_name = {plain(name): name for name in reversed(names) if name and not set(name) & set("{}!")}
+    by_name = {unwrap(name): name for name in reversed(names) if name and not set(name) & set("{}!")}
     title = [by_name[n] for n in TITLES if n in by_name][:1]
     others = [by_name[n] for n in (*_MAKERS, *LABELS, *_PROSE) if n in by_name]
     return ". ".join("{" + name + "}" for name in title + others)
@@ -55,7 +55,7 @@ def parse(template: str, names: Sequence[str]) -> tuple[list[tuple[str, str]], s
 
 def _column(field: str, names: Sequence[str], template: str) -> str:
     fits = [name for name in names if name == field] or [
-        name for name in names if plain(name) == plain(field)
+        name for name in names if unwrap(name) == unwrap(field)
     ]
     if field == "" or len(fits) != 1:
         raise UsageError(
@@ -91,6 +91,6 @@ def _cell(frame: "pl.DataFrame", column: str) -> "pl.Expr":
     import polars as pl
 
     cell = pl.col(column).cast(pl.String).str.replace_all(r"\s+", " ").str.strip_chars()
-    if plain(column) in LABELS:
+    if unwrap(column) in LABELS:
         cell = cell.str.replace_all(r" ?\| ?", ", ")
     return pl.when(cell != "").then(cell)

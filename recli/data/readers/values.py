@@ -23,7 +23,7 @@ def missing(role: Role) -> str:
     return f"missing {role.name}"
 
 
-def normalise(
+def normalize(
     frame: "pl.DataFrame", roles: Sequence[Role], unit: str | None, decimal_comma: bool = False
 ) -> "tuple[pl.DataFrame, list[Fault]]":
     """The rows whose values are all good, under their output names; and what is wrong with the others.

@@ -3,7 +3,7 @@
 An item's column of EASE's weights is a ridge regression of the item on all others. Here it is one on its K nearest
 items by cosine, in closed form: items chosen as fsSLIM does (Ning, Karypis 2011, "SLIM: Sparse Linear Methods for
 Top-N Recommender Systems"), solved as in Steck 2019, "Markov Random Fields for Collaborative Filtering", but for
-each item apart rather than for blocks of items that share a neighbourhood.
+each item apart rather than for blocks of items that share a neighborhood.
 """
 
 from collections.abc import Callable
@@ -23,14 +23,14 @@ from recli.schema import CSR, Float32, Int32, Int64
 _SPAN = 256  # items that a thread takes at a time
 
 
-def fit_sparse(l2: float, neighbours: int, training: Training) -> ItemKnn:
-    """Weights from each item's `neighbours` nearest items; the same bytes for any number of threads."""
+def fit_sparse(l2: float, neighbors: int, training: Training) -> ItemKnn:
+    """Weights from each item's `neighbors` nearest items; the same bytes for any number of threads."""
     matrix = training.matrix
-    # By cosine, measured with 200 neighbours: those by co-occurrence alone are the popular items for everybody,
+    # By cosine, measured with 200 neighbors: those by co-occurrence alone are the popular items for everybody,
     # NDCG@20 was 2 to 3% lower and took twice as long; those that would explain most alone, by G_ij^2 / (G_ii + l2),
-    # 2% lower on MovieLens. 50 neighbours lose up to 6%; 500 were between 1% worse and 1% better.
+    # 2% lower on MovieLens. 50 neighbors lose up to 6%; 500 were between 1% worse and 1% better.
     chosen = fit_item_knn(
-        ItemKnnConfig(neighbours=neighbours, weighting="cosine", shrinkage=0.0),
+        ItemKnnConfig(neighbors=neighbors, weighting="cosine", shrinkage=0.0),
         Training(matrix, threads=training.threads),
     ).similar
     columns = solve_columns(matrix, chosen, l2, training.threads or cores())

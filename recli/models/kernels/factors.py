@@ -91,7 +91,7 @@ def normal_equations(
     """x = (w Y'Y + Y' diag(beside) Y + pull I)^-1 Y'c for each history, where c = confidence(its values).
 
     `unobserved`: w, the weight of all cells; `beside(c)`: what observed ones have beside it; `pull(c)`: the
-    regularisation. Float64 inside; no history gives zeros.
+    regularization. Float64 inside; no history gives zeros.
     """
     made: list[_Gram] = []  # when it is first needed
 
@@ -184,7 +184,7 @@ class HistoryMap:
 def learn_map(matrix: CSR, user_factors: Float32, item_factors: Float32, *, binary: bool) -> HistoryMap:
     """Ridge regression of the users' factors (n_users, d) on what their rows of `matrix` add up to.
 
-    The features are standardised and the intercept is free; the penalty, 0.01 per user, moved the overlap by
+    The features are standardized and the intercept is free; the penalty, 0.01 per user, moved the overlap by
     less than .01 between 0.0001 and 0.01 per user.
     """
     d = item_factors.shape[1]

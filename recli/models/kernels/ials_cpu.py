@@ -33,7 +33,7 @@ class Side:
     others: Int32  # (nnz,), the other side's row of each cell
     weights: Float32  # (nnz,)
     goals: Float32  # (nnz,)
-    pull: Float32  # (n_rows,), regularisation of each row
+    pull: Float32  # (n_rows,), regularization of each row
 
 
 def side(matrix: CSR, pull: Float64, weights: Float32 | None = None) -> Side:

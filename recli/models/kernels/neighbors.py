@@ -1,4 +1,4 @@
-"""Nearest neighbours of sparse rows: weighting, and the k most similar of each."""
+"""Nearest neighbors of sparse rows: weighting, and the k most similar of each."""
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -32,7 +32,7 @@ def scaled(matrix: CSR, rows: Float64 | None = None, columns: Float64 | None = N
 def mean_history(matrix: CSR) -> float:
     """Events per user who has any (distinct items); 1 where nobody has.
 
-    It decides more than any other figure of a log how a neighbourhood is best made: short histories need smooth,
+    It decides more than any other figure of a log how a neighborhood is best made: short histories need smooth,
     cautious similarities, long ones sharp ones. Thinning yelp2018 from 36 events per user to 14 and to 6 moved the
     best powers of rp3beta from .5 to .2, user-knn's from 2 to 1.5 and .75, item-knn's shrinkage from 10 to 100 and 250.
     """
@@ -71,7 +71,7 @@ def keep_largest(matrix: CSR, k: int) -> CSR:
 
 
 def nearest(
-    left: CSR, right: CSR, k: int, threads: int, weigh: Callable[[Int64, CSR], None] | None = None
+    left: CSR, right: CSR, k: int, threads: int, fit_weights: Callable[[Int64, CSR], None] | None = None
 ) -> CSR:
     """The k largest positive values of each row of left @ right, a square matrix, but for its diagonal's.
 
@@ -84,8 +84,8 @@ def nearest(
     def block(start: int) -> CSR:
         products = (left[start : start + _BLOCK] @ right).tocsr()
         rows = np.repeat(np.arange(start, start + products.shape[0]), np.diff(products.indptr))
-        if weigh is not None:
-            weigh(rows, products)
+        if fit_weights is not None:
+            fit_weights(rows, products)
         products.data[rows == products.indices] = 0.0
         return keep_largest(products, k)
 

@@ -11,7 +11,7 @@ from functools import cached_property
 import numpy as np
 
 from recli.compute.threads import one_blas_thread
-from recli.config import Tune, option
+from recli.config import Config, Tune, option
 from recli.models.base import Training, pack_csr, unpack_csr
 from recli.models.kernels.neighbors import scaled
 from recli.schema import CSR, Float32, Float64, Int64, State
@@ -23,10 +23,12 @@ _ZERO = 1e-5  # singular values below this share of the largest one are rounding
 
 
 @dataclass(frozen=True)
-class SpectralConfig:
+class SpectralConfig(Config):
     """The options that all filters on a spectrum have; each declares its own default width."""
 
-    dimensions: int = option(0, "Singular vectors; 0: the filter's own number.", min=0, max=2048)
+    rank: int = option(
+        0, "Singular vectors; 0: the filter's own number.", min=0, max=2048, formerly=("dimensions",)
+    )
     low_pass_weight: float = option(
         0.3,
         "Weight of the ideal low-pass filter beside the linear one.",
@@ -52,7 +54,7 @@ class SpectralConfig:
 
 @dataclass(frozen=True)
 class Spectrum:
-    """The normalised graph and its smoothest signals: all that a filter is made of."""
+    """The normalized graph and its smoothest signals: all that a filter is made of."""
 
     graph: CSR  # float32 (n_users, n_items), R~
     sizes: (
@@ -71,12 +73,12 @@ def stored_spectrum(state: State) -> Spectrum:
     return Spectrum(unpack_csr("graph", state), state["sizes"], state["values"], state["vectors"])
 
 
-def spectrum(matrix: CSR, dimensions: int, user_power: float, item_power: float, seed: int) -> Spectrum:
-    """Normalise interactions (n_users, n_items) and find their `dimensions` (or, if less, rank) smoothest signals."""
+def spectrum(matrix: CSR, rank: int, user_power: float, item_power: float, seed: int) -> Spectrum:
+    """Normalize interactions (n_users, n_items) and find their `rank` (at most the matrix's) smoothest signals."""
     users, items = (np.asarray(matrix.sum(axis=a), dtype=np.float64).ravel() for a in (1, 0))
     sizes = np.where(items > 0, items**item_power, 0.0)
     graph = scaled(matrix, rows=inverse(np.where(users > 0, users**user_power, 0.0)), columns=inverse(sizes))
-    values, vectors = top_singular(graph, dimensions, seed)
+    values, vectors = top_singular(graph, rank, seed)
     if values.size:
         graph.data /= np.float32(values[0])
         values = values / values[0]
@@ -86,13 +88,13 @@ def spectrum(matrix: CSR, dimensions: int, user_power: float, item_power: float,
 def fit_spectrum(config: SpectralConfig, training: Training, most: int) -> Spectrum:
     """The spectrum of the training interactions; `most`: the filter's usual number of signals."""
     matrix = training.matrix
-    dimensions = config.dimensions or usual_dimensions(matrix, most)
-    basis = spectrum(matrix, dimensions, config.user_power, config.item_power, training.seed)
+    rank = config.rank or default_rank(matrix, most)
+    basis = spectrum(matrix, rank, config.user_power, config.item_power, training.seed)
     training.advance(1, "")
     return basis
 
 
-def usual_dimensions(matrix: CSR, most: int) -> int:
+def default_rank(matrix: CSR, most: int) -> int:
     """`most`, or a sixth of the users or of the items where that is less.
 
     Where there are few of them, most signals are noise: of 610 users, 100 were 2 to 6% better than 256.
@@ -111,7 +113,7 @@ def top_singular(matrix: CSR, k: int, seed: int) -> tuple[Float64, Float32]:
 
     d <= k: there are no more than the rank. Largest first; each vector's largest component is positive. The same
     bytes for the same seed, however many threads; another seed changes rounding only, as the iteration (ARPACK)
-    runs until it has converged: 30 s for 384 of 32k x 38k. A randomised SVD took 13 s with 6 power iterations,
+    runs until it has converged: 30 s for 384 of 32k x 38k. A randomized SVD took 13 s with 6 power iterations,
     and missed an eighth of the first 256 dimensions: this spectrum falls slowly.
     """
     smaller = min(matrix.shape)

@@ -13,15 +13,15 @@ from recli.compute.torch_device import pick_device, pick_dtype
 from recli.config import sha256_of
 from recli.encoders import source, transformer
 from recli.encoders.base import Encoded
-from recli.encoders.model_config import read_recipe
-from recli.encoders.texts import Unique, keys
+from recli.encoders.model_config import read_encoder_config
+from recli.encoders.texts import DistinctTexts, keys
 from recli.encoders.transformer import TextEncoder
 from recli.errors import RecliError
 from recli.storage import cache
 
 
 @dataclass(frozen=True)
-class Wanted:
+class EncodeOptions:
     """How to encode: the options of `recli embed` that a pretrained encoder has."""
 
     model: str
@@ -37,7 +37,7 @@ class Wanted:
 
 
 def encode_texts(
-    wanted: Wanted, folder: Path, texts: Unique, item_ids: Sequence[str], console: Console
+    wanted: EncodeOptions, folder: Path, texts: DistinctTexts, item_ids: Sequence[str], console: Console
 ) -> Encoded:
     """Encode the different texts, with the cache in `folder`. `item_ids`: of the items that the texts belong to.
 
@@ -51,23 +51,23 @@ def encode_texts(
     if wanted.dtype == "auto" and dtype == "float32":
         console.say("this CPU does not multiply bfloat16: float32")
     found = source.find(wanted.model, wanted.revision, wanted.trust_remote_code)
-    recipe = read_recipe(
+    encoder_config = read_encoder_config(
         found.folder, found.name, pooling=wanted.pooling, max_tokens=wanted.max_tokens, prompt=wanted.prompt
     )
-    for line in recipe.notes:
+    for line in encoder_config.notes:
         console.say(line)
     facts = {
         "weights_sha256": found.weights_sha256,
-        "pooling": recipe.pooling,
-        "max_tokens": recipe.max_tokens,
-        "prompt": recipe.prompt,
+        "pooling": encoder_config.pooling,
+        "max_tokens": encoder_config.max_tokens,
+        "prompt": encoder_config.prompt,
         "dtype": dtype,
         "device": device.type,
     }
     place = folder / sha256_of({**facts, "files": found.sha256})[:32]
 
     def load() -> TextEncoder:
-        return transformer.load(found, recipe, dtype, device, wanted.trust_remote_code)
+        return transformer.load(found, encoder_config, dtype, device, wanted.trust_remote_code)
 
     def blame(row: int) -> RecliError:
         return RecliError(
@@ -76,11 +76,11 @@ def encode_texts(
         )
 
     stored, n_reused = _through_cache(wanted, place, texts.texts, load, blame, console)
-    return Encoded(stored.take, stored.dim, facts, n_reused, recipe.matryoshka)
+    return Encoded(stored.take, stored.dim, facts, n_reused, encoder_config.matryoshka)
 
 
 def _through_cache(
-    wanted: Wanted,
+    wanted: EncodeOptions,
     folder: Path,
     texts: list[str],
     load: Callable[[], TextEncoder],
@@ -121,7 +121,8 @@ def _through_cache(
             advance(rows.size, f"{n_texts / seconds:,.0f} items/s, {n_tokens / seconds:,.0f} tokens/s")
     if n_cut:
         console.say(
-            f"{n_cut:,} texts have more than {encoder.recipe.max_tokens} tokens (--max-tokens): their end was not read"
+            f"{n_cut:,} texts have more than {encoder.encoder_config.max_tokens} tokens (--max-tokens): "
+            "their end was not read"
         )
     stored = cache.read(folder, hashes, console.warn)
     if not stored.found.all():

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from recli.cli.console import Console, run_path
-from recli.config import argument, option, option_name, to_dict
+from recli.config import Config, argument, option, option_name, to_dict
 from recli.errors import RecliError, UsageError
 
 if TYPE_CHECKING:
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from recli.data.interactions import Interactions
     from recli.encoders.base import Encoded
-    from recli.encoders.texts import Unique
+    from recli.encoders.texts import DistinctTexts
     from recli.schema import Bool, Float32
 
 _DEFAULT = "sentence-transformers/all-MiniLM-L6-v2"
@@ -24,7 +24,7 @@ _ITEMS = 1 << 14  # whose vectors are held at a time
 
 
 @dataclass(frozen=True)
-class EmbedConfig:
+class EmbedConfig(Config):
     run: str = argument(..., "The run; `-` reads its path from stdin.", metavar="RUN", stored=False)
     name: str = option(
         "", "Name of the embeddings.", default_text="from the model: minilm, tfidf, ...", stored=False
@@ -86,7 +86,7 @@ def embed(config: EmbedConfig, console: Console) -> None:
     """Turn the items' texts into vectors with a language model: RUN/embeddings/NAME.
 
     Identical texts are encoded once; items without text get a zero vector. Raw vectors are kept in RUN/cache, so
-    that an interrupted run resumes and later only new or changed texts are encoded. What is stored is centred, with
+    that an interrupted run resumes and later only new or changed texts are encoded. What is stored is centered, with
     length 1.
 
     Example: recli embed sample_data/run --model tfidf
@@ -151,12 +151,12 @@ def embed(config: EmbedConfig, console: Console) -> None:
 
 
 def _pretrained(
-    config: EmbedConfig, run: Path, texts: "Unique", interactions: "Interactions", console: Console
+    config: EmbedConfig, run: Path, texts: "DistinctTexts", interactions: "Interactions", console: Console
 ) -> "Encoded":
     """The texts' raw vectors, with how they are reduced among the facts."""
-    from recli.steps.embed.encode import Wanted, encode_texts
+    from recli.steps.embed.encode import EncodeOptions, encode_texts
 
-    wanted = Wanted(**{f.name: getattr(config, f.name) for f in fields(Wanted)})
+    wanted = EncodeOptions(**{f.name: getattr(config, f.name) for f in fields(EncodeOptions)})
     item_ids = interactions.items["item_id"].to_list()
     made = encode_texts(wanted, run / "cache" / "embeddings", texts, item_ids, console)
     n_raw = made.dim
@@ -195,15 +195,15 @@ def _portable(model: str) -> str:
 
 
 def _refuse_model_options(config: EmbedConfig) -> None:
-    from recli.steps.embed.encode import Wanted
+    from recli.steps.embed.encode import EncodeOptions
 
-    names = {f.name for f in fields(Wanted)} - {"model"}
+    names = {f.name for f in fields(EncodeOptions)} - {"model"}
     for field in fields(config):
         if field.name in names and getattr(config, field.name) != field.default:
             raise UsageError(f"{option_name(field)} means nothing to --model {config.model}", "leave it out")
 
 
-def _say_texts(texts: "Unique", console: Console) -> None:
+def _say_texts(texts: "DistinctTexts", console: Console) -> None:
     n = len(texts.row)
     if not texts.texts:
         raise RecliError(
@@ -230,5 +230,5 @@ def _say_result(path: Path, summary: dict[str, Any], center: bool, console: Cons
             f"{unknown:,} texts have no word that the encoder knows: their items get a zero vector too"
         )
     how = [f"{summary['dimensions']} dimensions", *(summary[k] for k in ("pooling", "dtype") if k in summary)]
-    how.append("centred on the training items" if center else "not centred")
+    how.append("centered on the training items" if center else "not centered")
     console.say(f"{path}: {summary['items']:,} vectors, {', '.join(how)}")

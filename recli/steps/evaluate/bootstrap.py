@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from recli.schema import Bool, Float64, Int64
-from recli.steps.evaluate.slices import Figure
+from recli.steps.evaluate.slices import MetricValue
 
 GROUPS = 16_384  # that are drawn at most
 _CELLS = 1 << 20  # weights held at a time: 8 MiB
@@ -28,7 +28,7 @@ class Resampled:
 
 
 def resample(
-    systems: Sequence[Sequence[Figure]],
+    systems: Sequence[Sequence[MetricValue]],
     samples: int,
     seed: int,
     advance: Callable[[int, str], None] = lambda steps, text: None,
@@ -58,7 +58,7 @@ def resample(
 
 
 def _pack(
-    figures: Sequence[Figure], n: int, groups: Int64 | None
+    figures: Sequence[MetricValue], n: int, groups: Int64 | None
 ) -> tuple[Float64, Float64, list[int], Bool]:
     """Weighted values, float64 (n, figures); the different weights, float64 (n, w), and which of them are a figure's;
     which figures are roots. Summed over each of the `groups`, int64 (users,), if any.

@@ -13,11 +13,11 @@ from recli import schema
 from recli.data.history import History
 from recli.data.interactions import Interactions
 from recli.errors import InvalidDataError, RecliError, UsageError
-from recli.metrics.base import Asked, Exam
+from recli.metrics.base import MetricSpec, TestSet
 from recli.models.base import OrderedModel
 from recli.models.fallback import POPULARITY, WithFallback, item_counts
 from recli.schema import CSR, Float32
-from recli.steps.evaluate.results import System
+from recli.steps.evaluate.results import EvaluatedSystem
 from recli.steps.evaluate.slices import measure, slices_of
 from recli.steps.evaluate.test_set import RatedPairs, judge_lists, judge_model, rating_errors, read_lists
 from recli.storage import atomic, parts, runs
@@ -53,7 +53,7 @@ NOTES = {  # of one, and of several
 }
 
 
-def labelled(given: Sequence[str]) -> dict[str, str]:
+def labeled(given: Sequence[str]) -> dict[str, str]:
     """Files of lists by label: NAME=FILE, or FILE's name up to the first dot. Raises `UsageError`."""
     files: dict[str, str] = {}
     for text in given:
@@ -107,7 +107,7 @@ def _check_there(run: Path, there: list[str], named: list[str] | None, with_list
 def diversity_vectors(
     run: Path, name: str | None, interactions: Interactions
 ) -> "tuple[Float32 | CSR, str, dict[str, str]]":
-    """Vectors of the items, l2-normalised rows; what they are in words; the part they come from.
+    """Vectors of the items, l2-normalized rows; what they are in words; the part they come from.
 
     `name`: embeddings of the run; None: the first ones; where there are none, items are the sets of their
     training users, so that the cosine says how often two items are used by the same people.
@@ -129,12 +129,12 @@ def diversity_vectors(
 
 
 @dataclass(frozen=True)
-class Bench:
+class Evaluator:
     """The exam and all that judging one system after the other needs."""
 
     interactions: Interactions
-    exam: Exam
-    asked: tuple[Asked, ...]
+    test_set: TestSet
+    asked: tuple[MetricSpec, ...]
     rated: RatedPairs | None
     progress: Progress
     warn: Warn
@@ -148,18 +148,18 @@ class Bench:
     def _wants(self, *names: str) -> bool:
         return any(a.metric.name in names for a in self.asked)
 
-    def model(self, part: Part) -> System:
+    def model(self, part: Part) -> EvaluatedSystem:
         """Score, rank and measure a model, as `recommend` serves it."""
         stored = runs.read_model(part.path, self.interactions)
-        users, name = self.exam.users, part.path.name
+        users, name = self.test_set.users, part.path.name
         known = np.where(self.interactions.having(*stored.trained_on)[users], users, -1)
         history, counts = self._before(stored)
         silent: list[int] = []  # users of whom the model knows nothing, batch by batch
         served = WithFallback(stored.model, counts, self.fallback, silent.append)
-        with self.progress(name, self.exam.n_users, "users") as advance:
+        with self.progress(name, self.test_set.n_users, "users") as advance:
             judged = judge_model(
                 served,
-                self.exam,
+                self.test_set,
                 history[users],
                 known,
                 self._k,
@@ -168,10 +168,10 @@ class Bench:
                 advance=advance,
             )
         if self.rated is not None and self._wants("rmse", "mae"):
-            judged = replace(judged, errors=rating_errors(stored.model, self.exam, known, self.rated))
-        figures = measure(judged, self.asked, slices_of(self.exam))
+            judged = replace(judged, errors=rating_errors(stored.model, self.test_set, known, self.rated))
+        figures = measure(judged, self.asked, slices_of(self.test_set))
         notes = {STOOD_IN[self.fallback]: sum(silent)} if sum(silent) else {}
-        return System(name, f"{stored.algorithm} model", figures, notes)
+        return EvaluatedSystem(name, f"{stored.algorithm} model", figures, notes)
 
     def _before(self, stored: StoredModel) -> tuple[History, Float32]:
         """All users' histories, in order only for a model that asks for it, and the users of each item trained on.
@@ -191,7 +191,7 @@ class Bench:
             self.kept[asked] = history, counts
         return self.kept[asked]
 
-    def lists(self, name: str, path: str) -> tuple[System, str]:
+    def lists(self, name: str, path: str) -> tuple[EvaluatedSystem, str]:
         """Read and measure somebody's lists; the system and the file's sha256.
 
         Raises `InvalidDataError` where the run knows none of the users, or none of the items.
@@ -199,13 +199,13 @@ class Bench:
         pairs, sha256 = self._pairs(path)
         self._check_known(path, pairs)
         rated = self.rated if self._wants("rmse", "mae") else None
-        lists = read_lists(pairs, self.interactions, self.exam, self._k, rated)
+        lists = read_lists(pairs, self.interactions, self.test_set, self._k, rated)
         for key, (one, several) in NOTES.items():
             if count := lists.counts[key]:
                 self.warn(f"{name}: {count} {one if count == 1 else several}")
-        judged = replace(judge_lists(self.exam, lists.ranked), errors=lists.errors)
-        figures = measure(judged, self.asked, slices_of(self.exam))
-        return System(name, f"lists, by {lists.order}", figures, lists.counts), sha256
+        judged = replace(judge_lists(self.test_set, lists.ranked), errors=lists.errors)
+        figures = measure(judged, self.asked, slices_of(self.test_set))
+        return EvaluatedSystem(name, f"lists, by {lists.order}", figures, lists.counts), sha256
 
     def _check_known(self, path: str, pairs: "pl.DataFrame") -> None:
         known = {"user": self.interactions.users, "item": self.interactions.items}

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from recli.config import parse_pairs
 from recli.errors import UsageError
-from recli.metrics.base import Asked, parse_metric
+from recli.metrics.base import MetricSpec, parse_metric
 from recli.steps.evaluate.results import Row, Scorecard
 
 
@@ -14,7 +14,7 @@ class Gate:
     """A metric must be at least `least`, for the system `model` or (None) for all."""
 
     model: str | None
-    asked: Asked
+    asked: MetricSpec
     least: float
 
 

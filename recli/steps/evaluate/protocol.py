@@ -5,10 +5,10 @@ from typing import Protocol
 
 import numpy as np
 
-from recli.metrics.base import Asked, Exam
+from recli.metrics.base import MetricSpec, TestSet
 from recli.steps.evaluate.bootstrap import GROUPS
 from recli.steps.evaluate.slices import POLICY
-from recli.steps.evaluate.test_set import KNOWN, Facts
+from recli.steps.evaluate.test_set import KNOWN, TestSetCounts
 
 
 class Settings(Protocol):
@@ -28,9 +28,9 @@ class Settings(Protocol):
 
 def policy(
     settings: Settings,
-    exam: Exam,
-    facts: Facts,
-    asked: tuple[Asked, ...],
+    test_set: TestSet,
+    facts: TestSetCounts,
+    asked: tuple[MetricSpec, ...],
     similarity: str,
     unknown: Mapping[str, int],
 ) -> list[str]:
@@ -38,21 +38,21 @@ def policy(
 
     `similarity`: what diversity is measured on. `unknown`: by model, the users of whom it knows nothing, if any.
     """
-    candidates = exam.n_items if exam.allowed is None else int(exam.allowed.sum())
-    which = "" if exam.allowed is None else " with a training event"
+    candidates = test_set.n_items if test_set.allowed is None else int(test_set.allowed.sum())
+    which = "" if test_set.allowed is None else " with a training event"
     names = {a.metric.name for a in asked}
     lines = [
         f"Full ranking of the {candidates} items{which}; models do not list what a user had in "
         f"{', '.join(KNOWN[settings.split])}. Lists are taken as they are.",
-        f"Means over the {exam.n_users} users with items in the {settings.split} split; "
+        f"Means over the {test_set.n_users} users with items in the {settings.split} split; "
         f"{facts.users_without_test} users without any are left out; users without recommendations count 0.",
         "Denominators: precision k; recall the user's test items; ndcg and map min(k, test items).",
         "Equal scores are listed in a fixed pseudo-random order of the item ids.",
     ]
-    strangers = int((np.diff(exam.seen.indptr) == 0).sum())
+    strangers = int((np.diff(test_set.seen.indptr) == 0).sum())
     if strangers:
         have = "has" if strangers == 1 else "have"
-        lines.append(f"{strangers} of the {exam.n_users} users {have} no history.")
+        lines.append(f"{strangers} of the {test_set.n_users} users {have} no history.")
     if unknown:
         what = (
             "they get no list, count 0, and have no auc"
@@ -78,7 +78,7 @@ def policy(
         lines.append(
             f"Intervals: {100 * settings.confidence:g}% percentile bootstrap over users, "
             f"{settings.samples} draws, seed {settings.seed}, "
-            f"{'' if exam.n_users <= GROUPS else f'of {GROUPS} random groups of them, '}"
+            f"{'' if test_set.n_users <= GROUPS else f'of {GROUPS} random groups of them, '}"
             "paired; p two-sided, (count + 1) / (draws + 1), not corrected for the number of comparisons; "
             "coverage and gini have none."
         )

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from recli.metrics.base import Asked
+from recli.metrics.base import MetricSpec
 from recli.schema import Float64
 from recli.steps.evaluate.bootstrap import Resampled, interval, p_values
-from recli.steps.evaluate.slices import ALL, Figure
+from recli.steps.evaluate.slices import ALL, MetricValue
 
 if TYPE_CHECKING:
     import polars as pl
@@ -18,15 +18,15 @@ Row = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class System:
+class EvaluatedSystem:
     """What is measured of one model or one file of lists."""
 
     name: str
     source: str  # "als model", "lists (by score)"
-    figures: list[Figure]
+    figures: list[MetricValue]
     notes: dict[str, int] = field(default_factory=dict)  # what was found in lists, users unknown to a model
 
-    def overall(self, label: str) -> Figure | None:
+    def overall(self, label: str) -> MetricValue | None:
         """The figure of the metric `ndcg@10` over all users; None where it cannot be measured."""
         return next((f for f in self.figures if f.part is ALL and f.asked.label == label), None)
 
@@ -35,8 +35,8 @@ class System:
 class Scorecard:
     """All systems' figures with their intervals, and differences to the baseline. Rows are plain JSON values."""
 
-    systems: list[System]
-    asked: tuple[Asked, ...]
+    systems: list[EvaluatedSystem]
+    asked: tuple[MetricSpec, ...]
     primary: str | None  # the metric that decides which system is best
     baseline: str | None
     rows: list[Row]  # model, metric, k, slice_kind, slice, value, low, high, users
@@ -55,8 +55,8 @@ def label_of(row: Row) -> str:
 
 
 def scorecard(
-    systems: list[System],
-    asked: tuple[Asked, ...],
+    systems: list[EvaluatedSystem],
+    asked: tuple[MetricSpec, ...],
     resampled: Sequence[Resampled],
     confidence: float,
     baseline: str | None = None,
@@ -72,7 +72,7 @@ def scorecard(
     return Scorecard(systems, asked, primary, baseline, rows, comparisons)
 
 
-def _best(systems: Sequence[System], primary: str | None) -> str | None:
+def _best(systems: Sequence[EvaluatedSystem], primary: str | None) -> str | None:
     if primary is None:
         return None
     found = [(s.name, f) for s in systems if (f := s.overall(primary)) and f.value is not None]
@@ -80,7 +80,7 @@ def _best(systems: Sequence[System], primary: str | None) -> str | None:
     return max(scored, key=lambda pair: pair[0])[1] if scored else None
 
 
-def _row(system: System, figure: Figure, low: float, high: float) -> Row:
+def _row(system: EvaluatedSystem, figure: MetricValue, low: float, high: float) -> Row:
     return {
         "model": system.name,
         "metric": figure.asked.metric.name,
@@ -99,7 +99,10 @@ def _number(value: float) -> float | None:
 
 
 def _comparisons(
-    systems: Sequence[System], resampled: Sequence[Resampled], confidence: float, baseline: str | None
+    systems: Sequence[EvaluatedSystem],
+    resampled: Sequence[Resampled],
+    confidence: float,
+    baseline: str | None,
 ) -> list[Row]:
     means = {s.name: _overall_means(s, drawn) for s, drawn in zip(systems, resampled, strict=True)}
     rows: list[Row] = []
@@ -132,7 +135,7 @@ def _comparisons(
     return rows
 
 
-def _overall_means(system: System, drawn: Resampled) -> dict[str, tuple[Figure, Float64]]:
+def _overall_means(system: EvaluatedSystem, drawn: Resampled) -> dict[str, tuple[MetricValue, Float64]]:
     """Figures over all users that have values per user, by label, with their resampled means (samples,)."""
     return {
         f.asked.label: (f, drawn.means[:, i])

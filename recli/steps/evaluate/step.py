@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from recli import schema
 from recli.cli.console import Console, run_path
-from recli.config import argument, option, to_dict
+from recli.config import Config, argument, option, to_dict
 from recli.errors import DeviceError, QualityGateError, RecliError, UsageError
 from recli.metrics.base import metrics as registered
 from recli.metrics.base import parse_metrics
@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     import polars as pl
 
     from recli.data.interactions import Interactions
-    from recli.metrics.base import Asked, Exam
+    from recli.metrics.base import MetricSpec, TestSet
     from recli.steps.evaluate.gates import Gate
-    from recli.steps.evaluate.results import Row, Scorecard, System
+    from recli.steps.evaluate.results import EvaluatedSystem, Row, Scorecard
 
 DEFAULT = (
     "ndcg@10,recall@10,ndcg@20,recall@20,precision@10,hit-rate@10,map@20,mrr@20,"
@@ -28,7 +28,7 @@ DEFAULT = (
 
 
 @dataclass(frozen=True)
-class EvaluateConfig:
+class EvaluateConfig(Config):
     run: str = argument(..., "The run's directory; - reads its path from stdin.", metavar="RUN", stored=False)
     models: str | None = option(
         None,
@@ -98,17 +98,17 @@ def evaluate(config: EvaluateConfig, console: Console) -> None:
     Example: recli evaluate sample_data/run --metrics ndcg@10,recall@20 --fail-under ndcg@10=0.01
     """
     from recli.steps.evaluate.bootstrap import resample
-    from recli.steps.evaluate.evaluator import Bench, chosen_models, diversity_vectors, labelled
+    from recli.steps.evaluate.evaluator import Evaluator, chosen_models, diversity_vectors, labeled
     from recli.steps.evaluate.gates import check_gates, parse_gates
     from recli.steps.evaluate.protocol import policy
     from recli.steps.evaluate.results import scorecard
-    from recli.steps.evaluate.test_set import exam_of, rated_pairs
+    from recli.steps.evaluate.test_set import make_test_set, rated_pairs
     from recli.storage import runs
 
     gates = parse_gates(config.fail_under)
     asked = _asked(config, gates)
     named = {a.label for a in (*parse_metrics(config.metrics), *(g.asked for g in gates))}
-    files = labelled(config.recommendations)
+    files = labeled(config.recommendations)
     _check_outputs(config, files)
     run = run_path(config.run)
     interactions = runs.read_interactions(run)
@@ -117,15 +117,15 @@ def evaluate(config: EvaluateConfig, console: Console) -> None:
     inputs = {schema.INTERACTIONS: interactions.sha256}
     inputs |= {f"{schema.MODELS}/{name}": part.sha256 for name, part in parts.items()}
 
-    exam, facts = exam_of(interactions, config.split, config.candidates == "warm")
-    _check_exam(exam, config)
-    asked = _that_fit(asked, named, exam.n_items, console)
+    test_set, facts = make_test_set(interactions, config.split, config.candidates == "warm")
+    _check_exam(test_set, config)
+    asked = _that_fit(asked, named, test_set.n_items, console)
     similarity = ""
     if any(a.metric.name == "diversity" for a in asked):
         vectors, similarity, read = diversity_vectors(run, config.embeddings, interactions)
-        exam, inputs = replace(exam, vectors=vectors), inputs | read
-    rated = rated_pairs(interactions, config.split, exam)
-    bench = Bench(interactions, exam, asked, rated, console.progress, console.warn, config.fallback)
+        test_set, inputs = replace(test_set, vectors=vectors), inputs | read
+    rated = rated_pairs(interactions, config.split, test_set)
+    bench = Evaluator(interactions, test_set, asked, rated, console.progress, console.warn, config.fallback)
     systems = [bench.model(part) for part in parts.values()]
     unknown = {s.name: count for s in systems for count in s.notes.values()}
     for name, path in files.items():
@@ -136,10 +136,10 @@ def evaluate(config: EvaluateConfig, console: Console) -> None:
     with console.progress("bootstrap", config.samples, "draws") as advance:
         drawn = resample([s.figures for s in systems], config.samples, config.seed, advance)
     card = scorecard(systems, asked, drawn, config.confidence, config.compare)
-    rules = policy(config, exam, facts, asked, similarity, unknown)
+    rules = policy(config, test_set, facts, asked, similarity, unknown)
     outcome = check_gates(gates, card)
-    summary = _summary(config, card, rules, outcome, _data(interactions, exam), list(parts))
-    user_ids = interactions.users[schema.USER_ID].gather(exam.users)
+    summary = _summary(config, card, rules, outcome, _data(interactions, test_set), list(parts))
+    user_ids = interactions.users[schema.USER_ID].gather(test_set.users)
     _write(run / config.name, card, summary, inputs, user_ids)
     _illustrate(config, run, summary)
     _say(config, console, card, rules)
@@ -147,7 +147,7 @@ def evaluate(config: EvaluateConfig, console: Console) -> None:
     _raise_for(outcome)
 
 
-def _asked(config: EvaluateConfig, gates: "Sequence[Gate]") -> "tuple[Asked, ...]":
+def _asked(config: EvaluateConfig, gates: "Sequence[Gate]") -> "tuple[MetricSpec, ...]":
     """The metrics of `--metrics`, and those that only a gate names."""
     asked = parse_metrics(config.metrics or (DEFAULT,))
     if not asked:
@@ -182,8 +182,8 @@ def _check_names(config: EvaluateConfig, gates: "Sequence[Gate]", names: Sequenc
             )
 
 
-def _check_exam(exam: "Exam", config: EvaluateConfig) -> None:
-    if not exam.n_users:
+def _check_exam(test_set: "TestSet", config: EvaluateConfig) -> None:
+    if not test_set.n_users:
         raise RecliError(
             f"no user has an item to predict in the {config.split} split",
             "prepare the run with a split that holds some out: recli prepare --split ...",
@@ -191,8 +191,8 @@ def _check_exam(exam: "Exam", config: EvaluateConfig) -> None:
 
 
 def _that_fit(
-    asked: "tuple[Asked, ...]", named: set[str], n_items: int, console: Console
-) -> "tuple[Asked, ...]":
+    asked: "tuple[MetricSpec, ...]", named: set[str], n_items: int, console: Console
+) -> "tuple[MetricSpec, ...]":
     """The metrics whose cut the catalogue is large enough for.
 
     Of the default ones those are left out that are cut further down; where none is left, they are cut at the
@@ -214,7 +214,7 @@ def _that_fit(
     return tuple({a.label: a for a in cut}.values())
 
 
-def _check_measured(asked: "Sequence[Asked]", systems: "Sequence[System]") -> None:
+def _check_measured(asked: "Sequence[MetricSpec]", systems: "Sequence[EvaluatedSystem]") -> None:
     """Refuse a rating metric that nothing here can be measured by (it is never asked by default)."""
     for one in asked:
         if one.metric.family == "ratings" and not any(s.overall(one.label) for s in systems):
@@ -224,14 +224,14 @@ def _check_measured(asked: "Sequence[Asked]", systems: "Sequence[System]") -> No
             )
 
 
-def _data(interactions: "Interactions", exam: "Exam") -> dict[str, int]:
+def _data(interactions: "Interactions", test_set: "TestSet") -> dict[str, int]:
     return {
         "users": interactions.n_users,
-        "users judged": exam.n_users,
+        "users judged": test_set.n_users,
         "items": interactions.n_items,
-        "cold items": int(exam.cold.sum()),
+        "cold items": int(test_set.cold.sum()),
         "events to train on": interactions.splits["train"].height,
-        "events to predict": int(exam.relevant.nnz),
+        "events to predict": int(test_set.relevant.nnz),
     }
 
 

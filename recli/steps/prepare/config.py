@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from recli.config import argument, option, parse_duration, parse_pairs, to_dict
+from recli.config import Config, argument, option, parse_duration, parse_pairs, to_dict
 from recli.errors import RecliError, UsageError
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ _INPUT, _CATALOGUE, _CLEANING, _SPLITS, _PRIVACY, _OUTPUT = (
 
 
 @dataclass(frozen=True)
-class PrepareConfig:
+class PrepareConfig(Config):
     log: tuple[str, ...] = argument(
         ...,
         "Event logs: files, globs, or - for stdin; CSV, TSV, JSONL or Parquet, .gz and .zst too.",
@@ -31,18 +31,20 @@ class PrepareConfig:
         None, "Between columns, any length, e.g. :: or \\t.", default_text="found", panel=_INPUT
     )
     no_header: bool = option(False, "The first line is data: name the columns with --columns.", panel=_INPUT)
-    columns: str | None = option(None, "Names of the columns, e.g. user_id,item_id,rating.", panel=_INPUT)
-    user_column: str | None = option(None, "Column of user ids.", default_text="recognised", panel=_INPUT)
-    item_column: str | None = option(None, "Column of item ids.", default_text="recognised", panel=_INPUT)
-    rating_column: str | None = option(None, "Column of ratings.", default_text="recognised", panel=_INPUT)
-    event_column: str | None = option(None, "Column of event types.", default_text="recognised", panel=_INPUT)
+    columns: str | None = option(
+        None, "ItemLabels of the columns, e.g. user_id,item_id,rating.", panel=_INPUT
+    )
+    user_column: str | None = option(None, "Column of user ids.", default_text="recognized", panel=_INPUT)
+    item_column: str | None = option(None, "Column of item ids.", default_text="recognized", panel=_INPUT)
+    rating_column: str | None = option(None, "Column of ratings.", default_text="recognized", panel=_INPUT)
+    event_column: str | None = option(None, "Column of event types.", default_text="recognized", panel=_INPUT)
     weight_column: str | None = option(
         None,
         "Column of weights, such as play counts, that become values.",
         default_text="not used",
         panel=_INPUT,
     )
-    time_column: str | None = option(None, "Column of times.", default_text="recognised", panel=_INPUT)
+    time_column: str | None = option(None, "Column of times.", default_text="recognized", panel=_INPUT)
     time_unit: str = option(
         "auto", "Unit of the times.", choices=("auto", "s", "ms", "us", "ns", "iso"), panel=_INPUT
     )
@@ -68,7 +70,7 @@ class PrepareConfig:
         default_text="from title, description, genres, ...", panel=_CATALOGUE,
     )  # fmt: skip
     item_id_column: str | None = option(
-        None, "Column of item ids in the catalogue.", default_text="recognised", panel=_CATALOGUE
+        None, "Column of item ids in the catalogue.", default_text="recognized", panel=_CATALOGUE
     )
     items_separator: str | None = option(
         None, "Between the catalogue's columns.", default_text="found", panel=_CATALOGUE
@@ -86,11 +88,12 @@ class PrepareConfig:
         metavar="view=1,purchase=5",
         panel=_CLEANING,
     )
-    half_life: str | None = option(
+    event_half_life: str | None = option(
         None,
         "Halve an event's value for each such time before the latest event.",
         metavar="90d",
         panel=_CLEANING,
+        formerly=("half_life",),
     )
     duplicates: str = option(
         "sum",
@@ -231,7 +234,11 @@ def _weighing(config: PrepareConfig) -> "Weighing":
             )
         if not any(weights.values()):
             raise UsageError("--event-weights leaves every event out", "give one type a weight above 0")
-    seconds = parse_duration(config.half_life, "--half-life") if config.half_life is not None else None
+    seconds = (
+        parse_duration(config.event_half_life, "--event-half-life")
+        if config.event_half_life is not None
+        else None
+    )
     return Weighing(config.min_rating, weights, config.weight_column is not None, seconds)
 
 

@@ -140,21 +140,21 @@ def _check_columns(config: PrepareConfig, settings: Settings, columns: dict[str,
     split = settings.plan.rest if settings.plan.split == "given" else settings.plan.split
     if split in TIMED and split != "temporal" and "time" not in columns and not config.in_order:
         raise RecliError(
-            f"--split {split} needs the order of events, and no column of times was recognised; "
+            f"--split {split} needs the order of events, and no column of times was recognized; "
             f"columns used: {_used(columns)}",
             "name it with --time-column NAME, or say --in-order if each user's rows are in the order of the events",
         )
     needed = {
         "--min-rating": ("rating", config.min_rating is not None),
         "--event-weights": ("event", config.event_weights is not None),
-        "--half-life": ("time", config.half_life is not None),
+        "--event-half-life": ("time", config.event_half_life is not None),
         "--split temporal": ("time", split == "temporal"),
     }
     for option, (role, wanted) in needed.items():
         if wanted and role not in columns:
             by_order = "; --split temporal-user goes by the order of rows" if split == "temporal" else ""
             raise RecliError(
-                f"{option} needs a column of {_PLURAL[role]}, and none was recognised; "
+                f"{option} needs a column of {_PLURAL[role]}, and none was recognized; "
                 f"columns used: {_used(columns)}",
                 f"name it with --{role}-column NAME" + (by_order if config.in_order else ""),
             )

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from recli.data.event_columns import Rows
     from recli.data.interactions import Interactions
-    from recli.steps.prepare.cleaning import Account, Indexed, Items
+    from recli.steps.prepare.cleaning import Indexed, Items, RowCounts
 
 __all__ = ["PrepareConfig", "prepare"]
 
@@ -42,7 +42,7 @@ def prepare(config: PrepareConfig, console: Console) -> None:
         rejects = check_rejects(config, settings, log, *([catalogue] if catalogue else []))
         with console.progress("numbering users and items", total=None):
             indexed = cleaning.index_events(log.events, settings.weighing)
-    rows, account = indexed.rows, cleaning.Account(log.rows, log.rejected, dict(indexed.filtered))
+    rows, account = indexed.rows, cleaning.RowCounts(log.rows, log.rejected, dict(indexed.filtered))
     _say_event_types(settings, indexed.event_types, console)
     _check_not_empty(rows, account)
     with console.progress("cleaning", total=None):
@@ -74,7 +74,7 @@ def prepare(config: PrepareConfig, console: Console) -> None:
 
 
 def _clean(
-    config: PrepareConfig, settings: Settings, indexed: "Indexed", account: "Account"
+    config: PrepareConfig, settings: Settings, indexed: "Indexed", account: "RowCounts"
 ) -> "tuple[pl.Series, pl.Series, RobotsFound]":
     """Robots, duplicates, the cap and the core, in this order; the ids that are left and what robots were found."""
     from recli.steps.prepare import cleaning, splitting
@@ -116,7 +116,7 @@ class RobotsFound:
     largest: list[tuple[str, int]]
 
 
-def _robots(config: PrepareConfig, rows: "Rows", user_ids: "pl.Series", account: "Account") -> RobotsFound:
+def _robots(config: PrepareConfig, rows: "Rows", user_ids: "pl.Series", account: "RowCounts") -> RobotsFound:
     """Find users with far more events than others; leave them out if asked."""
     import numpy as np
 
@@ -165,7 +165,7 @@ _LOOSEN = {
 }
 
 
-def _check_not_empty(rows: "Rows", account: "Account") -> None:
+def _check_not_empty(rows: "Rows", account: "RowCounts") -> None:
     """Raises `InvalidDataError`, naming the step that took most, where no event is left."""
     if len(rows):
         return

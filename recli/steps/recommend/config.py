@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from recli.cli.console import Console
-from recli.config import argument, option
+from recli.config import Config, argument, option
 from recli.errors import UsageError
 
 WHO, WHAT, HOW, OUT = "For whom", "Which items", "How", "Output"
@@ -22,7 +22,7 @@ BY_EXTENSION = {
 
 
 @dataclass(frozen=True)
-class RecommendConfig:
+class RecommendConfig(Config):
     run: str = argument(
         ...,
         "The run, or the folder of one model, wherever it was copied to; -: the run's path comes on stdin.",

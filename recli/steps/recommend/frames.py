@@ -10,7 +10,7 @@ from recli import schema
 from recli.models.fallback import POPULARITY
 from recli.schema import Float32
 from recli.steps.recommend.explain import sentence
-from recli.steps.recommend.recommender import Lists
+from recli.steps.recommend.recommender import RecommendationBatch
 from recli.storage.runs import StoredModel
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Names:
+class ItemLabels:
     """What is printed for row numbers of items. `who`: ids by place in the audience."""
 
     who: "pl.Series"
@@ -34,13 +34,13 @@ class Names:
 TITLES = ("title", "name", "headline", "label", "product_name", "product_title")
 
 
-def names_of(stored: StoredModel, who: Sequence[str], titles: list[str | None] | None) -> Names:
+def names_of(stored: StoredModel, who: Sequence[str], titles: list[str | None] | None) -> ItemLabels:
     """What is printed for the items of the model's run."""
     import polars as pl
 
     shown = None if titles is None else pl.Series(titles, dtype=pl.String)
     ids = stored.interactions.items[schema.ITEM_ID]
-    return Names(pl.Series(who, dtype=pl.String), ids, shown, stored.item_counts)
+    return ItemLabels(pl.Series(who, dtype=pl.String), ids, shown, stored.item_counts)
 
 
 def title_column(columns: Sequence[str]) -> str | None:
@@ -49,7 +49,7 @@ def title_column(columns: Sequence[str]) -> str | None:
     return next((lower[name] for name in TITLES if name in lower), None)
 
 
-def frame_of(made: Lists, names: Names, first: str, explained: bool) -> "pl.DataFrame":
+def frame_of(made: RecommendationBatch, names: ItemLabels, first: str, explained: bool) -> "pl.DataFrame":
     """The lists as rows: `first` (user_id, similar_to), rank, item_id, score, source [, title] [, because,
     reasons, sources].
 
@@ -77,7 +77,9 @@ def frame_of(made: Lists, names: Names, first: str, explained: bool) -> "pl.Data
     return pl.DataFrame(columns)
 
 
-def _because(made: Lists, items: list[int], of: list[int], names: Names) -> "dict[str, pl.Series]":
+def _because(
+    made: RecommendationBatch, items: list[int], of: list[int], names: ItemLabels
+) -> "dict[str, pl.Series]":
     import polars as pl
 
     whys = [one for listed in made.reasons for one in listed]

@@ -12,7 +12,7 @@ from recli.steps.recommend.config import RecommendConfig
 
 if TYPE_CHECKING:
     from recli.schema import Bool, Float32, Int64
-    from recli.steps.recommend.users import Audience
+    from recli.steps.recommend.users import UserQueries
     from recli.storage.runs import StoredModel
 
 PREFERRED = "hybrid"
@@ -79,12 +79,12 @@ def _index(ids: Sequence[str]) -> dict[str, int]:
     return {one: row for row, one in enumerate(ids)}
 
 
-def read_audience(stored: "StoredModel", config: RecommendConfig, console: Console) -> "Audience":
-    from recli.steps.recommend.users import everybody, parse
+def read_audience(stored: "StoredModel", config: RecommendConfig, console: Console) -> "UserQueries":
+    from recli.steps.recommend.users import all_users, parse
 
     user_ids = stored.interactions.users[schema.USER_ID].to_list()
     if not (config.users or config.histories or config.profiles):
-        return everybody(user_ids)
+        return all_users(user_ids)
     users = _index(user_ids)
     items = _index(stored.interactions.items[schema.ITEM_ID].to_list())
     needs = "history" if config.histories else "profile" if config.profiles else None
@@ -206,23 +206,23 @@ def similar_to(stored: "StoredModel", config: RecommendConfig) -> "Int64":
 
 
 def profile_vectors(
-    stored: "StoredModel", audience: "Audience", config: RecommendConfig, console: Console
+    stored: "StoredModel", queries: "UserQueries", config: RecommendConfig, console: Console
 ) -> "dict[int, Float32]":
     """The profiles' texts as vectors, by place in the audience, encoded as the items' texts were."""
-    if not audience.profiles:
+    if not queries.profiles:
         return {}
     from recli.encoders.reencode import encode_like
     from recli.steps.recommend.recommender import text_model
 
     model = text_model(stored.model)
     made_by = stored.part.summary["encoder"]
-    places = sorted(audience.profiles)
+    places = sorted(queries.profiles)
     with console.progress("encoding profiles", total=len(places)) as advance:
         vectors = encode_like(
             made_by["config"],
             made_by["summary"],
             model.text_space,
-            [audience.profiles[place] for place in places],
+            [queries.profiles[place] for place in places],
             stored.interactions.items[schema.TEXT].to_list(),
             model=config.encoder,
             device=config.device,

@@ -20,13 +20,13 @@ from recli.models.base import (
     user_vectors_of,
 )
 from recli.models.fallback import POPULARITY, WithFallback
-from recli.ranking.approximate import Approximate, Asked, rank_batches
+from recli.ranking.approximate import Approximate, RankingRequest, rank_batches
 from recli.ranking.rerankers import mmr
 from recli.ranking.topk import Ranked, ranked_batches, tie_order
 from recli.schema import CSR, Bool, Float32, Int32, Int64
 from recli.steps.recommend import explain
 from recli.steps.recommend.explain import Reason
-from recli.steps.recommend.users import Audience
+from recli.steps.recommend.users import UserQueries
 from recli.storage.runs import StoredModel
 
 MASKS = ("seen", "all", "none")
@@ -34,7 +34,7 @@ _EXPLAINED = 64  # lists explained at a time: that takes long, so progress is to
 
 
 @dataclass(frozen=True)
-class Wanted:
+class RecommendOptions:
     """What lists are to be made."""
 
     k: int = 10
@@ -48,7 +48,7 @@ class Wanted:
 
 
 @dataclass(frozen=True)
-class Lists:
+class RecommendationBatch:
     """The lists of a batch: `places` in the audience, int64 (n,); `ranked` (n, k); `sources`, one for each list.
 
     `reasons`, `shares`: for each list, for each item; empty without explanation. `profiles`: which lists were
@@ -66,7 +66,7 @@ class Lists:
 
 
 @dataclass
-class Scorer:
+class UserScorer:
     """A model with its fallback, which knows users by their place in the audience, some of them by a text alone."""
 
     model: WithFallback
@@ -115,17 +115,20 @@ def text_model(model: Model) -> TextModel:
 
 
 def recommend(
-    stored: StoredModel, audience: Audience, wanted: Wanted, vectors: dict[int, Float32] | None = None
-) -> Iterator[Lists]:
+    stored: StoredModel,
+    queries: UserQueries,
+    wanted: RecommendOptions,
+    vectors: dict[int, Float32] | None = None,
+) -> Iterator[RecommendationBatch]:
     """Lists for an audience, in its order. `vectors`: encoded profiles, (d,), by place in the audience."""
-    data = stored.interactions.only(audience.rows)
+    data = stored.interactions.only(queries.rows)
     trained = data.having(*stored.trained_on)
-    rows = np.where(audience.rows >= 0, audience.rows, 0)
-    rows = np.where((audience.rows >= 0) & trained[rows], rows, -1)
+    rows = np.where(queries.rows >= 0, queries.rows, 0)
+    rows = np.where((queries.rows >= 0) & trained[rows], rows, -1)
     model = WithFallback(stored.model, stored.item_counts, wanted.fallback)
-    scorer = Scorer(model, rows, vectors or {})
-    history = audience.histories_of(data.history(stored.trained_on))
-    masked = None if wanted.mask == "none" else audience.rows_of(_events(data, wanted.mask))
+    scorer = UserScorer(model, rows, vectors or {})
+    history = queries.histories_of(data.history(stored.trained_on))
+    masked = None if wanted.mask == "none" else queries.rows_of(_events(data, wanted.mask))
     for made in _lists(stored, scorer, history, masked, wanted):
         if not wanted.reasons:
             yield made
@@ -138,7 +141,9 @@ def _events(data: Interactions, mask: str) -> CSR:
     return data.seen() if mask == "seen" else data.matrix(*schema.SPLITS)
 
 
-def similar_items(stored: StoredModel, items: Int64, wanted: Wanted) -> Iterator[Lists]:
+def similar_items(
+    stored: StoredModel, items: Int64, wanted: RecommendOptions
+) -> Iterator[RecommendationBatch]:
     """For each of `items`, row numbers int64 (n,), the items most similar to it.
 
     By the cosine of the model's vectors of items where it has any, else by what the model recommends to
@@ -152,7 +157,7 @@ def similar_items(stored: StoredModel, items: Int64, wanted: Wanted) -> Iterator
     vectors = similar_vectors(stored.model)
     model = stored.model if vectors is None else _Cosines(vectors)
     rows = np.full(items.size, -1) if vectors is None else items
-    scorer = Scorer(WithFallback(model, stored.item_counts, "none"), rows)
+    scorer = UserScorer(WithFallback(model, stored.item_counts, "none"), rows)
     yield from _lists(stored, scorer, History(alone, np.zeros(items.size, dtype=np.int32)), alone, wanted)
 
 
@@ -186,11 +191,11 @@ class _Cosines:
 
 
 def _lists(
-    stored: StoredModel, scorer: Scorer, history: History, masked: CSR | None, wanted: Wanted
-) -> Iterator[Lists]:
+    stored: StoredModel, scorer: UserScorer, history: History, masked: CSR | None, wanted: RecommendOptions
+) -> Iterator[RecommendationBatch]:
     n, n_items = history.shape
     ties = tie_order(stored.interactions.items[schema.ITEM_ID])
-    mixer = None if wanted.diversify is None else Mixer(stored, wanted.diversify)
+    mixer = None if wanted.diversify is None else MMRReranker(stored, wanted.diversify)
     pick = min(wanted.k if mixer is None else max(wanted.k, wanted.pool), n_items)
     places = np.arange(n, dtype=np.int64)
     for batch, ranked in _ranked(scorer, history, masked, wanted, pick, ties):
@@ -198,7 +203,7 @@ def _lists(
             ranked = mixer(ranked, wanted.k)
         listed = ranked.items[:, 0] >= 0
         kept = places[batch][listed]
-        yield Lists(
+        yield RecommendationBatch(
             kept,
             Ranked(ranked.items[listed], ranked.scores[listed]),
             [POPULARITY if int(place) in scorer.by_popularity else stored.name for place in kept],
@@ -209,16 +214,18 @@ def _lists(
 
 
 def _ranked(
-    scorer: Scorer, history: History, masked: CSR | None, wanted: Wanted, k: int, ties: Int32
+    scorer: UserScorer, history: History, masked: CSR | None, wanted: RecommendOptions, k: int, ties: Int32
 ) -> Iterator[tuple[slice, Ranked]]:
     """The `k` best items of each history, in batches; `masked`: what is never among them."""
     if wanted.approximate is not None:
-        return rank_batches(Asked(scorer, history, masked, wanted.allowed, k, ties), wanted.approximate)
+        return rank_batches(
+            RankingRequest(scorer, history, masked, wanted.allowed, k, ties), wanted.approximate
+        )
     places = np.arange(history.shape[0], dtype=np.int64)
     return ranked_batches(scorer, history, places, k=k, ties=ties, seen=masked, allowed=wanted.allowed)
 
 
-class Mixer:
+class MMRReranker:
     """Diversifies lists by the similarity of their items: by the model's vectors of them, else by common users."""
 
     def __init__(self, stored: StoredModel, balance: float) -> None:
@@ -250,11 +257,11 @@ class Mixer:
         )
 
 
-def _parts(made: Lists, size: int) -> Iterator[Lists]:
+def _parts(made: RecommendationBatch, size: int) -> Iterator[RecommendationBatch]:
     """The lists, `size` at a time; the figures of the batch go with the first of them."""
     for start in range(0, max(1, made.places.size), size):
         part = slice(start, start + size)
-        yield Lists(
+        yield RecommendationBatch(
             made.places[part],
             Ranked(made.ranked.items[part], made.ranked.scores[part]),
             made.sources[part],
@@ -264,7 +271,9 @@ def _parts(made: Lists, size: int) -> Iterator[Lists]:
         )
 
 
-def _explained(stored: StoredModel, scorer: Scorer, history: History, made: Lists, count: int) -> Lists:
+def _explained(
+    stored: StoredModel, scorer: UserScorer, history: History, made: RecommendationBatch, count: int
+) -> RecommendationBatch:
     """The lists with their reasons; those made of popularity or a profile have none in a history."""
     from_history = np.asarray(
         [by != POPULARITY and not text for by, text in zip(made.sources, made.profiles, strict=True)],

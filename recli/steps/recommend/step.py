@@ -10,13 +10,14 @@ from tempfile import TemporaryDirectory
 from typing import IO, TYPE_CHECKING
 
 from recli import schema
-from recli.cli.console import Console, no_progress, run_path
+from recli.cli.console import Console, run_path
 from recli.config import to_dict
+from recli.reporting import no_progress
 from recli.steps.recommend.config import RecommendConfig, check, output_format, to_stdout
 
 if TYPE_CHECKING:
-    from recli.steps.recommend.frames import Names
-    from recli.steps.recommend.recommender import Lists, Wanted
+    from recli.steps.recommend.frames import ItemLabels
+    from recli.steps.recommend.recommender import RecommendationBatch, RecommendOptions
     from recli.steps.recommend.sinks.files import Writer
     from recli.storage.runs import StoredModel
 
@@ -39,13 +40,13 @@ def recommend(config: RecommendConfig, console: Console) -> None:
     from recli.steps.recommend import inputs as given
     from recli.steps.recommend.approximate import approximate
     from recli.steps.recommend.frames import names_of
-    from recli.steps.recommend.recommender import Wanted, recommend, similar_items
+    from recli.steps.recommend.recommender import RecommendOptions, recommend, similar_items
 
     path = run_path(config.run)
     stored = given.open_model(path, config, console)
     console.say(f"model: {stored.name} ({stored.algorithm})")
     titles = given.titles(stored, config)
-    wanted = Wanted(
+    wanted = RecommendOptions(
         k=config.k,
         mask=config.mask,
         allowed=given.allowed_items(stored, config, console),
@@ -61,10 +62,10 @@ def recommend(config: RecommendConfig, console: Console) -> None:
         who = [ids[int(item)] for item in items]
         made = similar_items(stored, items, wanted)
     else:
-        audience = given.read_audience(stored, config, console)
+        queries = given.read_audience(stored, config, console)
         given.say_mask(config, console)
-        who = audience.user_ids
-        made = recommend(stored, audience, wanted, given.profile_vectors(stored, audience, config, console))
+        who = queries.user_ids
+        made = recommend(stored, queries, wanted, given.profile_vectors(stored, queries, config, console))
     if config.save:
         _save(path, stored, made, names_of(stored, who, titles), wanted, config, console)
     else:
@@ -74,9 +75,9 @@ def recommend(config: RecommendConfig, console: Console) -> None:
 
 def _write(
     stored: "StoredModel",
-    made: "Iterable[Lists]",
-    names: "Names",
-    wanted: "Wanted",
+    made: "Iterable[RecommendationBatch]",
+    names: "ItemLabels",
+    wanted: "RecommendOptions",
     config: RecommendConfig,
     console: Console,
     output: "Writer",
@@ -122,9 +123,9 @@ def _write(
 def _save(
     run: Path,
     stored: "StoredModel",
-    made: "Iterable[Lists]",
-    names: "Names",
-    wanted: "Wanted",
+    made: "Iterable[RecommendationBatch]",
+    names: "ItemLabels",
+    wanted: "RecommendOptions",
     config: RecommendConfig,
     console: Console,
 ) -> None:

@@ -14,7 +14,7 @@ from recli.schema import CSR, Float32, Int32, Int64
 from recli.steps.recommend.candidates import did_you_mean
 
 
-class Told(NamedTuple):
+class NewUserHistory(NamedTuple):
     """The history of a new user."""
 
     items: Int64  # (m,), row numbers, ascending
@@ -23,12 +23,12 @@ class Told(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Audience:
+class UserQueries:
     """Users in the order in which they asked. `rows`: int64 (n,), row numbers of the run's users, -1 for new ones."""
 
     user_ids: list[str]
     rows: Int64
-    histories: dict[int, Told] = field(default_factory=dict)  # by place
+    histories: dict[int, NewUserHistory] = field(default_factory=dict)  # by place
     profiles: dict[int, str] = field(default_factory=dict)  # by place
     skipped: list[str] = field(default_factory=list)  # unknown users, left out
     repeated: int = 0  # ids that were asked for before
@@ -65,9 +65,9 @@ class Audience:
         return both[np.where(self.rows >= 0, self.rows, places)]
 
 
-def everybody(user_ids: Sequence[str]) -> Audience:
+def all_users(user_ids: Sequence[str]) -> UserQueries:
     """All users of the run, in the order of rows."""
-    return Audience(list(user_ids), np.arange(len(user_ids), dtype=np.int64))
+    return UserQueries(list(user_ids), np.arange(len(user_ids), dtype=np.int64))
 
 
 COMMAND_LINE = "--users"  # the place of an id that was typed, not read from a file
@@ -92,7 +92,7 @@ class _Draft:
 
     user_ids: list[str] = field(default_factory=list)
     rows: list[int] = field(default_factory=list)
-    histories: dict[int, Told] = field(default_factory=dict)
+    histories: dict[int, NewUserHistory] = field(default_factory=dict)
     profiles: dict[int, str] = field(default_factory=dict)
     skipped: list[str] = field(default_factory=list)
     unknown_items: dict[str, None] = field(default_factory=dict)
@@ -107,7 +107,7 @@ def parse(
     *,
     skip_unknown: bool = False,
     needs: str | None = None,
-) -> Audience:
+) -> UserQueries:
     """Read who asks from lines, each with the name of its place (`users.txt line 3`) for messages.
 
     New users without an id are called new-1, new-2, ... by the number of their line, blank ones not counted. A
@@ -145,7 +145,7 @@ def parse(
             draft.skipped.append(user_id)
             continue
         _add(draft, place, user_id, row, users, items)
-    return Audience(
+    return UserQueries(
         draft.user_ids,
         np.asarray(draft.rows, dtype=np.int64),
         draft.histories,
@@ -183,7 +183,7 @@ def _add(
         latest_last = np.fromiter(history, dtype=np.int64)
         order = np.argsort(latest_last)
         values = np.fromiter(history.values(), dtype=np.float32)
-        draft.histories[at] = Told(
+        draft.histories[at] = NewUserHistory(
             latest_last[order], values[order], (order.size - 1 - order).astype(np.int32)
         )
     profile = row.get("profile", "").strip()

@@ -5,14 +5,14 @@ import re
 from dataclasses import dataclass
 from typing import Any, get_type_hints
 
-from recli.config import argument, choices_of, option, option_name, spec_of
+from recli.config import Config, argument, choices_of, option, option_name, spec_of
 from recli.errors import UsageError
 from recli.models.base import Algorithm, algorithms
-from recli.models.fusion import PRIOR
-from recli.models.popularity import TREND
+from recli.models.fusion import LOG_POPULARITY
+from recli.models.popularity import RECENT_POPULARITY
 
 RESERVED = ("all", "none")
-SOURCE_NAMES = (PRIOR, TREND)  # beside algorithms
+SOURCE_NAMES = (LOG_POPULARITY, RECENT_POPULARITY)  # beside algorithms
 
 
 def _cf_names() -> tuple[str, ...]:
@@ -20,7 +20,7 @@ def _cf_names() -> tuple[str, ...]:
 
 
 @dataclass(frozen=True)
-class CommonConfig:
+class CommonConfig(Config):
     run: str = argument(..., "The run's directory; - reads its path from stdin.", metavar="RUN")
     algorithm: str = option("ials", "The algorithm; its own options are below.", choices=_cf_names)
     name: str | None = option(None, "Name of the model: RUN/models/NAME.", default_text="the algorithm's")
@@ -104,6 +104,7 @@ def _merged(owners: list[tuple[str, "dataclasses.Field[Any]"]]) -> Any:
             f"{owner} {spec_of(field).default_text or _shown(field.default)}" for owner, field in owners
         ),
         panel="Options of the algorithms",
+        formerly=tuple(dict.fromkeys(old for spec in specs for old in spec.formerly)),
     )
 
 

@@ -4,28 +4,29 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from recli.cli.console import Advance, Console, run_path
+from recli.cli.console import Console, run_path
 from recli.config import to_dict, validate
 from recli.errors import UsageError
 from recli.models.base import Algorithm, algorithms
+from recli.reporting import Advance
 from recli.steps.train_cf.config import CommonConfig, checked_name, given_options
 from recli.steps.train_cf.config import TrainCfConfig as TrainCfConfig
 
 if TYPE_CHECKING:
     from recli.data.interactions import Interactions
     from recli.models.base import Model
-    from recli.training.fit import Trained
-    from recli.training.validation import Judge
+    from recli.training.fit import FitResult
+    from recli.training.validation import Validator
 
 
 def train_cf(config: CommonConfig, console: Console) -> None:
     """Train a collaborative-filtering model on the interactions: RUN/models/NAME.
 
-    ials, als, bpr and lmf factorise; item-knn and user-knn go by neighbours; ease is linear, in closed form, and often
+    ials, als, bpr and lmf factorize; item-knn and user-knn go by neighbors; ease is linear, in closed form, and often
     the best where the catalogue is not too large (above 20,000 items it is sparse, an approximation); gf-cf, bspm and
     rp3beta need no training and suit large, sparse logs. sequential-rules goes by the order of events, and so does any
     other with --history-half-life: worth a try where what comes next is to be told. popularity is the baseline; bias
-    predicts ratings. bpr's best learning rate, regularisation and iterations differ up to tenfold from log to log, and
+    predicts ratings. bpr's best learning rate, regularization and iterations differ up to tenfold from log to log, and
     with unfit ones it can fall below popularity: use --tune.
 
     Example: recli train-cf sample_data/run --algorithm ials --patience 3
@@ -50,8 +51,8 @@ def train_cf(config: CommonConfig, console: Console) -> None:
     run = run_path(config.run)
     interactions = runs.read_interactions(run)
     chooses = bool(config.patience or config.tune or config.refit)
-    judge = (
-        validation.judge(interactions, config.seed)
+    validator = (
+        validation.validator_of(interactions, config.seed)
         if chooses or validation.has_validation(interactions)
         else None
     )
@@ -60,13 +61,15 @@ def train_cf(config: CommonConfig, console: Console) -> None:
     if chosen.name == "bpr" and config.threads > 1:
         console.warn("bpr with more than one thread: the same seed will not give the same model again")
 
-    made = _Trainer(config, chosen, given, interactions, judge, device, console)
+    made = _Trainer(config, chosen, given, interactions, validator, device, console)
     summary: dict[str, Any] = {}
     trained = made.tuned(summary) if config.tune else made.once(options)
-    if judge is not None:
-        score = round(judge(made.as_stored(trained)), 6)
-        summary["validation"] = {"ndcg@20": score, "users": int(judge.users.size)}
-        console.say(f"validation ndcg@20 {score:.4f} ({judge.users.size:,} users){made.in_float32(trained)}")
+    if validator is not None:
+        score = round(validator(made.as_stored(trained)), 6)
+        summary["validation"] = {"ndcg@20": score, "users": int(validator.users.size)}
+        console.say(
+            f"validation ndcg@20 {score:.4f} ({validator.users.size:,} users){made.in_float32(trained)}"
+        )
     if config.refit:
         trained = made.refitted(trained.config)
     if hasattr(trained.config, "iterations"):
@@ -107,7 +110,7 @@ class _Trainer:
     algorithm: Algorithm
     given: dict[str, Any]
     interactions: "Interactions"
-    judge: "Judge | None"
+    validator: "Validator | None"
     device: str
     console: Console
 
@@ -115,17 +118,17 @@ class _Trainer:
     def final_splits(self) -> tuple[str, ...]:
         return ("train", "validation") if self.config.refit else ("train",)
 
-    def once(self, options: Any) -> "Trained":
+    def once(self, options: Any) -> "FitResult":
         """Train with these options on the training split, with a progress bar."""
         return self._train(options, ("train",), self.config.patience, f"training {self.algorithm.name}")
 
-    def refitted(self, options: Any) -> "Trained":
+    def refitted(self, options: Any) -> "FitResult":
         """Train on train and validation, as many iterations as were found best."""
         return self._train(
             options, self.final_splits, 0, f"training {self.algorithm.name} on train + validation"
         )
 
-    def _train(self, options: Any, splits: tuple[str, ...], patience: int, what: str) -> "Trained":
+    def _train(self, options: Any, splits: tuple[str, ...], patience: int, what: str) -> "FitResult":
         from recli.training import fit
 
         with self.console.progress(what, fit.total_steps(options), "iterations") as advance:
@@ -138,7 +141,7 @@ class _Trainer:
         patience: int,
         advance: Advance,
         say: Callable[[str], None] = lambda text: None,
-    ) -> "Trained":
+    ) -> "FitResult":
         from recli.training import fit
 
         return fit.train(
@@ -151,14 +154,14 @@ class _Trainer:
             threads=self.config.threads,
             advance=advance,
             say=say,
-            validate=self.judge,
+            validate=self.validator,
             patience=patience,
             history_half_life=self.config.history_half_life,
         )
 
-    def as_stored(self, trained: "Trained") -> "Model":
+    def as_stored(self, trained: "FitResult") -> "Model":
         """The model as it will be read from disk."""
-        from recli.models.recency import recent
+        from recli.models.recency import with_recency
         from recli.storage import quantization
 
         if self.config.storage_dtype == quantization.FLOAT32:
@@ -166,25 +169,25 @@ class _Trainer:
         heights = (self.interactions.n_users, self.interactions.n_items)
         state = quantization.compact_state(trained.model.state(), heights, self.config.storage_dtype)
         model = self.algorithm.load(trained.config, quantization.expand_state(state))
-        return recent(model, self.config.history_half_life)
+        return with_recency(model, self.config.history_half_life)
 
-    def in_float32(self, trained: "Trained") -> str:
+    def in_float32(self, trained: "FitResult") -> str:
         """What the storage costs: the figure without it, for the line that has the figure with it."""
-        if self.config.storage_dtype == "float32" or self.judge is None:
+        if self.config.storage_dtype == "float32" or self.validator is None:
             return ""
-        return f"; {self.judge(trained.model):.4f} in float32"
+        return f"; {self.validator(trained.model):.4f} in float32"
 
-    def tuned(self, summary: dict[str, Any]) -> "Trained":
+    def tuned(self, summary: dict[str, Any]) -> "FitResult":
         """Search the options, print and note the trials, and return the best model."""
-        from recli.cli.console import no_progress
+        from recli.reporting import no_progress
         from recli.training import tuning
 
-        assert self.judge is not None
-        judge, best = self.judge, _Best()
+        assert self.validator is not None
+        validator, best = self.validator, _Best()
 
         def measure(options: Any) -> float:
             trained = self._fit(options, ("train",), self.config.patience, no_progress)
-            score = round(judge(trained.model), 6)
+            score = round(validator(trained.model), 6)
             best.keep(trained, score)
             return score
 
@@ -230,9 +233,9 @@ def _digits(value: Any) -> str:
 class _Best:
     """The best model so far, so that it need not be trained again, and only it is held."""
 
-    trained: "Trained | None" = None
+    trained: "FitResult | None" = None
     score: float = -1.0
 
-    def keep(self, trained: "Trained", score: float) -> None:
+    def keep(self, trained: "FitResult", score: float) -> None:
         if score > self.score:
             self.trained, self.score = trained, score

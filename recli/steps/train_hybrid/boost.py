@@ -12,14 +12,14 @@ if TYPE_CHECKING:
     from recli.data.interactions import Interactions
     from recli.models.base import Model
     from recli.models.fusion import Fusion, FusionConfig
-    from recli.steps.train_hybrid.cold_items import Contest
+    from recli.steps.train_hybrid.cold_items import WarmColdRanking
     from recli.steps.train_hybrid.config import TrainHybridConfig
-    from recli.steps.train_hybrid.weights import Blind, Ingredient, Kitchen
+    from recli.steps.train_hybrid.weights import PseudoColdSplit, SourceSpec, TrainingInputs
 
 TOLERANCE = 0.005  # of the share: beyond it, the user is told
 
 
-def asked_of_boost(config: "TrainHybridConfig") -> str | None:
+def boost_option(config: "TrainHybridConfig") -> str | None:
     """The option by which the boost is to be found, as typed; None: it is given. Raises `UsageError` for two."""
     finding = {"--cold-share": config.cold_share, "--max-warm-loss": config.max_warm_loss}
     given = [
@@ -34,7 +34,7 @@ def check_boost(
     config: "TrainHybridConfig",
     asked: str,
     interactions: "Interactions",
-    ingredients: "list[Ingredient]",
+    ingredients: "list[SourceSpec]",
     splits: tuple[str, ...],
 ) -> None:
     """Raises `RecliError` where no boost does what is asked, before anything is trained."""
@@ -71,15 +71,15 @@ def check_boost(
 class Measured:
     """Warm against cold items: with validation rows to find, and with hidden items to find."""
 
-    told: "Contest"
-    hidden: "Contest | None"
+    told: "WarmColdRanking"
+    hidden: "WarmColdRanking | None"
 
 
 def measure(
-    kitchen: "Kitchen",
+    kitchen: "TrainingInputs",
     plan: "FusionConfig",
     models: "Mapping[str, Model]",
-    blind: "Blind | None",
+    blind: "PseudoColdSplit | None",
     max_users: int,
 ) -> Measured:
     """What the boost is found by; the models are those of the training rows alone."""
@@ -95,7 +95,7 @@ def find_boost(
     config: "TrainHybridConfig",
     asked: str,
     console: Console,
-    kitchen: "Kitchen",
+    kitchen: "TrainingInputs",
     model: "Fusion",
     measured: Measured,
 ) -> "tuple[Fusion, dict[str, Any]]":

@@ -4,7 +4,7 @@ The boost is added to all cold items of a user alike. So a user's 20 best warm a
 top 20 at any boost: they are found once, and what a boost does is then counted, not estimated.
 
 Nothing here looks for the boost with the best NDCG over all items. The known events of cold items are all among
-those to be found, so a free offset tuned on it looks spectacular and is an artefact: the figures of warm and of
+those to be found, so a free offset tuned on it looks spectacular and is an artifact: the figures of warm and of
 cold items stay apart.
 """
 
@@ -23,9 +23,9 @@ from recli.schema import CSR, Bool, Float32, Float64, Int32, Int64
 from recli.steps.train_hybrid.weight_search import K
 from recli.steps.train_hybrid.weights import (
     Advance,
-    Blind,
     Candidates,
-    Kitchen,
+    PseudoColdSplit,
+    TrainingInputs,
     assemble,
     validation_candidates,
 )
@@ -35,7 +35,7 @@ DIGITS = 4  # of a boost that is found, so that what is printed can be typed: it
 
 
 @dataclass(frozen=True)
-class Side:
+class BlockTopK:
     """The K best items of one block for n users, best first."""
 
     scores: Float32  # (n, K), -inf beyond the end
@@ -45,14 +45,16 @@ class Side:
 
 
 @dataclass(frozen=True)
-class Contest:
+class WarmColdRanking:
     """The warm and the cold items that compete for the K places of n lists; cold ones without a boost."""
 
-    warm: Side
-    cold: Side
+    warm: BlockTopK
+    cold: BlockTopK
 
 
-def validation_contest(kitchen: Kitchen, model: Fusion, splits: tuple[str, ...], max_users: int) -> Contest:
+def validation_contest(
+    kitchen: TrainingInputs, model: Fusion, splits: tuple[str, ...], max_users: int
+) -> WarmColdRanking:
     """Warm against cold items for users with validation rows of warm items, or where nobody has, for all users.
 
     At most `max_users`, a random sample. `splits`: what the model was trained on, and users are known by.
@@ -63,15 +65,15 @@ def validation_contest(kitchen: Kitchen, model: Fusion, splits: tuple[str, ...],
 
 
 def hidden_contest(
-    kitchen: Kitchen, config: FusionConfig, models: Mapping[str, Model], blind: Blind
-) -> Contest:
+    kitchen: TrainingInputs, config: FusionConfig, models: Mapping[str, Model], blind: PseudoColdSplit
+) -> WarmColdRanking:
     """Warm against cold items on the pseudo-cold split: hidden items stand among the cold ones, and are told."""
     model = assemble(config, blind.rest, {**models, **blind.models})
     with kitchen.progress("warm against hidden items", blind.candidates.users.size) as advance:
         return contest(model, blind.candidates, advance)
 
 
-def contest(model: Fusion, given: Candidates, advance: Advance) -> Contest:
+def contest(model: Fusion, given: Candidates, advance: Advance) -> WarmColdRanking:
     """Score the users once; what they did before is masked. Relevant are those of the `given.items`."""
     level = replace(model, config=replace(model.config, cold_boost=0.0))
     blocks = np.flatnonzero(~model.cold), np.flatnonzero(model.cold)
@@ -81,7 +83,7 @@ def contest(model: Fusion, given: Candidates, advance: Advance) -> Contest:
             found.append(_best(scores, items, given.ties))
         advance(rows.stop - rows.start, "")
     relevant = _relevant(given)
-    return Contest(*(_side(*each, relevant, given.ties) for each in zip(blocks, best, strict=True)))
+    return WarmColdRanking(*(_side(*each, relevant, given.ties) for each in zip(blocks, best, strict=True)))
 
 
 def _best(scores: Float32, items: Int64, ties: Int32) -> Ranked:
@@ -103,14 +105,14 @@ def _relevant(given: Candidates) -> CSR:
     return told
 
 
-def _side(items: Int64, batches: Sequence[Ranked], relevant: CSR, ties: Int32) -> Side:
+def _side(items: Int64, batches: Sequence[Ranked], relevant: CSR, ties: Int32) -> BlockTopK:
     listed = np.concatenate([batch.items for batch in batches])
     scores = np.concatenate([batch.scores for batch in batches])
     n_relevant = relevant[:, items].getnnz(axis=1).astype(np.int64)
-    return Side(scores, ties[np.maximum(listed, 0)], hits_of(listed, relevant), n_relevant)
+    return BlockTopK(scores, ties[np.maximum(listed, 0)], hits_of(listed, relevant), n_relevant)
 
 
-def share_of_cold(given: Contest, boost: float) -> float:
+def share_of_cold(given: WarmColdRanking, boost: float) -> float:
     """The share of cold items in the users' top K."""
     warm, cold = given.warm, _raised(given.cold, boost)
     # Cold item j is listed if at most K-1-j warm ones stand above it: if it stands above warm item K-1-j.
@@ -120,16 +122,16 @@ def share_of_cold(given: Contest, boost: float) -> float:
     return listed / max(1, int(np.minimum(there, K).sum()))
 
 
-def warm_ndcg(given: Contest, boost: float | None) -> float | None:
+def warm_ndcg(given: WarmColdRanking, boost: float | None) -> float | None:
     """NDCG@K of warm items in all, where cold ones are no relevant items but take places; None: no user to ask.
 
     Without a boost no cold items are in the lists.
     """
-    rivals = None if boost is None else _raised(given.cold, boost)
-    return _mean(_ndcg(given.warm, rivals), given.warm)
+    other = None if boost is None else _raised(given.cold, boost)
+    return _mean(_ndcg(given.warm, other), given.warm)
 
 
-def cold_figures(given: Contest, boost: float) -> tuple[float | None, float | None]:
+def cold_figures(given: WarmColdRanking, boost: float) -> tuple[float | None, float | None]:
     """NDCG@K and recall@K of cold items in all, where warm ones are no relevant items but take places."""
     cold = _raised(given.cold, boost)
     listed = cold.hits & (_places(cold, given.warm) < K)
@@ -137,13 +139,13 @@ def cold_figures(given: Contest, boost: float) -> tuple[float | None, float | No
     return _mean(_ndcg(cold, given.warm), cold), _mean(recall, cold)
 
 
-def warm_loss(given: Contest, boost: float) -> float:
+def warm_loss(given: WarmColdRanking, boost: float) -> float:
     """The share of the warm items' NDCG@K that is lost to cold ones in the lists; it grows with the boost."""
     without = warm_ndcg(given, None)
     return 1 - (warm_ndcg(given, boost) or 0.0) / without if without else 0.0
 
 
-def boost_for_share(given: Contest, asked: float) -> float:
+def boost_for_share(given: WarmColdRanking, asked: float) -> float:
     """The boost at which the share of cold items is nearest to the asked one; of equally near ones the lowest.
 
     The share is a step function that grows with the boost, and all its steps are known. It is exact but for
@@ -155,7 +157,7 @@ def boost_for_share(given: Contest, asked: float) -> float:
     return min(near, key=lambda boost: abs(share_of_cold(given, boost) - asked))
 
 
-def boost_for_loss(given: Contest, allowed: float) -> tuple[float, bool]:
+def boost_for_loss(given: WarmColdRanking, allowed: float) -> tuple[float, bool]:
     """The largest boost that loses warm items at most the `allowed` share of their NDCG@K; and whether any does more.
 
     It may be negative. If none does more, the boost is one that puts the cold items above all warm hits.
@@ -167,7 +169,7 @@ def boost_for_loss(given: Contest, allowed: float) -> tuple[float, bool]:
 
 
 def trade_off(
-    told: Contest, hidden: Contest | None, boosts: Sequence[float]
+    told: WarmColdRanking, hidden: WarmColdRanking | None, boosts: Sequence[float]
 ) -> list[dict[str, float | None]]:
     """What each boost costs warm items and gives cold ones; figures as stored in the manifest."""
     rows: list[dict[str, float | None]] = []
@@ -197,7 +199,7 @@ def _between(warm: Float32, cold: Float32) -> list[float]:
     return [float(boost) for boost in np.unique(np.round(gaps, DIGITS) + 0.0)]  # + 0.0: no -0
 
 
-def _raised(side: Side, boost: float) -> Side:
+def _raised(side: BlockTopK, boost: float) -> BlockTopK:
     return replace(side, scores=side.scores + np.float32(boost))  # as `Fusion.score` does: the same bits
 
 
@@ -207,19 +209,19 @@ def _above(scores: Float32, ties: Int32, others: Float32, their_ties: Int32) -> 
     return above
 
 
-def _places(side: Side, rivals: Side | None) -> Int64:
+def _places(side: BlockTopK, other: BlockTopK | None) -> Int64:
     """Places of one block's items in the lists of all, from 0, (n, K)."""
     places = np.broadcast_to(np.arange(K), side.scores.shape).copy()
-    for column in range(0 if rivals is None else K):
-        assert rivals is not None
-        rival = rivals.scores[:, column, None], rivals.ties[:, column, None]
-        places += _above(*rival, side.scores, side.ties) & np.isfinite(rival[0])
+    for column in range(0 if other is None else K):
+        assert other is not None
+        other_scores = other.scores[:, column, None], other.ties[:, column, None]
+        places += _above(*other_scores, side.scores, side.ties) & np.isfinite(other_scores[0])
     return places
 
 
-def _ndcg(side: Side, rivals: Side | None) -> Float64:
+def _ndcg(side: BlockTopK, other: BlockTopK | None) -> Float64:
     """NDCG@K of each user with the block's relevant items alone, (n,); 0 for those who have none."""
-    places = _places(side, rivals)
+    places = _places(side, other)
     gains = np.where(side.hits & (places < K), 1 / np.log2(places + 2), 0.0).sum(axis=1)
     discounts = np.concatenate([[1.0], np.cumsum(1 / np.log2(np.arange(2, K + 2)))])
     ideal = discounts[np.minimum(side.relevant, K)]
@@ -227,6 +229,6 @@ def _ndcg(side: Side, rivals: Side | None) -> Float64:
     return found
 
 
-def _mean(figures: Any, side: Side) -> float | None:
+def _mean(figures: Any, side: BlockTopK) -> float | None:
     asked = side.relevant > 0
     return float(figures[asked].mean()) if asked.any() else None

@@ -2,11 +2,11 @@
 
 from dataclasses import dataclass
 
-from recli.config import argument, option
+from recli.config import Config, argument, option
 from recli.models.cease import CeaseConfig
 from recli.models.content_knn import ContentKnnConfig
-from recli.models.fusion import PRIOR, FusionConfig
-from recli.models.popularity import TREND
+from recli.models.fusion import LOG_POPULARITY, FusionConfig
+from recli.models.popularity import RECENT_POPULARITY
 from recli.models.text_factors import TextFactorsConfig
 
 FUSION, SOURCES, CEASE = "Fusion", "Sources", "Collective EASE"  # panels of the help
@@ -16,7 +16,7 @@ EXACT_ITEMS = 15_000
 
 
 @dataclass(frozen=True)
-class TrainHybridConfig:
+class TrainHybridConfig(Config):
     run: str = argument(..., "The run's directory; - reads its path from stdin.", metavar="RUN", stored=False)
     name: str | None = option(
         None, "Name of the model: RUN/models/NAME.", default_text="hybrid, or --model's", stored=False
@@ -36,10 +36,11 @@ class TrainHybridConfig:
     sources: str | None = option(
         None,
         "What is fused: algorithms, or models of the run by name. A model that the run has under the algorithm's "
-        f"name is taken, the others are trained with their defaults. {TREND} is popularity with a half-life that is "
-        "found on validation. Sources whose weight is found to be 0 are left out of the model.",
+        f"name is taken, the others are trained with their defaults. {RECENT_POPULARITY} is popularity with a "
+        "half-life that is found on validation. Sources whose weight is found to be 0 are left out of the model.",
         default_text="ials,bspm,user-knn,ease; with texts content-knn,text-factors, and up to "
-        f"{EXACT_ITEMS:,} items cease for ease; with an order of events sequential-rules, with times {TREND}",
+        f"{EXACT_ITEMS:,} items cease for ease; with an order of events sequential-rules, with times "
+        f"{RECENT_POPULARITY}",
         metavar="A,B,...",
         panel=SOURCES,
     )
@@ -50,16 +51,17 @@ class TrainHybridConfig:
         metavar="MODEL",
         panel=SOURCES,
     )
-    neighbours: int = option(
-        ContentKnnConfig.neighbours,
+    neighbors: int = option(
+        ContentKnnConfig.neighbors,
         "content-knn: nearest items kept per item.",
         min=1,
         max=100_000,
         panel=SOURCES,
+        formerly=("neighbours",),
     )
     ridge: float = option(
         TextFactorsConfig.ridge,
-        "text-factors: regularisation of the map from texts to factors.",
+        "text-factors: regularization of the map from texts to factors.",
         min=1e-6,
         max=1e6,
         panel=SOURCES,
@@ -85,7 +87,7 @@ class TrainHybridConfig:
     )
     weights: str | None = option(
         None,
-        f"Weights of the sources for --fusion weighted, e.g. ials=0.5,user-knn=0.2,{PRIOR}=0.1; others get 0.",
+        f"Weights of the sources for --fusion weighted, e.g. ials=0.5,user-knn=0.2,{LOG_POPULARITY}=0.1; others get 0.",
         metavar="A=W,B=W,...",
         panel=FUSION,
     )
@@ -101,7 +103,7 @@ class TrainHybridConfig:
     )
     cold_boost: float | None = option(
         None,
-        "Added to items without training events, whose scores are standardised apart; in standard deviations.",
+        "Added to items without training events, whose scores are standardized apart; in standard deviations.",
         min=-100,
         max=100,
         default_text=f"{FusionConfig.cold_boost:g}",
@@ -131,7 +133,7 @@ class TrainHybridConfig:
     )
     l2: float | None = option(
         None,
-        "cease: regularisation.",
+        "cease: regularization.",
         min=1e-3,
         max=1e9,
         default_text="searched on validation",

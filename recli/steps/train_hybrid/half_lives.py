@@ -8,12 +8,12 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 
 from recli.models.base import Model, OrderedModel, algorithms
-from recli.models.popularity import TREND_DAYS, PopularityConfig
-from recli.models.recency import plain, recent
+from recli.models.popularity import HALF_LIFE_DAYS, PopularityConfig
+from recli.models.recency import unwrap, with_recency
 from recli.schema import Float64
-from recli.steps.train_hybrid.weights import Ingredient, Kitchen
+from recli.steps.train_hybrid.weights import SourceSpec, TrainingInputs
 from recli.training.fit import train
-from recli.training.validation import judge
+from recli.training.validation import validator_of
 
 HALF_LIVES = (1.0, 2.0, 4.0, 8.0, 16.0)  # of histories, in events of the user's own
 _USERS = 2000  # of validation that are asked
@@ -21,38 +21,38 @@ _USERS = 2000  # of validation that are asked
 Advance = Callable[[int, str], None]
 
 
-def trend_config(kitchen: Kitchen, advance: Advance) -> PopularityConfig:
+def trend_config(kitchen: TrainingInputs, advance: Advance) -> PopularityConfig:
     """Popularity with the best half-life in days, or with none if none is better than all of the past."""
-    measure = judge(kitchen.interactions, kitchen.seed, _USERS)
+    measure = validator_of(kitchen.interactions, kitchen.seed, _USERS)
 
     def ndcg(days: float) -> Float64:
-        config = PopularityConfig(half_life=days)
+        config = PopularityConfig(popularity_half_life=days)
         found = measure.per_user(train(algorithms["popularity"], config, kitchen.interactions).model)
         advance(1, f"{days:g} days: ndcg@20 {found.mean():.4f}")
         return found
 
-    chosen = _longest({days: ndcg(days) for days in (0.0, *TREND_DAYS)})
+    chosen = _longest({days: ndcg(days) for days in (0.0, *HALF_LIFE_DAYS)})
     advance(0, f"{chosen:g} days" if chosen else "none helps")
-    return PopularityConfig(half_life=chosen)
+    return PopularityConfig(popularity_half_life=chosen)
 
 
-def may_age(ingredient: Ingredient, model: Model) -> bool:
+def may_age(ingredient: SourceSpec, model: Model) -> bool:
     """Whether a half-life is to be looked for: not where one was given, nor where the model knows its own order."""
     personal = algorithms[ingredient.algorithm].personal
-    return personal and not ingredient.history_half_life and not isinstance(plain(model), OrderedModel)
+    return personal and not ingredient.history_half_life and not isinstance(unwrap(model), OrderedModel)
 
 
 def choose_half_lives(
-    kitchen: Kitchen, ingredients: Sequence[Ingredient], models: Mapping[str, Model], advance: Advance
+    kitchen: TrainingInputs, ingredients: Sequence[SourceSpec], models: Mapping[str, Model], advance: Advance
 ) -> dict[str, float]:
     """The half-life of histories that is best for each ingredient alone, in events; 0: none helps."""
-    measure = judge(kitchen.interactions, kitchen.seed, _USERS)
+    measure = validator_of(kitchen.interactions, kitchen.seed, _USERS)
     found = {}
     for one in ingredients:
         model = models[one.name]
         tried = {0.0: measure.per_user(model)}
         for half_life in HALF_LIVES:
-            tried[half_life] = measure.per_user(recent(model, half_life))
+            tried[half_life] = measure.per_user(with_recency(model, half_life))
             advance(1, f"{one.name}, {half_life:g} events: ndcg@20 {tried[half_life].mean():.4f}")
         found[one.name] = _longest(tried)
     advance(0, ", ".join(f"{name} {h:g}" for name, h in found.items() if h) or "none helps")

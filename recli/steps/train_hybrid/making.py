@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING, Any
 from recli import schema
 from recli.cli.console import Console
 from recli.config import to_dict
-from recli.models.fusion import PRIOR, Fusion, FusionConfig
-from recli.models.popularity import TREND
-from recli.steps.train_hybrid.boost import asked_of_boost, find_boost, measure
+from recli.models.fusion import LOG_POPULARITY, Fusion, FusionConfig
+from recli.models.popularity import RECENT_POPULARITY
+from recli.steps.train_hybrid.boost import boost_option, find_boost, measure
 from recli.steps.train_hybrid.config import TrainHybridConfig
-from recli.steps.train_hybrid.sources import BASES, Texts
+from recli.steps.train_hybrid.sources import FACTOR_MODELS, Texts
 
 if TYPE_CHECKING:
     from recli.models.base import Model
-    from recli.steps.train_hybrid.weights import Ingredient, Kitchen, Weighting
+    from recli.steps.train_hybrid.weights import FittedWeights, SourceSpec, TrainingInputs
 
 
 def _cold_weights(given: dict[str, float] | None, content: list[str]) -> dict[str, float] | None:
@@ -32,9 +32,9 @@ class Making:
 
     config: TrainHybridConfig
     console: Console
-    kitchen: "Kitchen"
+    kitchen: "TrainingInputs"
     sources: tuple[str, ...]  # those that are fused
-    ingredients: "list[Ingredient]"  # they, and the base that text-factors needs
+    ingredients: "list[SourceSpec]"  # they, and the base that text-factors needs
     models: "dict[str, Model]" = field(default_factory=dict)
 
     @property
@@ -42,7 +42,7 @@ class Making:
         return ("train", "validation") if self.config.refit else ("train",)
 
     @property
-    def fused(self) -> "list[Ingredient]":
+    def fused(self) -> "list[SourceSpec]":
         return [one for one in self.ingredients if one.name in self.sources]
 
     def fusion(
@@ -60,11 +60,13 @@ class Making:
         if config.cold_boost is not None:
             plan = replace(plan, cold_boost=config.cold_boost)
         chosen = {name: self.models[name] for name in self.sources}
-        warm = hybrid.weigh_warm(kitchen, chosen, plan, given, config.weight_users)
-        cold = hybrid.Weighting({}, {}, None, 0)
+        warm = hybrid.fit_warm_weights(kitchen, chosen, plan, given, config.weight_users)
+        cold = hybrid.FittedWeights({}, {}, None, 0)
         if content and hybrid.cold_items(kitchen.interactions.matrix(*self.splits)).any():
             given = _cold_weights(given, content)
-            cold = hybrid.weigh_cold(kitchen, self.ingredients, self.models, plan, given, config.weight_users)
+            cold = hybrid.fit_cold_weights(
+                kitchen, self.ingredients, self.models, plan, given, config.weight_users
+            )
         self._show(warm, cold)
         self._leave_out({n for n in self.sources if not (warm.weights.get(n) or cold.weights.get(n))})
         plan = replace(
@@ -73,7 +75,7 @@ class Making:
             weights=_used(warm.weights, self.sources),
             cold_weights=_used(cold.weights, self.sources),
         )
-        asked, measured = asked_of_boost(config), None
+        asked, measured = boost_option(config), None
         if asked is not None:
             measured = measure(kitchen, plan, self.models, cold.blind, config.weight_users)
         cold = replace(cold, blind=None)  # models of their own, as large as those that are trained next
@@ -96,21 +98,25 @@ class Making:
             model = hybrid.with_profiles(model, texts.vectors, texts.space, matrix)
         return plan, model, summary
 
-    def _with_trend(self) -> "list[Ingredient]":
+    def _with_trend(self) -> "list[SourceSpec]":
         """The ingredients, recent popularity with the half-life that was found."""
         from recli.models import popularity
         from recli.steps.train_hybrid import half_lives
         from recli.training import validation
 
-        if TREND in self.sources and validation.has_validation(self.kitchen.interactions):
-            with self.console.progress(f"half-life of {TREND}", len(popularity.TREND_DAYS) + 1) as advance:
+        if RECENT_POPULARITY in self.sources and validation.has_validation(self.kitchen.interactions):
+            with self.console.progress(
+                f"half-life of {RECENT_POPULARITY}", len(popularity.HALF_LIFE_DAYS) + 1
+            ) as advance:
                 found = half_lives.trend_config(self.kitchen, advance)
-            self.ingredients = [replace(i, config=found) if i.name == TREND else i for i in self.ingredients]
+            self.ingredients = [
+                replace(i, config=found) if i.name == RECENT_POPULARITY else i for i in self.ingredients
+            ]
         return self.ingredients
 
     def _age_histories(self) -> None:
         """Give the sources half-lives of histories: the one that was asked for, or those found on validation."""
-        from recli.models.recency import recent
+        from recli.models.recency import with_recency
         from recli.steps.train_hybrid import half_lives
         from recli.training import validation
 
@@ -128,7 +134,7 @@ class Making:
             replace(one, history_half_life=found.get(one.name, one.history_half_life))
             for one in self.ingredients
         ]
-        self.models = {name: recent(model, found.get(name, 0.0)) for name, model in self.models.items()}
+        self.models = {name: with_recency(model, found.get(name, 0.0)) for name, model in self.models.items()}
 
     def _leave_out(self, silent: set[str]) -> None:
         """Forget the sources that have no weight; but for text factors, which score texts about users."""
@@ -147,7 +153,7 @@ class Making:
         self.ingredients = [
             one
             for one in self.ingredients
-            if one.name not in silent or (needs_base and one.algorithm in BASES)
+            if one.name not in silent or (needs_base and one.algorithm in FACTOR_MODELS)
         ]
         kept = {one.name for one in self.ingredients}
         self.models = {name: model for name, model in self.models.items() if name in kept}
@@ -159,14 +165,14 @@ class Making:
 
         config, kitchen = self.config, self.kitchen
         (one,) = (i for i in self.ingredients if i.name == config.model)
-        judge = validation.judge(kitchen.interactions, config.seed) if has_validation else None
+        validator = validation.validator_of(kitchen.interactions, config.seed) if has_validation else None
         summary: dict[str, Any] = {}
-        if judge is not None and one.algorithm == "cease" and None in (config.l2, config.text_weight):
+        if validator is not None and one.algorithm == "cease" and None in (config.l2, config.text_weight):
             with self.console.progress(
                 "searching cease", hybrid.cease_trials(config.l2, config.text_weight)
             ) as advance:
                 options, trials = hybrid.tune_cease(
-                    kitchen, one.config, config.l2, config.text_weight, judge, advance
+                    kitchen, one.config, config.l2, config.text_weight, validator, advance
                 )
             one = replace(one, config=options)
             summary["trials"] = [{"l2": a, "text_weight": b, "ndcg@20": round(c, 6)} for a, b, c in trials]
@@ -174,10 +180,10 @@ class Making:
             self.console.table("Collective EASE on validation", ["l2", "text-weight", "ndcg@20"], rows)
         self.ingredients = [one if i.name == one.name else i for i in self.ingredients]
         self.models = hybrid.train_sources(kitchen, self.ingredients, ("train",))
-        if judge is not None:
-            score = round(judge(self.models[one.name]), 6)
-            summary["validation"] = {"ndcg@20": score, "users": int(judge.users.size)}
-            self.console.say(f"validation ndcg@20 {score:.4f} ({judge.users.size:,} users)")
+        if validator is not None:
+            score = round(validator(self.models[one.name]), 6)
+            summary["validation"] = {"ndcg@20": score, "users": int(validator.users.size)}
+            self.console.say(f"validation ndcg@20 {score:.4f} ({validator.users.size:,} users)")
         if config.refit:
             self.models = hybrid.train_sources(kitchen, self.ingredients, self.splits)
         return one.config, self.models[one.name], summary
@@ -217,7 +223,7 @@ class Making:
             f"{boost:g}; a larger one, in standard deviations, lists more of them"
         )
 
-    def _show(self, warm: "Weighting", cold: "Weighting") -> None:
+    def _show(self, warm: "FittedWeights", cold: "FittedWeights") -> None:
         ages = {one.name: _half_life(one) for one in self.ingredients}
         aged = any(ages.values())
         rows = [
@@ -239,12 +245,12 @@ class Making:
 
 def _used(weights: dict[str, float], sources: tuple[str, ...]) -> dict[str, float]:
     """The weights of the sources that are kept, and of the prior."""
-    return {name: weight for name, weight in weights.items() if name in (*sources, PRIOR)}
+    return {name: weight for name, weight in weights.items() if name in (*sources, LOG_POPULARITY)}
 
 
-def _half_life(one: "Ingredient") -> str:
+def _half_life(one: "SourceSpec") -> str:
     """How fast histories age for a source, or popularity does; empty if not at all."""
-    days = one.config.half_life if one.name == TREND else 0
+    days = one.config.popularity_half_life if one.name == RECENT_POPULARITY else 0
     return f"{days:g} days" if days else f"{one.history_half_life:g} events" if one.history_half_life else ""
 
 
@@ -252,11 +258,11 @@ def _digits(value: float | None) -> str:
     return "-" if value is None else f"{value:.4f}"
 
 
-def _cold_digits(cold: "Weighting", name: str) -> list[str]:
+def _cold_digits(cold: "FittedWeights", name: str) -> list[str]:
     return [_digits(cold.alone.get(name)), _digits(cold.weights.get(name))] if cold.weights else []
 
 
-def _figures(warm: "Weighting", cold: "Weighting") -> dict[str, Any]:
+def _figures(warm: "FittedWeights", cold: "FittedWeights") -> dict[str, Any]:
     """What is known of each source, for the manifest."""
     known = {
         "weight": warm.weights,

@@ -10,37 +10,40 @@ from recli.config import from_dict, parse_pairs, to_dict
 from recli.errors import RecliError, UsageError
 from recli.models.base import algorithms
 from recli.models.content_knn import ContentKnnConfig
-from recli.models.fusion import PRIOR
-from recli.models.popularity import TREND, PopularityConfig
+from recli.models.fusion import LOG_POPULARITY
+from recli.models.popularity import RECENT_POPULARITY, PopularityConfig
 from recli.models.text_factors import TextFactorsConfig
 from recli.steps.train_hybrid.config import EXACT_ITEMS, TrainHybridConfig
 
 if TYPE_CHECKING:
     from recli.data.interactions import Interactions
     from recli.schema import Float32, State
-    from recli.steps.train_hybrid.weights import Ingredient
+    from recli.steps.train_hybrid.weights import SourceSpec
     from recli.storage.parts import Part
 
-BASES = ("ials", "als")  # text-factors predicts the factors of one of these; of the first if none is a source
+FACTOR_MODELS = (
+    "ials",
+    "als",
+)  # text-factors predicts the factors of one of these; of the first if none is a source
 
 
 def content_algorithms() -> tuple[str, ...]:
     return algorithms.names(lambda a: a.family == "content")
 
 
-def usual_sources(interactions: "Interactions", models: list[str], with_texts: bool) -> tuple[str, ...]:
+def default_sources(interactions: "Interactions", models: list[str], with_texts: bool) -> tuple[str, ...]:
     """What is fused where nothing is named: as many different views as the interactions allow.
 
     Of the factor models the one that the run has among its `models`.
     """
-    names = [next((base for base in BASES if base in models), BASES[0]), "bspm", "user-knn"]
+    names = [next((base for base in FACTOR_MODELS if base in models), FACTOR_MODELS[0]), "bspm", "user-knn"]
     if with_texts:
         names += ["content-knn", "text-factors"]
     names.append("cease" if with_texts and interactions.n_items <= EXACT_ITEMS else "ease")
     if interactions.has_order:
         names.append("sequential-rules")
     if interactions.has_times:
-        names.append(TREND)
+        names.append(RECENT_POPULARITY)
     return tuple(names)
 
 
@@ -54,20 +57,22 @@ def named_sources(
     if config.model != "fusion":
         return (config.model,)
     # the prior is in every fusion already
-    asked = [name for name in _asked_sources(config, interactions, models) if name not in ("", PRIOR)]
+    asked = [
+        name for name in _asked_sources(config, interactions, models) if name not in ("", LOG_POPULARITY)
+    ]
     if config.cf:
         asked = [*config.cf, *(name for name in asked if name in content_algorithms())]
     if not asked:
         option = "--sources" if config.sources is not None else "--weights"
         raise UsageError(
-            f"{option} names no source ({PRIOR} is in every fusion)",
+            f"{option} names no source ({LOG_POPULARITY} is in every fusion)",
             "name some, such as ials,user-knn",
         )
     for name in asked:
         if asked.count(name) > 1:
             raise UsageError(f"the source {name!r} is named twice")
-        if name == PRIOR:
-            raise UsageError(f"{PRIOR} is in every fusion already")
+        if name == LOG_POPULARITY:
+            raise UsageError(f"{LOG_POPULARITY} is in every fusion already")
         if name in algorithms.names(lambda a: a.family == "hybrid"):
             raise UsageError(f"{name!r} cannot be a source")
     return tuple(asked)
@@ -80,7 +85,7 @@ def _asked_sources(config: TrainHybridConfig, interactions: "Interactions", mode
     if config.weights is not None and not config.cf:
         return list(parse_pairs(config.weights, "--weights"))
     texts = bool(config.embeddings) or interactions.items[schema.TEXT].null_count() < interactions.n_items
-    return list(usual_sources(interactions, models, texts))
+    return list(default_sources(interactions, models, texts))
 
 
 def needs_texts(config: TrainHybridConfig, sources: tuple[str, ...]) -> bool:
@@ -170,40 +175,40 @@ def read_ingredients(
     interactions: "Interactions",
     sources: tuple[str, ...],
     console: Console,
-) -> "tuple[dict[str, str], list[Ingredient]]":
+) -> "tuple[dict[str, str], list[SourceSpec]]":
     """sha256 of the run's models that are used, by part name; and the sources in order.
 
-    Where text-factors is among them and no base of it (see `BASES`) is, the first base is added behind them.
+    Where text-factors is among them and no base of it (see `FACTOR_MODELS`) is, the first base is added behind them.
     """
-    from recli.steps.train_hybrid.weights import Ingredient
+    from recli.steps.train_hybrid.weights import SourceSpec
     from recli.storage import parts
 
     inputs: dict[str, str] = {}
-    made: list[Ingredient] = []
+    made: list[SourceSpec] = []
     wanted = list(sources)
     for name in wanted:
         if name in content_algorithms():
-            made.append(Ingredient(name, name, _content_config(config, name)))
-        elif name == TREND:
-            made.append(Ingredient(name, "popularity", PopularityConfig()))
+            made.append(SourceSpec(name, name, _content_config(config, name)))
+        elif name == RECENT_POPULARITY:
+            made.append(SourceSpec(name, "popularity", PopularityConfig()))
         elif name in parts.part_names(run, schema.MODELS):
             found, sha256 = _stored(run, name, interactions, console)
             inputs[f"{schema.MODELS}/{name}"] = sha256
             made.append(found)
         elif name in algorithms.names() and name not in config.cf:
             console.say(f"{name}: no such model in the run; it is trained with its defaults")
-            made.append(Ingredient(name, name, algorithms[name].config()))
+            made.append(SourceSpec(name, name, algorithms[name].config()))
         else:
             raise _unknown(run, name)
-        based = "text-factors" not in wanted or any(i.algorithm in BASES for i in made)
+        based = "text-factors" not in wanted or any(i.algorithm in FACTOR_MODELS for i in made)
         if len(made) == len(sources) and not based:
-            wanted.append(BASES[0])  # the loop goes on with it
+            wanted.append(FACTOR_MODELS[0])  # the loop goes on with it
     return inputs, _with_base(made)
 
 
 def _content_config(config: TrainHybridConfig, name: str) -> Any:
     if name == "content-knn":
-        return ContentKnnConfig(neighbours=config.neighbours)
+        return ContentKnnConfig(neighbors=config.neighbors)
     if name == "text-factors":
         return TextFactorsConfig(ridge=config.ridge)
     cease = algorithms["cease"].config(max_items=config.max_items)
@@ -211,9 +216,9 @@ def _content_config(config: TrainHybridConfig, name: str) -> Any:
     return replace(cease, **given)
 
 
-def _stored(run: Path, name: str, interactions: "Interactions", console: Console) -> "tuple[Ingredient, str]":
+def _stored(run: Path, name: str, interactions: "Interactions", console: Console) -> "tuple[SourceSpec, str]":
     """A model of the run as a source, and its sha256. Raises `RecliError` for one that is no CF model or foreign."""
-    from recli.steps.train_hybrid.weights import Ingredient
+    from recli.steps.train_hybrid.weights import SourceSpec
     from recli.storage import parts, runs
 
     stored = runs.read_model(run / schema.MODELS / name)
@@ -230,7 +235,7 @@ def _stored(run: Path, name: str, interactions: "Interactions", console: Console
     else:
         console.say(f"{name}: the run's model has seen validation; its options are trained again without")
     half_life = stored.part.config.get("history_half_life", 0.0)
-    found = Ingredient(name, stored.algorithm, options, stored.model, stored.trained_on, half_life)
+    found = SourceSpec(name, stored.algorithm, options, stored.model, stored.trained_on, half_life)
     return found, stored.part.sha256
 
 
@@ -247,9 +252,9 @@ def _unknown(run: Path, name: str) -> RecliError:
     )
 
 
-def _with_base(made: "list[Ingredient]") -> "list[Ingredient]":
+def _with_base(made: "list[SourceSpec]") -> "list[SourceSpec]":
     """The sources, text-factors knowing the options of the model whose factors it predicts."""
-    base = next((one for one in made if one.algorithm in BASES), None)
+    base = next((one for one in made if one.algorithm in FACTOR_MODELS), None)
     if base is None:
         return made
     options = to_dict(base.config)

@@ -9,10 +9,10 @@ from recli import schema
 from recli.cli.console import Console, run_path
 from recli.config import option_name, parse_pairs, spec_of, to_dict
 from recli.errors import RecliError, UsageError
-from recli.models.fusion import PRIOR
-from recli.models.popularity import TREND
+from recli.models.fusion import LOG_POPULARITY
+from recli.models.popularity import RECENT_POPULARITY
 from recli.steps.train_cf.config import checked_name
-from recli.steps.train_hybrid.boost import asked_of_boost, check_boost
+from recli.steps.train_hybrid.boost import boost_option, check_boost
 from recli.steps.train_hybrid.config import CEASE, FUSION
 from recli.steps.train_hybrid.config import TrainHybridConfig as TrainHybridConfig
 from recli.steps.train_hybrid.making import Making
@@ -25,19 +25,19 @@ if TYPE_CHECKING:
 def train_hybrid(config: TrainHybridConfig, console: Console) -> None:
     """Fuse collaborative filtering with the vectors of the texts: RUN/models/NAME.
 
-    Each source scores all items; its scores are standardised user by user and added with weights, which are found
+    Each source scores all items; its scores are standardized user by user and added with weights, which are found
     on the validation split. Items without training events are scored from their texts, in a block of their own.
 
     Example: recli train-hybrid sample_data/run
     """
-    from recli.steps.train_hybrid.weights import Kitchen
+    from recli.steps.train_hybrid.weights import TrainingInputs
     from recli.storage import parts, runs
     from recli.training import validation
 
     usual = "hybrid" if config.model == "fusion" else config.model
     name = checked_name(usual if config.name is None else config.name, config.model)
     _check_fusion_options(config)
-    asked = asked_of_boost(config)
+    asked = boost_option(config)
     run = run_path(config.run)
     interactions = runs.read_interactions(run)
     sources = named_sources(config, interactions, parts.part_names(run, schema.MODELS))
@@ -51,7 +51,7 @@ def train_hybrid(config: TrainHybridConfig, console: Console) -> None:
             "--fusion weighted --weights ials=0.5,...",
         )
     texts = read_texts(run, config, interactions, console) if needs_texts(config, sources) else None
-    kitchen = Kitchen(interactions, texts.features if texts else None, config.seed, console.progress)
+    kitchen = TrainingInputs(interactions, texts.features if texts else None, config.seed, console.progress)
     inputs, ingredients = read_ingredients(run, config, interactions, sources, console)
     _check_overwriting(run, name, config, inputs, console)
     made = Making(config, console, kitchen, sources, ingredients)
@@ -99,7 +99,7 @@ def _check_used(config: TrainHybridConfig, sources: tuple[str, ...]) -> None:
     needed = {
         "voting": ("--fusion voting", config.fusion == "voting"),
         "rrf_k": ("--fusion voting", config.fusion == "voting"),
-        "neighbours": ("the source content-knn", "content-knn" in sources),
+        "neighbors": ("the source content-knn", "content-knn" in sources),
         "ridge": ("the source text-factors", "text-factors" in sources),
         **{
             one.name: ("the source cease", "cease" in sources)
@@ -119,9 +119,9 @@ def _check_used(config: TrainHybridConfig, sources: tuple[str, ...]) -> None:
 
 def _check_times(config: TrainHybridConfig, sources: tuple[str, ...], interactions: "Interactions") -> None:
     """Raises `RecliError` where something is asked that needs the times or the order of events, and there are none."""
-    if TREND in sources and not interactions.has_times:
+    if RECENT_POPULARITY in sources and not interactions.has_times:
         raise RecliError(
-            f"the source {TREND} needs the time of events, and these interactions have no timestamps",
+            f"the source {RECENT_POPULARITY} needs the time of events, and these interactions have no timestamps",
             "prepare the run from a log with a time column (recli prepare --time-column), or leave it out",
         )
     if config.history_half_life and not interactions.has_order:
@@ -152,7 +152,7 @@ def _check_overwriting(
 def _given_weights(config: TrainHybridConfig, sources: tuple[str, ...]) -> dict[str, float] | None:
     """The weights that need no search: those of --weights, or equal ones for voting. Raises `UsageError`."""
     if config.fusion == "weighted" and config.weights is None:
-        raise UsageError(f"--fusion weighted needs --weights, such as {sources[0]}=0.6,{PRIOR}=0.1")
+        raise UsageError(f"--fusion weighted needs --weights, such as {sources[0]}=0.6,{LOG_POPULARITY}=0.1")
     if config.weights is not None and config.fusion != "weighted":
         raise UsageError("--weights needs --fusion weighted")
     if config.fusion == "voting":
@@ -161,8 +161,10 @@ def _given_weights(config: TrainHybridConfig, sources: tuple[str, ...]) -> dict[
         return None
     given = parse_pairs(config.weights, "--weights")
     for name, weight in given.items():
-        if name not in (*sources, PRIOR):
-            raise UsageError(f"--weights: {name!r} is no source; they are {', '.join((*sources, PRIOR))}")
+        if name not in (*sources, LOG_POPULARITY):
+            raise UsageError(
+                f"--weights: {name!r} is no source; they are {', '.join((*sources, LOG_POPULARITY))}"
+            )
         if weight < 0:
             raise UsageError(f"--weights: {name}={weight:g} is negative")
     if not any(given.values()):

@@ -23,7 +23,7 @@ ROUNDS = 8
 
 
 @dataclass(frozen=True)
-class Panel:
+class CandidatePool:
     """Votes of s sources on up to m candidates of each of n users."""
 
     votes: Float32  # (s, n, m)
@@ -39,7 +39,7 @@ class Panel:
 
 
 @dataclass(frozen=True)
-class Slice:
+class ScoreBatch:
     """The panel's data for some users: `votes` (s, b, m) on all m items of a block."""
 
     votes: Sequence[Float32]  # s arrays, float32 (b, m)
@@ -47,7 +47,7 @@ class Slice:
     relevant: tuple[Int64, Int64]  # rows and columns of the relevant items, none of them hidden
 
 
-def panel_of(slices: Iterable[Slice], ties: Int32, depth: int = DEPTH) -> Panel:
+def pool_of(slices: Iterable[ScoreBatch], ties: Int32, depth: int = DEPTH) -> CandidatePool:
     """Keep of each slice the candidates: the `depth` best of each source, and the relevant ones.
 
     `ties`: int32 (m,). What no source has among its `depth` best cannot reach a top 20 with weights >= 0,
@@ -56,7 +56,7 @@ def panel_of(slices: Iterable[Slice], ties: Int32, depth: int = DEPTH) -> Panel:
     made = [_candidates(s, ties, depth) for s in slices]
     width = max((part.there.shape[1] for part in made), default=0)
     offsets = np.cumsum([0, *(part.n_users for part in made)])
-    return Panel(
+    return CandidatePool(
         np.concatenate([_padded(p.votes, width) for p in made], axis=1),
         np.concatenate([_padded(p.there, width) for p in made]),
         np.concatenate([_padded(p.ties, width) for p in made]),
@@ -71,7 +71,7 @@ def _padded(array: "np.ndarray[Any, Any]", width: int) -> "np.ndarray[Any, Any]"
     return np.pad(array, [(0, 0)] * (array.ndim - 1) + [(0, missing)]) if missing else array
 
 
-def _candidates(given: Slice, ties: Int32, depth: int) -> Panel:
+def _candidates(given: ScoreBatch, ties: Int32, depth: int) -> CandidatePool:
     n, m = given.votes[0].shape
     chosen = np.zeros((n, m), dtype=bool)
     for votes in given.votes:
@@ -95,10 +95,10 @@ def _candidates(given: Slice, ties: Int32, depth: int) -> Panel:
     relevant_rows, relevant_items = given.relevant
     columns = (np.cumsum(chosen, axis=1) - 1)[relevant_rows, relevant_items]
     n_relevant = np.bincount(relevant_rows, minlength=n)
-    return Panel(kept, there, order, relevant_rows, columns, n_relevant)
+    return CandidatePool(kept, there, order, relevant_rows, columns, n_relevant)
 
 
-def panel_ndcg(panel: Panel, fused: Float32, k: int = K) -> float:
+def pool_ndcg(panel: CandidatePool, fused: Float32, k: int = K) -> float:
     """Mean NDCG@k over the panel's users with a relevant item, for fused votes (n, m).
 
     A relevant item's place is 1 + the candidates above it (a tie counts as above if its tie rank is lower).
@@ -134,7 +134,7 @@ def _compiled() -> Callable[..., None]:
 
 
 @dataclass(frozen=True)
-class Found:
+class SearchResult:
     """Weights, one per source, whose absolute values sum to 1, and their NDCG."""
 
     weights: Float64  # (s,)
@@ -143,13 +143,15 @@ class Found:
     tried: int
 
 
-def search_weights(panel: Panel, advance: Callable[[int, str], None] = lambda steps, text: None) -> Found:
+def search_weights(
+    panel: CandidatePool, advance: Callable[[int, str], None] = lambda steps, text: None
+) -> SearchResult:
     """Weights >= 0 by coordinate ascent on the panel's NDCG@20, from equal weights and from the best source.
 
     A weight changes only for a gain, so equal results keep what was there; the search draws nothing at random.
     """
     s = panel.votes.shape[0]
-    alone = tuple(panel_ndcg(panel, votes) for votes in panel.votes)
+    alone = tuple(pool_ndcg(panel, votes) for votes in panel.votes)
     tried = s
     best_weights, best = np.eye(s)[int(np.argmax(alone))], max(alone)
     starts = [np.full(s, 1 / s), best_weights.copy()] if s > 1 else []
@@ -158,12 +160,14 @@ def search_weights(panel: Panel, advance: Callable[[int, str], None] = lambda st
         tried += count
         if score > best:
             best_weights, best = weights, score
-    return Found(best_weights / np.abs(best_weights).sum(), best, alone, tried)
+    return SearchResult(best_weights / np.abs(best_weights).sum(), best, alone, tried)
 
 
-def _ascend(panel: Panel, start: Float64, advance: Callable[[int, str], None]) -> tuple[Float64, float, int]:
+def _ascend(
+    panel: CandidatePool, start: Float64, advance: Callable[[int, str], None]
+) -> tuple[Float64, float, int]:
     weights, tried = start.copy(), 1
-    score = panel_ndcg(panel, _sum(panel, weights))
+    score = pool_ndcg(panel, _sum(panel, weights))
     for _ in range(ROUNDS):
         before = score
         for source in range(weights.size):
@@ -175,7 +179,7 @@ def _ascend(panel: Panel, start: Float64, advance: Callable[[int, str], None]) -
             for value in values:
                 if not (value or total):
                     continue
-                found = panel_ndcg(panel, rest + np.float32(value) * panel.votes[source])
+                found = pool_ndcg(panel, rest + np.float32(value) * panel.votes[source])
                 tried += 1
                 if found > score:
                     score, weights[source] = found, value
@@ -185,6 +189,6 @@ def _ascend(panel: Panel, start: Float64, advance: Callable[[int, str], None]) -
     return weights, score, tried
 
 
-def _sum(panel: Panel, weights: Float64) -> Float32:
+def _sum(panel: CandidatePool, weights: Float64) -> Float32:
     fused: Float32 = np.einsum("s,snm->nm", weights.astype(np.float32), panel.votes)
     return fused

@@ -13,7 +13,7 @@ from recli.data.interactions import Interactions
 from recli.models.base import FactorModel, Model, Training, algorithms, scores_of
 from recli.models.cease import CeaseConfig
 from recli.models.fusion import (
-    PRIOR,
+    LOG_POPULARITY,
     Block,
     Fusion,
     FusionConfig,
@@ -23,17 +23,17 @@ from recli.models.fusion import (
     standard_logs,
     votes,
 )
-from recli.models.recency import plain, recent
+from recli.models.recency import unwrap, with_recency
 from recli.models.text_factors import TextFactors
 from recli.ranking.topk import rank, tie_order
 from recli.schema import CSR, Bool, Float32, Int32, Int64, State
 from recli.steps.train_hybrid.weight_search import (
-    Found,
+    CandidatePool,
     K,
-    Panel,
-    Slice,
-    panel_ndcg,
-    panel_of,
+    ScoreBatch,
+    SearchResult,
+    pool_ndcg,
+    pool_of,
     search_weights,
 )
 from recli.training.fit import total_steps, train
@@ -64,7 +64,7 @@ def _unit(rows: Float32) -> Float32:
 
 
 @dataclass(frozen=True)
-class Ingredient:
+class SourceSpec:
     """A source to be: an algorithm with its options, and its model where the run has one already."""
 
     name: str
@@ -80,7 +80,7 @@ class Ingredient:
 
 
 @dataclass(frozen=True)
-class Kitchen:
+class TrainingInputs:
     """What sources are trained from."""
 
     interactions: Interactions
@@ -90,7 +90,7 @@ class Kitchen:
 
 
 def train_sources(
-    kitchen: Kitchen, ingredients: Sequence[Ingredient], splits: tuple[str, ...]
+    kitchen: TrainingInputs, ingredients: Sequence[SourceSpec], splits: tuple[str, ...]
 ) -> dict[str, Model]:
     """Train the sources on the named splits, by name; a model the run has is taken if it learned from these."""
     models: dict[str, Model] = {}
@@ -98,7 +98,7 @@ def train_sources(
         if one.content:
             continue
         if one.model is not None and one.trained_on == splits:
-            models[one.name] = recent(plain(one.model), one.history_half_life)
+            models[one.name] = with_recency(unwrap(one.model), one.history_half_life)
             continue
         with kitchen.progress(f"training {one.name}", total_steps(one.config)) as advance:
             models[one.name] = train(
@@ -115,15 +115,15 @@ def train_sources(
 
 
 def train_content(
-    kitchen: Kitchen,
-    ingredients: Sequence[Ingredient],
+    kitchen: TrainingInputs,
+    ingredients: Sequence[SourceSpec],
     models: Mapping[str, Model],
     matrix: CSR,
     cold: Bool,
 ) -> dict[str, Model]:
     """Train the content sources, by name; `models` are the collaborative ones they may build on."""
     made: dict[str, Model] = {}
-    by_algorithm = {i.algorithm: plain(models[i.name]) for i in reversed(ingredients) if i.name in models}
+    by_algorithm = {i.algorithm: unwrap(models[i.name]) for i in reversed(ingredients) if i.name in models}
     for one in ingredients:
         if not one.content:
             continue
@@ -131,19 +131,19 @@ def train_content(
             training = Training(
                 matrix, features=kitchen.features, cold=cold, models=by_algorithm, advance=advance
             )
-            made[one.name] = recent(
+            made[one.name] = with_recency(
                 algorithms[one.algorithm].fit(one.config, training), one.history_half_life
             )
     return made
 
 
-def sources_of(ingredients: Sequence[Ingredient], models: Mapping[str, Model]) -> tuple[Source, ...]:
+def sources_of(ingredients: Sequence[SourceSpec], models: Mapping[str, Model]) -> tuple[Source, ...]:
     """The sources as the fusion's config describes them."""
     found = []
     for one in ingredients:
-        model, base = plain(models[one.name]), None
+        model, base = unwrap(models[one.name]), None
         if isinstance(model, TextFactors):  # its user vectors are those of another source: stored once
-            base = next((i.name for i in ingredients if plain(models[i.name]) is model.base), None)
+            base = next((i.name for i in ingredients if unwrap(models[i.name]) is model.base), None)
         found.append(Source(one.name, one.algorithm, to_dict(one.config), base, one.history_half_life))
     return tuple(found)
 
@@ -211,16 +211,16 @@ def hide_items(cold: Bool, seed: int, share: float = HIDDEN_SHARE) -> Bool:
     return hidden
 
 
-def panel_for(
+def score_pool(
     models: Mapping[str, Model],
     prior: Float32 | None,
     candidates: Candidates,
     config: FusionConfig,
     advance: Advance,
-) -> Panel:
+) -> CandidatePool:
     """What each model, and last the prior (n_items,), says of the candidates of all sampled users."""
     slices = _slices(models, prior, candidates, config, advance)
-    return panel_of(slices, candidates.ties[candidates.items])
+    return pool_of(slices, candidates.ties[candidates.items])
 
 
 def _slices(
@@ -229,7 +229,7 @@ def _slices(
     given: Candidates,
     config: FusionConfig,
     advance: Advance,
-) -> Iterator[Slice]:
+) -> Iterator[ScoreBatch]:
     size = max(1, min(1024, _CELLS // given.history.shape[1]))
     for start in range(0, given.users.size, size):
         rows = slice(start, start + size)
@@ -243,7 +243,7 @@ def _slices(
             same = np.repeat(prior[given.items][None, :], users.size, axis=0)
             linear = config.fusion in ("linear", "weighted")
             said.append(same if linear else votes(config.fusion, same, block, config.rrf_k))
-        yield Slice(said, (block.rows, block.columns), _relevant(given, rows, block))
+        yield ScoreBatch(said, (block.rows, block.columns), _relevant(given, rows, block))
         advance(users.size, "")
 
 
@@ -257,7 +257,7 @@ def _relevant(given: Candidates, rows: slice, block: Block) -> tuple[Int64, Int6
 
 
 @dataclass(frozen=True)
-class Blind:
+class PseudoColdSplit:
     """The pseudo-cold split, and the content sources that know nothing of its hidden items."""
 
     candidates: Candidates  # the hidden items, and users' events with them
@@ -266,70 +266,70 @@ class Blind:
 
 
 @dataclass(frozen=True)
-class Weighting:
+class FittedWeights:
     """Weights of a block's sources, and how the sources and their fusion do on validation; None: not judged."""
 
     weights: dict[str, float]
     alone: dict[str, float]
     ndcg: float | None
     users: int
-    blind: Blind | None = None  # what the weights of cold items were found on
+    blind: PseudoColdSplit | None = None  # what the weights of cold items were found on
 
 
-def weigh(
-    panel: Panel | None, names: Sequence[str], given: Mapping[str, float] | None, advance: Advance
-) -> Weighting:
+def fit_weights(
+    panel: CandidatePool | None, names: Sequence[str], given: Mapping[str, float] | None, advance: Advance
+) -> FittedWeights:
     """Judge the sources on the panel, and find their weights there unless they are `given`."""
     if panel is None or not panel.rows.size:
         weights = dict.fromkeys(names, 1 / len(names)) if given is None else dict(given)
-        return Weighting(weights, {}, None, 0)
+        return FittedWeights(weights, {}, None, 0)
     if given is None:
         found = search_weights(panel, advance)
         # Six digits: what differs in the next is noise of the sums' order.
         weights = {n: round(float(w), 6) for n, w in zip(names, found.weights, strict=True)}
     else:
         weights = {n: float(given.get(n, 0.0)) for n in names}
-        found = Found(
-            np.asarray(list(weights.values())), 0.0, tuple(panel_ndcg(panel, v) for v in panel.votes), 0
+        found = SearchResult(
+            np.asarray(list(weights.values())), 0.0, tuple(pool_ndcg(panel, v) for v in panel.votes), 0
         )
     fused = np.einsum("s,snm->nm", np.asarray(list(weights.values()), dtype=np.float32), panel.votes)
     alone = dict(zip(names, found.alone, strict=True))
-    ndcg = panel_ndcg(panel, fused)
+    ndcg = pool_ndcg(panel, fused)
     if given is None:
         advance(0, f"ndcg@20 {ndcg:.4f}")  # the figure of these weights, not of the search's last start
-    return Weighting(weights, alone, ndcg, int((panel.n_relevant > 0).sum()))
+    return FittedWeights(weights, alone, ndcg, int((panel.n_relevant > 0).sum()))
 
 
-def weigh_warm(
-    kitchen: Kitchen,
+def fit_warm_weights(
+    kitchen: TrainingInputs,
     models: Mapping[str, Model],
     config: FusionConfig,
     given: Mapping[str, float] | None,
     max_users: int,
-) -> Weighting:
+) -> FittedWeights:
     """Weights of all sources and the prior among warm items, on the validation split where there is one."""
-    names = [*models, PRIOR]
+    names = [*models, LOG_POPULARITY]
     if not kitchen.interactions.splits["validation"].height:
-        return weigh(None, names, given, lambda steps, text: None)
+        return fit_weights(None, names, given, lambda steps, text: None)
     candidates = validation_candidates(kitchen.interactions, max_users, kitchen.seed)
     matrix = kitchen.interactions.matrix("train")
     prior = standard_logs(matrix.getnnz(axis=0), cold_items(matrix))
     panel = None
     if candidates.relevant.nnz:
         with kitchen.progress("scoring validation users", candidates.users.size) as advance:
-            panel = panel_for(models, prior, candidates, config, advance)
+            panel = score_pool(models, prior, candidates, config, advance)
     with kitchen.progress("weighing", None) as advance:
-        return weigh(panel, names, given, advance)
+        return fit_weights(panel, names, given, advance)
 
 
-def weigh_cold(
-    kitchen: Kitchen,
-    ingredients: Sequence[Ingredient],
+def fit_cold_weights(
+    kitchen: TrainingInputs,
+    ingredients: Sequence[SourceSpec],
     models: Mapping[str, Model],
     config: FusionConfig,
     given: Mapping[str, float] | None,
     max_users: int,
-) -> Weighting:
+) -> FittedWeights:
     """Weights of the content sources among cold items.
 
     Learned on a pseudo-cold split: a tenth of the warm items is hidden, the content sources are trained again
@@ -339,14 +339,16 @@ def weigh_cold(
     hidden = hide_items(cold_items(kitchen.interactions.matrix("train")), kitchen.seed)
     candidates, rest = pseudo_cold_candidates(kitchen.interactions, hidden, max_users, kitchen.seed)
     if not candidates.users.size:
-        return weigh(None, names, given, lambda steps, text: None)
+        return fit_weights(None, names, given, lambda steps, text: None)
     collaborative = {name: model for name, model in models.items() if name not in names}
     quiet = replace(kitchen, progress=_silent)
     with kitchen.progress("learning from hidden items", candidates.users.size) as advance:
         blind = train_content(quiet, ingredients, collaborative, rest, cold_items(rest))
-        panel = panel_for(blind, None, candidates, config, advance)
+        panel = score_pool(blind, None, candidates, config, advance)
     with kitchen.progress("weighing for cold items", None) as advance:
-        return replace(weigh(panel, names, given, advance), blind=Blind(candidates, rest, blind))
+        return replace(
+            fit_weights(panel, names, given, advance), blind=PseudoColdSplit(candidates, rest, blind)
+        )
 
 
 @contextmanager
@@ -374,7 +376,7 @@ def cease_trials(l2: float | None, text_weight: float | None) -> int:
 
 
 def tune_cease(
-    kitchen: Kitchen,
+    kitchen: TrainingInputs,
     options: CeaseConfig,
     l2: float | None,
     text_weight: float | None,

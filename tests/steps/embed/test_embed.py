@@ -83,9 +83,9 @@ def test_what_is_written(recli: Recli, board_run: Path, board: Interactions, mod
     np.testing.assert_allclose(np.linalg.norm(made, axis=1), 1, rtol=1e-5)
 
     found = source.find(str(model))
-    from recli.encoders.model_config import read_recipe
+    from recli.encoders.model_config import read_encoder_config
 
-    encoder = transformer.load(found, read_recipe(model, "m"), "float32", torch.device("cpu"))
+    encoder = transformer.load(found, read_encoder_config(model, "m"), "float32", torch.device("cpu"))
     raw = np.empty((30, 32), dtype=np.float32)
     for batch in transformer.encode(encoder, board.items["text"].to_list()):
         raw[batch.rows] = batch.vectors
@@ -365,7 +365,7 @@ def test_vectors_are_held_some_items_at_a_time(
 def test_each_option_of_the_model(recli: Recli, board_run: Path, model: Path) -> None:
     arguments = ("embed", board_run, "--model", model, "--dtype", "float32")
     recli(*arguments)
-    plain, seen = vectors(board_run, "tiny-cls"), {}
+    unwrap, seen = vectors(board_run, "tiny-cls"), {}
     for option in (
         ["--pooling", "mean"],
         ["--pooling", "last"],
@@ -375,7 +375,7 @@ def test_each_option_of_the_model(recli: Recli, board_run: Path, model: Path) ->
     ):
         recli(*arguments, *option, "--name", "other")
         seen[" ".join(option)] = vectors(board_run, "other")
-        assert not np.allclose(plain, seen[" ".join(option)], atol=1e-3), option
+        assert not np.allclose(unwrap, seen[" ".join(option)], atol=1e-3), option
     assert runs.read_embeddings(board_run, "other")[1].tensors("vectors")["center"].any() is np.False_
     assert not np.allclose(seen["--pooling mean"], seen["--pooling last"], atol=1e-3)
 

@@ -13,26 +13,26 @@ from recli.schema import Bool, Float64
 from recli.steps.evaluate.bootstrap import interval, p_values, resample
 from recli.steps.evaluate.gates import check_gates, parse_gates
 from recli.steps.evaluate.results import (
+    EvaluatedSystem,
     Scorecard,
-    System,
     label_of,
     scorecard,
     tables,
     text,
 )
-from recli.steps.evaluate.slices import ALL, Figure, Slice
+from recli.steps.evaluate.slices import ALL, MetricValue, Slice
 
 
 def figure(
     values: Float64, label: str = "ndcg@10", weights: "Bool | Float64 | None" = None, part: Slice = ALL
-) -> Figure:
+) -> MetricValue:
     weights = ~np.isnan(values) if weights is None else weights
     used = weights > 0
     mean = float(np.average(values[used], weights=weights[used])) if used.any() else None
     asked = parse_metric(label)
     if mean is not None and asked.metric.root:
         mean = float(np.sqrt(mean))
-    return Figure(asked, part, mean, int(used.sum()), values, weights)
+    return MetricValue(asked, part, mean, int(used.sum()), values, weights)
 
 
 def test_the_interval_of_a_mean_is_that_of_the_normal_approximation() -> None:
@@ -131,7 +131,7 @@ def card(samples: int = 400, compare: str | None = None, metric: str = "ndcg@10"
         "better": base + rng.normal(0.05, 0.1, 300),
         "noise": rng.random(300),
     }
-    systems = [System(name, "model", [figure(values, metric)]) for name, values in users.items()]
+    systems = [EvaluatedSystem(name, "model", [figure(values, metric)]) for name, values in users.items()]
     asked = (parse_metric(metric),)
     return scorecard(systems, asked, resample([s.figures for s in systems], samples, 0), 0.95, compare)
 
@@ -177,7 +177,7 @@ def test_no_cell_wraps(width: int, capsys: pytest.CaptureFixture[str]) -> None:
     names = [f"model-name-{i}" for i in range(10)]
     labels = [f"{name}@{k}" for name in ("ndcg", "recall", "precision", "hit-rate", "map") for k in (10, 20)]
     systems = [
-        System(n, "model", [figure(np.random.default_rng(i).random(9), label) for label in labels])
+        EvaluatedSystem(n, "model", [figure(np.random.default_rng(i).random(9), label) for label in labels])
         for i, n in enumerate(names)
     ]
     made = scorecard(

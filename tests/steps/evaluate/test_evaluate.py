@@ -423,8 +423,8 @@ def test_ratings_are_measured_when_asked(run: Path, recli: Recli, perfect: Any) 
 
 def test_diversity_is_measured_on_embeddings_where_there_are_some(run: Path, recli: Recli) -> None:
     _, out, _ = recli("evaluate", run, "--json")
-    plain = json.loads(out)
-    assert any("sets of training users" in p for p in plain["policy"])
+    unwrap = json.loads(out)
+    assert any("sets of training users" in p for p in unwrap["policy"])
     same = np.tile(np.array([[3.0, 4.0]], dtype=np.float32), (30, 1))
     for name, vectors in (("flat", same), ("round", np.random.default_rng(0).normal(size=(30, 2)))):
         runs.write_embeddings(run, name, vectors.astype(np.float32), np.zeros(2, dtype=np.float32), {}, {})

@@ -10,13 +10,13 @@ from scipy.sparse import csr_matrix
 
 from recli.data.history import History
 from recli.data.interactions import Interactions
-from recli.metrics.base import Exam, parse_metrics
+from recli.metrics.base import TestSet, parse_metrics
 from recli.models.fallback import WithFallback
 from recli.models.kernels.factors import Factors, confidence_fold_in
 from recli.schema import CSR, Float32, Int64, State
 from recli.steps.evaluate.external_lists import first_of_each, in_order, numbered
 from recli.steps.evaluate.slices import COLD_AMONG_COLD, measure, slices_of
-from recli.steps.evaluate.test_set import exam_of, judge_model, rated_pairs, rating_errors, read_lists
+from recli.steps.evaluate.test_set import judge_model, make_test_set, rated_pairs, rating_errors, read_lists
 
 
 class Fixed:
@@ -53,66 +53,72 @@ TEST = [(0, 2), (0, 3), (1, 5), (3, 0)]
 
 
 def test_the_exam_of_a_split() -> None:
-    exam, facts = exam_of(small(TEST), "test")
-    assert exam.users.tolist() == [0, 1, 3] and facts.users_without_test == 1
-    assert exam.relevant.toarray().tolist() == [[0, 0, 1, 1, 0, 0], [0, 0, 0, 0, 0, 1], [1, 0, 0, 0, 0, 0]]
-    assert exam.counts.tolist() == [3, 1, 1, 1, 1, 0] and exam.cold.tolist() == [False] * 5 + [True]
-    assert exam.n_training_users == 3 and exam.allowed is None
-    assert sorted(exam.ties.tolist()) == [0, 1, 2, 3, 4, 5]
+    test_set, facts = make_test_set(small(TEST), "test")
+    assert test_set.users.tolist() == [0, 1, 3] and facts.users_without_test == 1
+    assert test_set.relevant.toarray().tolist() == [
+        [0, 0, 1, 1, 0, 0],
+        [0, 0, 0, 0, 0, 1],
+        [1, 0, 0, 0, 0, 0],
+    ]
+    assert test_set.counts.tolist() == [3, 1, 1, 1, 1, 0] and test_set.cold.tolist() == [False] * 5 + [True]
+    assert test_set.n_training_users == 3 and test_set.allowed is None
+    assert sorted(test_set.ties.tolist()) == [0, 1, 2, 3, 4, 5]
 
 
 def test_seen_depends_on_the_split_that_is_judged() -> None:
     made = small(TEST, validation=[(0, 4), (1, 3)], history=[(3, 1)])
-    test, _ = exam_of(made, "test")
+    test, _ = make_test_set(made, "test")
     assert [test.seen[row].indices.tolist() for row in range(3)] == [[0, 1, 4], [0, 2, 3], [1]]
-    validation, _ = exam_of(made, "validation")
+    validation, _ = make_test_set(made, "validation")
     assert validation.users.tolist() == [0, 1]
     assert [validation.seen[row].indices.tolist() for row in range(2)] == [[0, 1], [0, 2]]
     assert [validation.relevant[row].indices.tolist() for row in range(2)] == [[4], [3]]
 
 
 def test_what_a_user_already_had_is_no_target() -> None:
-    exam, facts = exam_of(small([(0, 0), (0, 3), (1, 0)]), "test")
-    assert exam.users.tolist() == [0] and exam.relevant.toarray().tolist() == [[0, 0, 0, 1, 0, 0]]
+    test_set, facts = make_test_set(small([(0, 0), (0, 3), (1, 0)]), "test")
+    assert test_set.users.tolist() == [0] and test_set.relevant.toarray().tolist() == [[0, 0, 0, 1, 0, 0]]
     assert facts.repeated == 2 and facts.users_without_test == 3
 
 
 def test_only_warm_items_as_candidates() -> None:
-    exam, facts = exam_of(small(TEST), "test", warm_only=True)
-    assert exam.users.tolist() == [0, 3] and facts.cold_left_out == 1
-    assert exam.allowed is not None and exam.allowed.tolist() == [True] * 5 + [False]
+    test_set, facts = make_test_set(small(TEST), "test", warm_only=True)
+    assert test_set.users.tolist() == [0, 3] and facts.cold_left_out == 1
+    assert test_set.allowed is not None and test_set.allowed.tolist() == [True] * 5 + [False]
     model = Fixed(np.array([[0, 1, 2, 3, 4, 9]] * 2, dtype=np.float32))
-    judged = judge_model(model, exam, History(exam.seen), exam.users, 6)
+    judged = judge_model(model, test_set, History(test_set.seen), test_set.users, 6)
     assert judged.ranked.tolist() == [[4, 3, 2, -1, -1, -1], [4, 3, 2, 1, 0, -1]]
-    assert judged.among_cold is None
+    assert judged.cold_only is None
 
 
 def test_a_model_is_ranked_with_seen_items_masked() -> None:
-    exam, _ = exam_of(small(TEST), "test")
+    test_set, _ = make_test_set(small(TEST), "test")
     scores = np.array([[9, 8, 1, 5, 7, 6], [9, 1, 8, 7, 6, 5], [1, 2, 3, 4, 5, 6]], dtype=np.float32)
     model = Fixed(scores)
     known = np.array([0, 1, -1])
-    judged = judge_model(model, exam, History(exam.seen), known, 3)
+    judged = judge_model(model, test_set, History(test_set.seen), known, 3)
     assert model.users == [0, 1, -1]
     assert judged.ranked.tolist() == [[4, 5, 3], [3, 4, 5], [5, 4, 3]]
     assert judged.hits.tolist() == [[False, False, True], [False, False, True], [False] * 3]
     # user 0: candidates 4 5 3 2, positives 3 and 2 beat none of 2; user 1: candidates 3 4 5 1, positive 5 beats
     # 1 of 3; user 3: positive 0 beats none of 5
     assert judged.auc is not None and judged.auc.tolist() == [0, pytest.approx(1 / 3), 0]
-    without = judge_model(Fixed(scores), exam, History(exam.seen), known, 3, with_auc=False)
+    without = judge_model(Fixed(scores), test_set, History(test_set.seen), known, 3, with_auc=False)
     assert without.auc is None
-    warm = replace(exam, cold=np.zeros_like(exam.cold))  # nothing needs all scores then: lists alone are made
-    lists_only = judge_model(Fixed(scores), warm, History(exam.seen), known, 3, with_auc=False)
+    warm = replace(
+        test_set, cold=np.zeros_like(test_set.cold)
+    )  # nothing needs all scores then: lists alone are made
+    lists_only = judge_model(Fixed(scores), warm, History(test_set.seen), known, 3, with_auc=False)
     np.testing.assert_array_equal(lists_only.ranked, without.ranked)
     np.testing.assert_array_equal(lists_only.hits, without.hits)
 
 
 def test_cold_items_among_themselves() -> None:
     made = small([(0, 5), (1, 3)], train=[(0, 0), (1, 0), (2, 1), (2, 2)])  # 3, 4 and 5 are cold
-    exam, _ = exam_of(made, "test")
+    test_set, _ = make_test_set(made, "test")
     scores = np.array([[9, 8, 7, 3, 1, 2], [9, 8, 7, 1, 2, 3]], dtype=np.float32)
-    judged = judge_model(Fixed(scores), exam, History(exam.seen), exam.users, 2)
-    figures = measure(judged, parse_metrics(["mrr@2"]), slices_of(exam))
+    judged = judge_model(Fixed(scores), test_set, History(test_set.seen), test_set.users, 2)
+    figures = measure(judged, parse_metrics(["mrr@2"]), slices_of(test_set))
     found = {f.part.name: f.value for f in figures}
     # among 3, 4, 5: user 0 has 3 first and 5 second; user 1 has 5, 4, and misses 3
     assert found[COLD_AMONG_COLD] == (1 / 2 + 0) / 2
@@ -120,79 +126,84 @@ def test_cold_items_among_themselves() -> None:
 
 
 def test_batches_give_the_same(board: Interactions, monkeypatch: pytest.MonkeyPatch) -> None:
-    exam, _ = exam_of(board, "test")
-    scores = np.random.default_rng(0).random((exam.n_users, exam.n_items)).astype(np.float32)
-    whole = judge_model(Fixed(scores), exam, History(exam.seen), exam.users, 5)
-    monkeypatch.setattr("recli.ranking.topk._CELLS", 7 * exam.n_items)
+    test_set, _ = make_test_set(board, "test")
+    scores = np.random.default_rng(0).random((test_set.n_users, test_set.n_items)).astype(np.float32)
+    whole = judge_model(Fixed(scores), test_set, History(test_set.seen), test_set.users, 5)
+    monkeypatch.setattr("recli.ranking.topk._CELLS", 7 * test_set.n_items)
     monkeypatch.setattr("recli.ranking.topk._MOST", 0)
     steps: list[int] = []
     parts = judge_model(
-        Fixed(scores), exam, History(exam.seen), exam.users, 5, advance=lambda n, _: steps.append(n)
+        Fixed(scores),
+        test_set,
+        History(test_set.seen),
+        test_set.users,
+        5,
+        advance=lambda n, _: steps.append(n),
     )
-    assert len(steps) > 2 and sum(steps) == exam.n_users
+    assert len(steps) > 2 and sum(steps) == test_set.n_users
     np.testing.assert_array_equal(whole.ranked, parts.ranked)
     np.testing.assert_array_equal(whole.auc, parts.auc)
-    assert whole.among_cold is not None and parts.among_cold is not None
-    np.testing.assert_array_equal(whole.among_cold.ranked, parts.among_cold.ranked)
+    assert whole.cold_only is not None and parts.cold_only is not None
+    np.testing.assert_array_equal(whole.cold_only.ranked, parts.cold_only.ranked)
 
 
 def test_factors_are_judged_by_lists_as_by_all_scores(board: Interactions) -> None:
-    exam, _ = exam_of(board, "test")
+    test_set, _ = make_test_set(board, "test")
     rng = np.random.default_rng(2)
     users, items = (rng.integers(-9, 9, (n, 3)).astype(np.float32) for n in (board.n_users, board.n_items))
-    history = History(board.matrix("train"))[exam.users]
-    known = np.where(history.sizes > 0, exam.users, -1)
-    assert (known < 0).any() and exam.relevant[:, exam.cold].nnz
+    history = History(board.matrix("train"))[test_set.users]
+    known = np.where(history.sizes > 0, test_set.users, -1)
+    assert (known < 0).any() and test_set.relevant[:, test_set.cold].nnz
     silent: list[int] = []
     counts = np.arange(board.n_items, dtype=np.float32)
     model = WithFallback(Factors(users, items, confidence_fold_in(items, 2.0, 1.0)), counts)
     noted = replace(model, noted=silent.append)
-    by_scores = judge_model(noted, exam, history, known, 5)
+    by_scores = judge_model(noted, test_set, history, known, 5)
     told = sum(silent)
     silent.clear()
-    by_lists = judge_model(noted, exam, history, known, 5, with_auc=False, again=model)
+    by_lists = judge_model(noted, test_set, history, known, 5, with_auc=False, again=model)
     assert sum(silent) == told > 0 and by_lists.auc is None
     np.testing.assert_array_equal(by_lists.ranked, by_scores.ranked)
-    assert by_lists.among_cold is not None and by_scores.among_cold is not None
-    np.testing.assert_array_equal(by_lists.among_cold.ranked, by_scores.among_cold.ranked)
+    assert by_lists.cold_only is not None and by_scores.cold_only is not None
+    np.testing.assert_array_equal(by_lists.cold_only.ranked, by_scores.cold_only.ranked)
 
 
 @pytest.fixture
-def three() -> tuple[Interactions, Exam]:
+def three() -> tuple[Interactions, TestSet]:
     made = small(TEST)
-    return made, exam_of(made, "test")[0]
+    return made, make_test_set(made, "test")[0]
 
 
-def test_lists_by_rank_by_score_and_as_they_come(three: tuple[Interactions, Exam]) -> None:
-    made, exam = three
+def test_lists_by_rank_by_score_and_as_they_come(three: tuple[Interactions, TestSet]) -> None:
+    made, test_set = three
     pairs = pl.DataFrame({"user_id": ["b", "a", "a", "a"], "item_id": ["z", "w", "x", "y"]})
-    assert read_lists(pairs, made, exam, 2).ranked.tolist() == [[2, 3], [5, -1], [-1, -1]]
+    assert read_lists(pairs, made, test_set, 2).ranked.tolist() == [[2, 3], [5, -1], [-1, -1]]
     scored = pairs.with_columns(score=pl.Series([1.0, 1.0, 3.0, 2.0]))
-    by_score = read_lists(scored, made, exam, 3)
+    by_score = read_lists(scored, made, test_set, 3)
     assert by_score.order == "score" and by_score.ranked.tolist() == [[3, 4, 2], [5, -1, -1], [-1, -1, -1]]
     ranked = scored.with_columns(rank=pl.Series([1, 3, 2, 1]))
-    by_rank = read_lists(ranked, made, exam, 3)
+    by_rank = read_lists(ranked, made, test_set, 3)
     assert by_rank.order == "rank" and by_rank.ranked.tolist()[0] == [4, 3, 2]
 
 
-def test_equal_scores_of_a_list_come_in_the_tie_order(three: tuple[Interactions, Exam]) -> None:
-    made, exam = three
-    exam = replace(exam, ties=np.array([5, 4, 1, 0, 3, 2], dtype=np.int32))
+def test_equal_scores_of_a_list_come_in_the_tie_order(three: tuple[Interactions, TestSet]) -> None:
+    made, test_set = three
+    test_set = replace(test_set, ties=np.array([5, 4, 1, 0, 3, 2], dtype=np.int32))
     pairs = pl.DataFrame({"user_id": ["a"] * 4, "item_id": list("wxyz"), "score": [1.0] * 4})
-    assert read_lists(pairs, made, exam, 4).ranked[0].tolist() == [3, 2, 5, 4]
+    assert read_lists(pairs, made, test_set, 4).ranked[0].tolist() == [3, 2, 5, 4]
     backwards = pairs[::-1]
-    assert read_lists(backwards, made, exam, 4).ranked[0].tolist() == [3, 2, 5, 4]
+    assert read_lists(backwards, made, test_set, 4).ranked[0].tolist() == [3, 2, 5, 4]
 
 
-def test_what_is_wrong_with_lists_is_counted(three: tuple[Interactions, Exam]) -> None:
-    made, exam = three
+def test_what_is_wrong_with_lists_is_counted(three: tuple[Interactions, TestSet]) -> None:
+    made, test_set = three
     pairs = pl.DataFrame(
         {
             "user_id": ["a", "a", "a", "a", "a", "ghost", "c", "b"],
             "item_id": ["nothing", "w", "w", "u", "x", "w", "w", "v"],
         }
     )
-    lists = read_lists(pairs, made, exam, 4)
+    lists = read_lists(pairs, made, test_set, 4)
     # the unknown item keeps the first place as a miss, the second w is dropped, u was seen and is kept
     assert lists.ranked.tolist() == [[-1, 2, 0, 3], [1, -1, -1, -1], [-1] * 4]
     assert lists.counts == {
@@ -206,65 +217,67 @@ def test_what_is_wrong_with_lists_is_counted(three: tuple[Interactions, Exam]) -
     }
 
 
-def test_of_an_item_listed_twice_the_better_place_counts(three: tuple[Interactions, Exam]) -> None:
-    made, exam = three
+def test_of_an_item_listed_twice_the_better_place_counts(three: tuple[Interactions, TestSet]) -> None:
+    made, test_set = three
     pairs = pl.DataFrame({"user_id": ["a"] * 3, "item_id": ["w", "x", "w"], "score": [1.0, 2.0, 3.0]})
-    assert read_lists(pairs, made, exam, 3).ranked[0].tolist() == [2, 3, -1]
+    assert read_lists(pairs, made, test_set, 3).ranked[0].tolist() == [2, 3, -1]
 
 
 def test_lists_close_up_where_only_warm_items_are_candidates() -> None:
     made = small(TEST)
-    exam, _ = exam_of(made, "test", warm_only=True)
+    test_set, _ = make_test_set(made, "test", warm_only=True)
     pairs = pl.DataFrame({"user_id": ["a"] * 4, "item_id": ["z", "nothing", "w", "x"]})
-    assert read_lists(pairs, made, exam, 3).ranked[0].tolist() == [-1, 2, 3]
+    assert read_lists(pairs, made, test_set, 3).ranked[0].tolist() == [-1, 2, 3]
 
 
-def test_lists_of_nobody_we_know(three: tuple[Interactions, Exam]) -> None:
-    made, exam = three
-    lists = read_lists(pl.DataFrame({"user_id": ["ghost"], "item_id": ["w"]}), made, exam, 2)
+def test_lists_of_nobody_we_know(three: tuple[Interactions, TestSet]) -> None:
+    made, test_set = three
+    lists = read_lists(pl.DataFrame({"user_id": ["ghost"], "item_id": ["w"]}), made, test_set, 2)
     assert (lists.ranked == -1).all() and lists.counts["users without a list"] == 3
 
 
 def test_ratings_of_the_test_pairs_are_what_errors_are_measured_on() -> None:
     made = small(TEST)
-    exam, _ = exam_of(made, "test")
-    rated = rated_pairs(made, "test", exam)
+    test_set, _ = make_test_set(made, "test")
+    rated = rated_pairs(made, "test", test_set)
     assert rated is not None
     # rating = 1 + (user + item) % 5: (0,2) 3, (0,3) 4, (1,5) 2, (3,0) 4; users 0, 1, 3 are the places 0, 1, 2
     assert rated.places.tolist() == [0, 0, 1, 2] and rated.ratings.tolist() == [3, 4, 2, 4]
-    errors = rating_errors(Fixed(np.zeros((1, 1), dtype=np.float32)), exam, exam.users, rated)
+    errors = rating_errors(Fixed(np.zeros((1, 1), dtype=np.float32)), test_set, test_set.users, rated)
     assert errors is not None  # predictions are item % 5: 2, 3, 0, 0
     assert errors.squared.tolist() == [1 + 1, 4, 16] and errors.absolute.tolist() == [2, 2, 4]
     assert errors.pairs.tolist() == [2, 1, 1]
     bare = replace(made, splits={s: f.drop("rating") for s, f in made.splits.items()})
-    assert rated_pairs(bare, "test", exam) is None
+    assert rated_pairs(bare, "test", test_set) is None
 
 
 def test_scores_of_lists_as_predicted_ratings() -> None:
     made = small(TEST)
-    exam, _ = exam_of(made, "test")
-    rated = rated_pairs(made, "test", exam)
+    test_set, _ = make_test_set(made, "test")
+    rated = rated_pairs(made, "test", test_set)
     pairs = pl.DataFrame({"user_id": ["a", "a", "d"], "item_id": ["w", "v", "u"], "score": [2.5, 5.0, 1.0]})
-    errors = read_lists(pairs, made, exam, 2, rated).errors
+    errors = read_lists(pairs, made, test_set, 2, rated).errors
     assert errors is not None  # (a, w) is 3, predicted 2.5; (d, u) is 4, predicted 1; (a, v) is no test pair
     assert errors.squared.tolist() == [0.25, 0, 9] and errors.pairs.tolist() == [1, 0, 1]
-    assert read_lists(pairs.drop("score"), made, exam, 2, rated).errors is None
-    assert read_lists(pairs[1:2], made, exam, 2, rated).errors is None
+    assert read_lists(pairs.drop("score"), made, test_set, 2, rated).errors is None
+    assert read_lists(pairs[1:2], made, test_set, 2, rated).errors is None
 
 
 def test_judging_holds_no_matrix_of_all_scores(board: Interactions) -> None:
-    exam, _ = exam_of(board, "test")
-    model = Fixed(np.ones((exam.n_users, exam.n_items), dtype=np.float32))
-    judged = judge_model(model, exam, History(csr_matrix(exam.seen.shape, dtype=np.float32)), exam.users, 3)
+    test_set, _ = make_test_set(board, "test")
+    model = Fixed(np.ones((test_set.n_users, test_set.n_items), dtype=np.float32))
+    judged = judge_model(
+        model, test_set, History(csr_matrix(test_set.seen.shape, dtype=np.float32)), test_set.users, 3
+    )
     kept = [a for a in vars(judged).values() if isinstance(a, np.ndarray)]
-    assert max(a.size for a in kept) == exam.n_users * 3
+    assert max(a.size for a in kept) == test_set.n_users * 3
 
 
 def test_training_users_are_counted_once_though_a_pair_is_there_twice() -> None:
     twice = small(TEST, train=[(0, 0), (0, 0), (1, 0), (1, 2)])
-    assert exam_of(twice, "test")[0].counts.tolist() == [2, 0, 1, 0, 0, 0]
+    assert make_test_set(twice, "test")[0].counts.tolist() == [2, 0, 1, 0, 0, 0]
     again = small(TEST, train=[(0, 0), (1, 0), (1, 2)], validation=[(0, 0)])  # in two splits: trained on once
-    assert exam_of(again, "test")[0].counts.tolist() == [2, 0, 1, 0, 0, 0]
+    assert make_test_set(again, "test")[0].counts.tolist() == [2, 0, 1, 0, 0, 0]
 
 
 def test_ids_have_numbers_and_unknown_ones_those_after() -> None:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from recli.data.event_columns import Rows
 from recli.errors import InvalidDataError
 from recli.steps.prepare import cleaning
-from recli.steps.prepare.cleaning import Account, Weighing
+from recli.steps.prepare.cleaning import RowCounts, Weighing
 
 DAY = 86_400_000_000  # microseconds
 
@@ -269,7 +269,7 @@ def test_catalogue_items_join_in_order_of_ids() -> None:
 
 
 def test_the_account_must_add_up() -> None:
-    account = Account(10, {"missing user id": 2})
+    account = RowCounts(10, {"missing user id": 2})
     account.merged = 3
     account.filter("min_rating", 1)
     account.filter("min_rating", 1)

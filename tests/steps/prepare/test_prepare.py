@@ -131,7 +131,8 @@ def test_the_order_of_rows_does_not_matter(tmp_path: Path, recli: Recli, split: 
     for name, rows in (("a", lines), ("b", shuffled)):
         recli(
             "prepare", write(tmp_path / f"{name}.csv", rows), "--split", split, "--cold-items", 0.2,
-            "--event-weights", "view=1,buy=2.5", "--half-life", "3d", "--max-user-events", 9, "--out", tmp_path / name,
+            "--event-weights", "view=1,buy=2.5", "--event-half-life", "3d",
+            "--max-user-events", 9, "--out", tmp_path / name,
         )  # fmt: skip
         frames.append(runs.read_interactions(tmp_path / name))
     assert frames[0].users.equals(frames[1].users)
@@ -287,7 +288,7 @@ def test_weight_column_only_when_asked(made: Made) -> None:
 
 def test_half_life(made: Made) -> None:
     found, _ = made(
-        [line("a", "x", day=0), line("a", "y", day=30), line("b", "x", day=60)], "--half-life", "30d"
+        [line("a", "x", day=0), line("a", "y", day=30), line("b", "x", day=60)], "--event-half-life", "30d"
     )
     assert values(found) == {("a", "x"): 0.25, ("a", "y"): 0.5, ("b", "x"): 1.0}
 
@@ -575,8 +576,8 @@ def test_order_is_asked_where_a_split_needs_it(tmp_path: Path, run: Path, recli:
     assert "--split temporal needs a column of times" in err
     _, _, err = recli("prepare", log, "--test-file", log, "--split", "temporal", "--out", run, code=1)
     assert "--split temporal needs a column of times" in err
-    _, _, err = recli("prepare", log, "--half-life", "3d", "--in-order", "--out", run, code=1)
-    assert "--half-life needs a column of times" in err
+    _, _, err = recli("prepare", log, "--event-half-life", "3d", "--in-order", "--out", run, code=1)
+    assert "--event-half-life needs a column of times" in err
     assert not run.exists()
 
 
@@ -688,7 +689,7 @@ def test_nothing_left_to_train_on(tmp_path: Path, run: Path, recli: Recli) -> No
     [
         (("--min-rating", 3), "--rating-column"),
         (("--event-weights", "a=1"), "--event-column"),
-        (("--half-life", "9d"), "--time-column"),
+        (("--event-half-life", "9d"), "--time-column"),
         (("--split", "temporal"), "--time-column"),
         (("--split", "temporal-user"), "--time-column"),
         (("--split", "leave-last-out"), "--time-column"),
@@ -709,7 +710,7 @@ def test_an_option_whose_column_is_missing(
         ("--event-weights", "view=-1"),
         ("--event-weights", "view=0"),
         ("--event-weights", "view"),
-        ("--half-life", "soon"),
+        ("--event-half-life", "soon"),
         ("--duplicates", "mean"),
         ("--robots", "kill"),
         ("--split", "magic"),

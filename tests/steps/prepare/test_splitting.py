@@ -199,13 +199,13 @@ def test_cold_items_have_test_events_only(split: str) -> None:
 @pytest.mark.parametrize("split", PARTS)
 def test_cold_users_have_history_instead_of_training_events(split: str) -> None:
     rows = full(20, 12)
-    plain = assign(rows, Plan(split, 0.1, 0.1), *keys_of(rows))
+    unwrap = assign(rows, Plan(split, 0.1, 0.1), *keys_of(rows))
     part = assign(rows, Plan(split, 0.1, 0.1, cold_users=0.2), *keys_of(rows))
     cold = sorted(set(rows.user[part == HISTORY].tolist()))
     assert len(cold) == 4  # 0.2 * 20
     mine = np.isin(rows.user, cold)
-    assert np.array_equal(part[~mine], plain[~mine])
-    assert np.array_equal(part[mine] == TEST, plain[mine] == TEST)
+    assert np.array_equal(part[~mine], unwrap[~mine])
+    assert np.array_equal(part[mine] == TEST, unwrap[mine] == TEST)
     assert set(part[mine].tolist()) <= {TEST, HISTORY}
 
 

@@ -387,7 +387,7 @@ def test_popularity_stands_in_where_nothing_is_known(als: Path, recli: Call, tmp
 
 def test_popularity_stands_in_where_all_scores_are_equal(board_run: Path, recli: Call) -> None:
     train(board_run, "item-knn")
-    alone = '{"user_id": "n", "history": ["i009"]}'  # a cold item: it has no neighbours
+    alone = '{"user_id": "n", "history": ["i009"]}'  # a cold item: it has no neighbors
     assert rows_of(recli("recommend", board_run, "--users", alone, "-k", 1)[1])[0]["source"] == "popularity"
 
 
@@ -565,14 +565,14 @@ def test_diversify(board_run: Path, recli: Call) -> None:
                 recli("recommend", board_run, "--model", model, "--users", "u001", "-k", 4, *options)[1]
             )["u001"]
 
-        plain = items()
-        assert items("--diversify", 1) == plain
+        unwrap = items()
+        assert items("--diversify", 1) == unwrap
         varied = items("--diversify", 0.1)
-        assert varied[0] == plain[0] and varied != plain
-        blocks = [len({i[:3] for i in chosen}) for chosen in (plain, varied)]
+        assert varied[0] == unwrap[0] and varied != unwrap
+        blocks = [len({i[:3] for i in chosen}) for chosen in (unwrap, varied)]
         assert blocks[1] > blocks[0], "items of other blocks come in"
         assert items("--diversify", 0.1, "--pool", 4) != varied
-        assert set(items("--diversify", 0.1, "--pool", 4)) == set(plain)
+        assert set(items("--diversify", 0.1, "--pool", 4)) == set(unwrap)
 
 
 def test_which_model(board_run: Path, recli: Call) -> None:

@@ -8,13 +8,13 @@ import pytest
 from scipy.sparse import csr_matrix
 
 from recli.errors import InvalidDataError, RecliError
-from recli.steps.recommend.users import COMMAND_LINE, Audience, everybody, lines_of, parse
+from recli.steps.recommend.users import COMMAND_LINE, UserQueries, all_users, lines_of, parse
 
 USERS = {"u0": 0, "u1": 1, "007": 2}
 ITEMS = {"a": 0, "b": 1, "c": 2}
 
 
-def asked(*lines: str, skip_unknown: bool = False, needs: str | None = None) -> Audience:
+def asked(*lines: str, skip_unknown: bool = False, needs: str | None = None) -> UserQueries:
     numbered: Iterable[tuple[str, str]] = ((f"f line {n}", line) for n, line in enumerate(lines, start=1))
     return parse(numbered, USERS, ITEMS, skip_unknown=skip_unknown, needs=needs)
 
@@ -104,7 +104,7 @@ def test_what_each_line_needs() -> None:
 
 def test_rows_of_known_and_new_users_come_in_the_order_asked() -> None:
     known = csr_matrix(np.asarray([[1, 0, 0], [0, 2, 0], [0, 0, 3]], dtype=np.float32))
-    assert everybody(["u0", "u1", "007"]).rows_of(known).toarray().tolist() == known.toarray().tolist()
+    assert all_users(["u0", "u1", "007"]).rows_of(known).toarray().tolist() == known.toarray().tolist()
     found = asked(
         "007",
         '{"history": ["a", "b"]}',

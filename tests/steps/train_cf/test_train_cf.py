@@ -58,8 +58,8 @@ def test_every_algorithm_trains_and_is_read_back(name: str, board_run: Path, rec
     stored = runs.read_model(board_run / "models" / name)
     assert (stored.name, stored.algorithm, stored.trained_on) == (name, name, ("train",))
     assert stored.part.config["options"] == vars(algorithms[name].config())
-    judge = validation.judge(stored.interactions)
-    assert stored.part.summary["validation"] == {"ndcg@20": round(judge(stored.model), 6), "users": 33}
+    validator = validation.validator_of(stored.interactions)
+    assert stored.part.summary["validation"] == {"ndcg@20": round(validator(stored.model), 6), "users": 33}
     assert ("iterations" in stored.part.summary) == (name in ("als", "ials", "bpr", "lmf"))
 
 
@@ -90,12 +90,12 @@ def test_the_same_seed_gives_the_same_bytes(name: str, board_run: Path, recli: R
 
 def test_json_tells_what_was_built(board_run: Path, recli: Recli) -> None:
     _, out, err = recli(
-        "train-cf", board_run, "--json", "--quiet", "--algorithm", "item-knn", "--neighbours", 3
+        "train-cf", board_run, "--json", "--quiet", "--algorithm", "item-knn", "--neighbors", 3
     )
     told = json.loads(out)
     assert err == ""
     assert told["run"] == str(board_run) and told["model"] == told["algorithm"] == "item-knn"
-    assert told["options"] == {"neighbours": 3, "weighting": "damped", "shrinkage": None}
+    assert told["options"] == {"neighbors": 3, "weighting": "damped", "shrinkage": None}
     assert told["validation"]["users"] == 33
 
 
@@ -160,7 +160,7 @@ def test_tune_prints_its_trials_and_trains_with_the_best(board_run: Path, recli:
     stored = runs.read_model(board_run / "models" / "item-knn")
     trials = stored.part.summary["trials"]
     assert len(trials) == 5
-    first = {"neighbours": ItemKnnConfig.neighbours, "shrinkage": None}
+    first = {"neighbors": ItemKnnConfig.neighbors, "shrinkage": None}
     assert trials[0]["options"] == first  # the defaults
     best = max(trials, key=lambda t: t["ndcg@20"])
     assert stored.part.config["options"] == {**best["options"], "weighting": "cosine"}
@@ -211,7 +211,7 @@ def test_without_validation_rows_it_trains_but_does_not_choose(
 
 def test_an_option_of_another_algorithm_is_refused_with_those_it_has(board_run: Path, recli: Recli) -> None:
     _, _, err = recli("train-cf", board_run, "--algorithm", "ease", "--alpha", 3, code=2)
-    assert "--alpha is not an option of ease; it has --l2, --neighbours, --max-items" in err
+    assert "--alpha is not an option of ease; it has --l2, --neighbors, --max-items" in err
     assert not (board_run / "models").exists()
 
 
@@ -259,9 +259,9 @@ def test_patience_needs_iterations(board_run: Path, recli: Recli) -> None:
 
 def test_tune_needs_something_to_search(board_run: Path, recli: Recli) -> None:
     _, _, err = recli(
-        "train-cf", board_run, "--algorithm", "popularity", "--half-life", 3, "--tune", 2, code=2
+        "train-cf", board_run, "--algorithm", "popularity", "--popularity-half-life", 3, "--tune", 2, code=2
     )
-    assert "all it could search is given: --half-life" in err
+    assert "all it could search is given: --popularity-half-life" in err
 
 
 def test_a_missing_gpu_exits_5_and_says_what_is_missing(board_run: Path, recli: Recli) -> None:
@@ -291,12 +291,12 @@ def test_a_catalogue_above_max_items_gets_a_sparse_ease_and_a_line_that_says_so(
     board_run: Path, recli: Recli
 ) -> None:
     _, _, err = recli("train-cf", board_run, "--algorithm", "ease", "--max-items", 5)
-    assert "30 items are more than --max-items 5" in err and "--neighbours" in err
+    assert "30 items are more than --max-items 5" in err and "--neighbors" in err
     assert "similar.data" in runs.read_model(board_run / "models" / "ease").model.state()
     _, _, err = recli("train-cf", board_run, "--algorithm", "ease", "--max-items", 5, "--tune", 2, "--quiet")
     assert "--max-items" not in err
-    _, _, err = recli("train-cf", board_run, "--algorithm", "ease", "--neighbours", -1, code=2)
-    assert "--neighbours" in err
+    _, _, err = recli("train-cf", board_run, "--algorithm", "ease", "--neighbors", -1, code=2)
+    assert "--neighbors" in err
 
 
 def test_a_failed_training_leaves_the_model_that_was_there(
@@ -306,7 +306,7 @@ def test_a_failed_training_leaves_the_model_that_was_there(
     before = bytes_of(board_run, "mine")
     monkeypatch.setattr("recli.models.ease.available_memory", lambda: 1000)
     _, _, err = recli("train-cf", board_run, "--algorithm", "ease", "--name", "mine", code=1)
-    assert "30 items need 0.0 GiB of memory; 0.0 GiB are free" in err and "use --neighbours 200" in err
+    assert "30 items need 0.0 GiB of memory; 0.0 GiB are free" in err and "use --neighbors 200" in err
     assert bytes_of(board_run, "mine") == before
 
 
@@ -319,7 +319,7 @@ def test_the_help_shows_each_algorithms_defaults(recli: Recli, monkeypatch: pyte
     assert "Example: recli train-cf sample_data/run" in out
 
 
-# --- the judge
+# --- the validator
 
 
 def test_the_judge_is_mean_ndcg_over_users_with_validation_rows(board: Interactions) -> None:
@@ -331,18 +331,18 @@ def test_the_judge_is_mean_ndcg_over_users_with_validation_rows(board: Interacti
         def state(self) -> dict[str, np.ndarray]:
             return {}
 
-    judge = validation.judge(board)
-    assert judge.users.tolist() == [u for u in range(36) if u not in (11, 23, 35)]  # not the cold ones
-    assert judge(Oracle()) == 1.0
+    validator = validation.validator_of(board)
+    assert validator.users.tolist() == [u for u in range(36) if u not in (11, 23, 35)]  # not the cold ones
+    assert validator(Oracle()) == 1.0
     popular = algorithms["popularity"].fit(algorithms["popularity"].config(), Training(board.matrix("train")))
-    train, ties = board.ordered("train")[judge.users], topk.tie_order(board.items["item_id"])
-    ranked = topk.rank(popular, train, judge.users, k=20, ties=ties, seen=train.values)
-    expected = ndcg_at(ranked.items, board.matrix("validation")[judge.users]).mean()
-    assert judge(popular) == pytest.approx(expected) and 0 < expected < 1
+    train, ties = board.ordered("train")[validator.users], topk.tie_order(board.items["item_id"])
+    ranked = topk.rank(popular, train, validator.users, k=20, ties=ties, seen=train.values)
+    expected = ndcg_at(ranked.items, board.matrix("validation")[validator.users]).mean()
+    assert validator(popular) == pytest.approx(expected) and 0 < expected < 1
 
 
 def test_the_judge_samples_users_by_seed_where_there_are_many(board: Interactions) -> None:
-    one, same, other = (validation.judge(board, seed, max_users=10) for seed in (1, 1, 2))
+    one, same, other = (validation.validator_of(board, seed, max_users=10) for seed in (1, 1, 2))
     assert one.users.size == 10 and np.array_equal(one.users, same.users)
     assert not np.array_equal(one.users, other.users)
     assert np.array_equal(np.sort(one.users), one.users)
@@ -350,7 +350,7 @@ def test_the_judge_samples_users_by_seed_where_there_are_many(board: Interaction
 
 def test_users_without_training_rows_are_judged_by_folding_in(board: Interactions) -> None:
     rows = board.splits["train"].filter(pl.col("user") != 0)
-    judge = validation.judge(replace(board, splits=board.splits | {"train": rows}))
+    validator = validation.validator_of(replace(board, splits=board.splits | {"train": rows}))
     asked: list[np.ndarray] = []
 
     class Spy:
@@ -362,7 +362,7 @@ def test_users_without_training_rows_are_judged_by_folding_in(board: Interaction
         def state(self) -> dict[str, np.ndarray]:
             return {}
 
-    judge(Spy())
+    validator(Spy())
     assert asked[0][0] == -1 and asked[0][1] == 1
 
 

@@ -21,8 +21,8 @@ from recli.models.fusion import Fusion, FusionConfig
 from recli.ranking.topk import rank, tie_order
 from recli.schema import CSR, Float32, Int64, State
 from recli.steps.train_hybrid.cold_items import (
-    Contest,
-    Side,
+    BlockTopK,
+    WarmColdRanking,
     boost_for_loss,
     boost_for_share,
     cold_figures,
@@ -47,32 +47,32 @@ def silent(steps: int, text: str) -> None:
 # arithmetic by hand
 
 
-def side(scores: list[float], hits: tuple[int, ...] = (), relevant: int = 0, first: bool = True) -> Side:
+def side(scores: list[float], hits: tuple[int, ...] = (), relevant: int = 0, first: bool = True) -> BlockTopK:
     """One user's items; `first`: before the other side's where scores are equal."""
     padded = np.full((1, 20), -np.inf, dtype=np.float32)
     padded[0, : len(scores)] = scores
     found = np.zeros((1, 20), dtype=bool)
     found[0, list(hits)] = True
     ties = np.arange(20, dtype=np.int32)[None, :] + (0 if first else 20)
-    return Side(padded, ties, found, np.array([relevant]))
+    return BlockTopK(padded, ties, found, np.array([relevant]))
 
 
-def warm(hits: tuple[int, ...] = (), relevant: int = 0, n: int = 20) -> Side:
+def warm(hits: tuple[int, ...] = (), relevant: int = 0, n: int = 20) -> BlockTopK:
     """Scores 20, 19, 18 ..."""
     return side([20.0 - i for i in range(n)], hits, relevant)
 
 
 def test_share_counts_places() -> None:
-    one = Contest(warm(), side([5.5, 0.0]))
+    one = WarmColdRanking(warm(), side([5.5, 0.0]))
     # 5.5 stands above the warm items 5 to 1 and takes the place of 1; 0 would be the 22nd
     assert share_of_cold(one, 0.0) == 1 / 20
     assert share_of_cold(one, 1.5) == 1 / 20  # 1.5 stands above 1, which is out already; it needs to pass 2
     assert share_of_cold(one, 2.5) == 2 / 20
     assert share_of_cold(one, -5.0) == 0
     # two users are counted by places, not averaged; ten warm items and two cold ones are a list of 12
-    two = Contest(
+    two = WarmColdRanking(
         *(
-            Side(
+            BlockTopK(
                 *(
                     np.concatenate([getattr(a, f), getattr(b, f)])
                     for f in ("scores", "ties", "hits", "relevant")
@@ -85,14 +85,14 @@ def test_share_counts_places() -> None:
 
 
 def test_equal_scores_are_in_the_order_of_ties() -> None:
-    assert share_of_cold(Contest(warm(), side([0.0], first=False)), 1.0) == 0
-    one = Contest(side([20.0 - i for i in range(20)], first=False), side([0.0]))
+    assert share_of_cold(WarmColdRanking(warm(), side([0.0], first=False)), 1.0) == 0
+    one = WarmColdRanking(side([20.0 - i for i in range(20)], first=False), side([0.0]))
     assert share_of_cold(one, 1.0) == 1 / 20
 
 
 def test_warm_items_are_moved_down_by_cold_ones() -> None:
     # the hits are third (score 18) and last (1); 2 of 3 relevant items are in the list
-    one = Contest(warm(hits=(2, 19), relevant=3), side([18.5, 10.0]))
+    one = WarmColdRanking(warm(hits=(2, 19), relevant=3), side([18.5, 10.0]))
     ideal = 1 + 1 / log2(3) + 1 / log2(4)
     alone = (1 / log2(4) + 1 / log2(21)) / ideal
     assert warm_ndcg(one, None) == pytest.approx(alone)
@@ -101,23 +101,23 @@ def test_warm_items_are_moved_down_by_cold_ones() -> None:
     assert warm_ndcg(one, 0.0) == pytest.approx(1 / log2(5) / ideal)
     assert warm_ndcg(one, 9.0) == pytest.approx(1 / log2(6) / ideal)
     assert warm_loss(one, 0.0) == pytest.approx(1 - 1 / log2(5) / ideal / alone)
-    nobody = Contest(warm(), side([18.5]))
+    nobody = WarmColdRanking(warm(), side([18.5]))
     assert warm_ndcg(nobody, 0.0) is None
     assert warm_loss(nobody, 0.0) == 0
 
 
 def test_cold_figures_count_cold_items_among_all() -> None:
-    one = Contest(warm(), side([18.5, 0.0], hits=(0, 1), relevant=4))
+    one = WarmColdRanking(warm(), side([18.5, 0.0], hits=(0, 1), relevant=4))
     ideal = sum(1 / log2(place + 2) for place in range(4))
     # the first stands below 20 and 19; the second is the 22nd
     assert cold_figures(one, 0.0) == (pytest.approx(1 / log2(4) / ideal), 1 / 4)
     # at 20.5 the second is the second of all: the first is at 39
     assert cold_figures(one, 20.5) == (pytest.approx((1 + 1 / log2(3)) / ideal), 2 / 4)
-    assert cold_figures(Contest(warm(), side([1.0])), 0.0) == (None, None)
+    assert cold_figures(WarmColdRanking(warm(), side([1.0])), 0.0) == (None, None)
 
 
 def test_the_found_boost_is_in_the_middle_of_its_step() -> None:
-    one = Contest(warm(hits=(2,), relevant=1), side([5.5, 0.0]))
+    one = WarmColdRanking(warm(hits=(2,), relevant=1), side([5.5, 0.0]))
     # the first cold item is in the list above 1 - 5.5 = -4.5, the second above 2 - 0 = 2
     assert boost_for_share(one, 0.05) == pytest.approx((-4.5 + 2) / 2)
     assert boost_for_share(one, 0.1) == 3  # all boosts from 2 do: 1 more than the last step
@@ -130,7 +130,7 @@ def test_the_found_boost_is_in_the_middle_of_its_step() -> None:
 
 
 def test_without_rivals_any_boost_will_do() -> None:
-    one = Contest(warm(n=3), side([5.5, 0.0]))  # all five are in every list
+    one = WarmColdRanking(warm(n=3), side([5.5, 0.0]))  # all five are in every list
     assert boost_for_share(one, 0.1) == 0
     assert share_of_cold(one, 0.0) == 2 / 5
 

@@ -15,12 +15,12 @@ from recli.data.history import History
 from recli.data.interactions import Interactions
 from recli.models.base import Training, algorithms, scores_of
 from recli.models.fusion import Fusion
-from recli.models.popularity import TREND_DAYS
-from recli.models.recency import Recent, plain, recent
+from recli.models.popularity import HALF_LIFE_DAYS
+from recli.models.recency import RecencyWeighted, unwrap, with_recency
 from recli.schema import CSR, Float32, Int64, State
 from recli.steps.train_hybrid import half_lives as timing
 from recli.steps.train_hybrid import weights as hybrid
-from recli.steps.train_hybrid.weights import Ingredient, Kitchen
+from recli.steps.train_hybrid.weights import SourceSpec, TrainingInputs
 from recli.storage import parts, runs
 from recli.training import fit
 from recli.training import validation as training
@@ -55,8 +55,8 @@ def log_of(train: list[Event], validation: list[Event], n_users: int, n_items: i
 def quiet(steps: int, text: str) -> None: ...
 
 
-def kitchen_of(interactions: Interactions) -> Kitchen:
-    return Kitchen(interactions, None, 0, hybrid._silent)
+def kitchen_of(interactions: Interactions) -> TrainingInputs:
+    return TrainingInputs(interactions, None, 0, hybrid._silent)
 
 
 # recent popularity
@@ -80,26 +80,28 @@ def test_popularity_ages_as_fast_as_tastes_move() -> None:
     steps: list[str] = []
     kitchen = kitchen_of(moving(range(5, 10)))
     found = timing.trend_config(kitchen, lambda n, text: steps.extend([text] * n))
-    assert found.half_life == 30.0
-    assert len(steps) == len(TREND_DAYS) + 1
+    assert found.popularity_half_life == 30.0
+    assert len(steps) == len(HALF_LIFE_DAYS) + 1
     assert "30 days: ndcg@20 1.0000" in steps
 
 
 def test_tuned_popularity_has_the_half_life_of_the_tastes(tmp_path: Path, recli: Recli) -> None:
     run = write_log(tmp_path / "run", moving(range(5, 10)))
     recli("train-cf", run, "--algorithm", "popularity", "--tune", 40)  # a draw of 12, again and again
-    assert runs.read_model(run / "models" / "popularity").part.config["options"]["half_life"] == 30.0
+    assert (
+        runs.read_model(run / "models" / "popularity").part.config["options"]["popularity_half_life"] == 30.0
+    )
 
 
 def test_of_equally_good_half_lives_the_longest_is_taken() -> None:
     # The items of day 90 are on top with any half-life below 15 days: 1, 3, 7 and 14 are all the same here.
-    assert timing.trend_config(kitchen_of(moving(range(10, 15))), quiet).half_life == 14.0
+    assert timing.trend_config(kitchen_of(moving(range(10, 15))), quiet).popularity_half_life == 14.0
 
 
 def test_popularity_does_not_age_where_tastes_stay() -> None:
     # Items of day 0 are liked on day 91: 30 users against 12 and 3 put them on top without a half-life. With 90
     # days they are as much on top (15 against 9.5 and 3), which is no gain.
-    assert timing.trend_config(kitchen_of(moving(range(5))), quiet).half_life == 0.0
+    assert timing.trend_config(kitchen_of(moving(range(5))), quiet).popularity_half_life == 0.0
 
 
 # histories
@@ -133,7 +135,7 @@ def test_histories_age_where_the_last_events_say_more() -> None:
     kitchen = kitchen_of(chains(n_lately=20, n_always=0))
     models: dict[str, Any] = {"loud": Chain(1.5), "even": Chain(0.5)}
     config = algorithms["item-knn"].config()
-    asked = [Ingredient(name, "item-knn", config) for name in models]
+    asked = [SourceSpec(name, "item-knn", config) for name in models]
     steps: list[str] = []
     found = timing.choose_half_lives(kitchen, asked, models, lambda n, text: steps.extend([text] * n))
     # loud: item 1 has 1.5 * 0.5^(1/h), item 6 has 1. Half-life 1: .75, and 6 is first; 2: 1.06, and it is second,
@@ -149,7 +151,7 @@ def test_a_gain_within_its_standard_error_is_noise(n_lately: int, half_life: flo
     # others the other way round: k gain 1 - 1/log2(3), the others lose as much. In units of it the mean gain is
     # (2k - 100) / 100 = .08 for 54, .12 for 56, and its error sqrt((1 - mean^2) / 99) = .100, .0998.
     kitchen = kitchen_of(chains(n_lately=n_lately, n_always=100 - n_lately))
-    asked = [Ingredient("loud", "item-knn", algorithms["item-knn"].config())]
+    asked = [SourceSpec("loud", "item-knn", algorithms["item-knn"].config())]
     assert timing.choose_half_lives(kitchen, asked, {"loud": Chain(1.5)}, quiet) == {"loud": half_life}
 
 
@@ -157,8 +159,8 @@ def test_what_may_age(board: Interactions) -> None:
     def asked(name: str, **more: Any) -> bool:
         algorithm = algorithms[name]
         data = Training(board.matrix("train"), rows=board.splits["train"])
-        model = recent(algorithm.fit(algorithm.config(), data), more.get("history_half_life", 0.0))
-        return timing.may_age(Ingredient(name, name, algorithm.config(), **more), model)
+        model = with_recency(algorithm.fit(algorithm.config(), data), more.get("history_half_life", 0.0))
+        return timing.may_age(SourceSpec(name, name, algorithm.config(), **more), model)
 
     assert asked("item-knn")
     assert not asked("item-knn", history_half_life=2.0), "it was given"
@@ -178,7 +180,9 @@ def fused(run: Path, name: str = "hybrid") -> Fusion:
 def half_lives(model: Fusion) -> dict[str, float]:
     """By source, as the manifest has it and as the model scores."""
     described = {s["name"]: s["history_half_life"] for s in model.config.sources}
-    assert described == {n: m.half_life if isinstance(m, Recent) else 0.0 for n, m in model.sources.items()}
+    assert described == {
+        n: m.half_life if isinstance(m, RecencyWeighted) else 0.0 for n, m in model.sources.items()
+    }
     return described
 
 
@@ -200,7 +204,10 @@ def test_recent_popularity_is_trained_with_the_half_life_that_was_found(tmp_path
     assert "half-life of recent-popularity" in err
     model = fused(run)
     source = model.config.sources[0]
-    assert (source["algorithm"], source["options"]) == ("popularity", {"count": "users", "half_life": 30.0})
+    assert (source["algorithm"], source["options"]) == (
+        "popularity",
+        {"count": "users", "popularity_half_life": 30.0},
+    )
     # 30 * 2^-3, 12 * 2^-1 and 3
     expected = np.repeat([3.75, 6, 3], 5)
     np.testing.assert_allclose(model.sources["recent-popularity"].state()["counts"], expected, rtol=1e-6)
@@ -214,7 +221,7 @@ def test_refit_keeps_the_half_life_of_popularity(tmp_path: Path, recli: Recli) -
     run = write_log(tmp_path / "run", moving(range(5, 10)))
     recli("train-hybrid", run, "--sources", "recent-popularity,item-knn", "--refit", *VOTING)
     model = fused(run)
-    assert model.config.sources[0]["options"]["half_life"] == 30.0
+    assert model.config.sources[0]["options"]["popularity_half_life"] == 30.0
     # 31 days before the latest event, 12; and 5 on the last day. Of day 0: 30 * 2^(-91/30)
     counts = model.sources["recent-popularity"].state()["counts"]
     np.testing.assert_allclose(counts[5:10], 12 * 2 ** (-31 / 30) + 5, rtol=1e-6)
@@ -227,11 +234,13 @@ def test_each_source_gets_the_half_life_that_is_best_for_it(board_run: Path, rec
     _, _, err = recli("train-hybrid", board_run, "--sources", ",".join(names), *VOTING)
     assert "half-lives of histories" in err
     data = runs.read_interactions(board_run)
-    judge, expected = training.judge(data), {"sequential-rules": 0.0}
+    validator, expected = training.validator_of(data), {"sequential-rules": 0.0}
     for name in names[:2]:
         model = fit.train(algorithms[name], algorithms[name].config(), data).model
-        aged = {h: judge.per_user(recent(model, h)) for h in timing.HALF_LIVES}  # from short to long
-        scores = aged | {0.0: judge.per_user(model)}
+        aged = {
+            h: validator.per_user(with_recency(model, h)) for h in timing.HALF_LIVES
+        }  # from short to long
+        scores = aged | {0.0: validator.per_user(model)}
         best = max(scores.values(), key=lambda score: score.mean())
         lost = {h: best - score for h, score in scores.items()}
         near = [h for h, worse in lost.items() if worse.mean() <= worse.std(ddof=1) / worse.size**0.5]
@@ -247,9 +256,9 @@ def test_histories_of_a_hybrid_age_where_order_matters(tmp_path: Path, recli: Re
     recli("train-hybrid", run, "--sources", "item-knn", "--seed", 1)
     found = half_lives(fused(run))
     assert found["item-knn"] in timing.HALF_LIVES
-    judge = training.judge(runs.read_interactions(run))
+    validator = training.validator_of(runs.read_interactions(run))
     model = fused(run).sources["item-knn"]
-    assert judge(model) > 1.01 * judge(plain(model))
+    assert validator(model) > 1.01 * validator(unwrap(model))
 
 
 def test_a_half_life_that_is_given(board_run: Path, recli: Recli) -> None:
@@ -281,7 +290,7 @@ def test_refit_keeps_half_lives_of_histories(board_run: Path, recli: Recli, stor
     np.testing.assert_allclose(scores_of(model.sources["item-knn"], history), expected, rtol=1e-5)
     kitchen = kitchen_of(data)
     read = runs.read_model(board_run / "models" / "item-knn").model if stored else None
-    asked = Ingredient("item-knn", "item-knn", algorithm.config(), read, splits, 2.0)
+    asked = SourceSpec("item-knn", "item-knn", algorithm.config(), read, splits, 2.0)
     made = hybrid.train_sources(kitchen, [asked], splits)["item-knn"]
     np.testing.assert_allclose(scores_of(made, history), expected, rtol=1e-5)
 
@@ -319,13 +328,13 @@ def test_without_validation_nothing_is_looked_for(tmp_path: Path, board: Interac
     assert "half-li" not in err
     model = fused(run)
     assert set(half_lives(model).values()) == {0.0}
-    assert model.config.sources[1]["options"]["half_life"] == 0.0
+    assert model.config.sources[1]["options"]["popularity_half_life"] == 0.0
 
 
 def test_saved_sources_have_their_half_lives(board_run: Path, recli: Recli) -> None:
     recli("train-hybrid", board_run, "--sources", "item-knn", "--history-half-life", 2, "--save-sources")
     saved = runs.read_model(board_run / "models" / "item-knn")
-    assert isinstance(saved.model, Recent) and saved.model.half_life == 2.0
+    assert isinstance(saved.model, RecencyWeighted) and saved.model.half_life == 2.0
     recli("train-hybrid", board_run, "--sources", "item-knn", "--name", "again", *VOTING)
     assert half_lives(fused(board_run, "again")) == {"item-knn": 2.0}
 

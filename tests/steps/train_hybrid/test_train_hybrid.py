@@ -15,10 +15,10 @@ from safetensors.numpy import load_file
 
 from recli.data.interactions import Interactions
 from recli.models.base import algorithms, scores_of
-from recli.models.fusion import PRIOR, Fusion
+from recli.models.fusion import LOG_POPULARITY, Fusion
 from recli.steps.train_hybrid.making import Making
-from recli.steps.train_hybrid.sources import usual_sources
-from recli.steps.train_hybrid.weight_search import Found, Panel, search_weights
+from recli.steps.train_hybrid.sources import default_sources
+from recli.steps.train_hybrid.weight_search import CandidatePool, SearchResult, search_weights
 from recli.storage import parts, runs
 
 Recli = Callable[..., tuple[int, str, str]]
@@ -74,7 +74,7 @@ def test_the_story(run: Path, recli: Recli, board: Interactions) -> None:
     manifest = made.part.manifest
     assert set(manifest["inputs"]) == {"interactions", "embeddings/minilm"}
     sources = manifest["summary"]["sources"]
-    assert set(sources) == {*DEFAULT, PRIOR}
+    assert set(sources) == {*DEFAULT, LOG_POPULARITY}
     assert sum(s["weight"] for s in sources.values()) == pytest.approx(1, abs=1e-5)
     assert sum(s.get("cold_weight", 0) for s in sources.values()) == pytest.approx(1, abs=1e-5)
     assert manifest["summary"]["validation"]["ndcg@20"] >= max(s["ndcg@20"] for s in sources.values()) - 1e-6
@@ -117,7 +117,7 @@ def test_json_name_and_stdin(run: Path, recli: Recli, monkeypatch: pytest.Monkey
     said = json.loads(out)
     assert said["run"] == str(run)
     assert said["model"] == "mine"
-    assert set(said["sources"]) == {"user-knn", "content-knn", PRIOR}
+    assert set(said["sources"]) == {"user-knn", "content-knn", LOG_POPULARITY}
     assert stored(run, "mine").name == "mine"
 
 
@@ -213,16 +213,16 @@ def test_a_fusion_does_not_overwrite_its_sources(run: Path, recli: Recli) -> Non
 
 
 def test_the_prior_may_be_named_among_the_sources(run: Path, recli: Recli) -> None:
-    recli("train-hybrid", run, "--sources", f"user-knn,{PRIOR},content-knn", *VOTING)
+    recli("train-hybrid", run, "--sources", f"user-knn,{LOG_POPULARITY},content-knn", *VOTING)
     model = stored(run).model
     assert isinstance(model, Fusion)
-    assert sorted(model.config.weights) == ["content-knn", PRIOR, "user-knn"]
+    assert sorted(model.config.weights) == ["content-knn", LOG_POPULARITY, "user-knn"]
 
 
 def test_the_figure_of_the_weighing_is_that_of_the_table(
     run: Path, recli: Recli, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def search(panel: Panel, advance: Callable[[int, str], None]) -> Found:
+    def search(panel: CandidatePool, advance: Callable[[int, str], None]) -> SearchResult:
         found = search_weights(panel, advance)
         advance(1, "ndcg@20 0.0001")  # as from a last start that ends below the first
         return found
@@ -287,7 +287,7 @@ def test_usual_sources(
     expected += ["content-knn", "text-factors"] * texts
     expected += ["cease" if texts and few else "ease"]
     expected += ["sequential-rules", "recent-popularity"] * times
-    assert usual_sources(board, models, texts) == tuple(expected)
+    assert default_sources(board, models, texts) == tuple(expected)
 
 
 def test_the_factor_model_of_the_run_is_a_usual_source(run: Path, recli: Recli) -> None:
@@ -302,14 +302,14 @@ def test_the_factor_model_of_the_run_is_a_usual_source(run: Path, recli: Recli) 
 
 def test_weights_name_the_sources(run: Path, recli: Recli) -> None:
     weighted = ("train-hybrid", run, "--fusion", "weighted", "--weights")
-    recli(*weighted, f"item-knn=0.5,content-knn=0.25,{PRIOR}=0.25")
+    recli(*weighted, f"item-knn=0.5,content-knn=0.25,{LOG_POPULARITY}=0.25")
     model = stored(run).model
     assert isinstance(model, Fusion)
-    assert model.config.weights == {"item-knn": 0.5, "content-knn": 0.25, PRIOR: 0.25}
+    assert model.config.weights == {"item-knn": 0.5, "content-knn": 0.25, LOG_POPULARITY: 0.25}
     assert list(model.sources) == ["item-knn", "content-knn"]
     _, _, err = recli(*weighted, "nothing=1", code=1)
     assert "no model 'nothing'" in err
-    _, _, err = recli(*weighted, f"{PRIOR}=1", code=2)
+    _, _, err = recli(*weighted, f"{LOG_POPULARITY}=1", code=2)
     assert "names no source" in err
 
 
@@ -319,7 +319,7 @@ def test_weights_name_the_sources(run: Path, recli: Recli) -> None:
 def test_sources_without_weight_are_left_out_and_change_nothing(
     run: Path, recli: Recli, board: Interactions, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    weights = f"user-knn=0.5,content-knn=0.25,item-knn=0,bspm=0,{PRIOR}=0.25"
+    weights = f"user-knn=0.5,content-knn=0.25,item-knn=0,bspm=0,{LOG_POPULARITY}=0.25"
     command = ("train-hybrid", run, "--fusion", "weighted", "--weights", weights, "--save-sources")
     _, _, err = recli(*command)
     assert "left out, as their weight is 0: item-knn, bspm" in err.splitlines()
@@ -327,11 +327,17 @@ def test_sources_without_weight_are_left_out_and_change_nothing(
     model = made.model
     assert isinstance(model, Fusion)
     assert list(model.sources) == ["user-knn", "content-knn"]
-    assert set(model.config.weights) == {"user-knn", "content-knn", PRIOR}
+    assert set(model.config.weights) == {"user-knn", "content-knn", LOG_POPULARITY}
     tensors = {name.split("/")[1] for name in load_file(made.part.path / "model.safetensors") if "/" in name}
     assert tensors == {"user-knn", "content-knn"}
     assert parts.part_names(run, "models") == ["content-knn", "hybrid", "user-knn"]
-    assert set(made.part.summary["sources"]) == {"user-knn", "content-knn", "item-knn", "bspm", PRIOR}
+    assert set(made.part.summary["sources"]) == {
+        "user-knn",
+        "content-knn",
+        "item-knn",
+        "bspm",
+        LOG_POPULARITY,
+    }
     assert made.part.summary["sources"]["item-knn"]["weight"] == 0
     monkeypatch.setattr(Making, "_leave_out", lambda self, silent: None)
     recli(*command[:-1], "--name", "whole")
@@ -347,7 +353,7 @@ def test_what_a_search_gives_no_weight_is_left_out(run: Path, recli: Recli) -> N
     made = stored(run)
     model, figures = made.model, made.part.summary["sources"]
     assert isinstance(model, Fusion)
-    weights = {n: f["weight"] or f.get("cold_weight", 0) for n, f in figures.items() if n != PRIOR}
+    weights = {n: f["weight"] or f.get("cold_weight", 0) for n, f in figures.items() if n != LOG_POPULARITY}
     silent = [name for name in DEFAULT if not weights[name] and name != "text-factors"]
     assert silent, "on this board some sources say what others say better"
     assert f"left out, as their weight is 0: {', '.join(silent)}" in err.splitlines()
@@ -382,7 +388,7 @@ def test_text_factors_stay_for_texts_about_users(run: Path, recli: Recli) -> Non
 def test_one_source_stays_where_popularity_is_all(
     run: Path, recli: Recli, board: Interactions, refit: tuple[str, ...]
 ) -> None:
-    weights = ("--fusion", "weighted", "--weights", f"user-knn=0,item-knn=0,{PRIOR}=1")
+    weights = ("--fusion", "weighted", "--weights", f"user-knn=0,item-knn=0,{LOG_POPULARITY}=1")
     _, _, err = recli("train-hybrid", run, *weights, *refit)
     assert "left out, as their weight is 0: item-knn" in err.splitlines()
     model = stored(run).model
@@ -469,7 +475,7 @@ def test_no_texts(tmp_path: Path, recli: Recli) -> None:
         assert "--sources ials,user-knn" in err
     recli("train-hybrid", run)  # embeddings of nothing are no texts
     without = {"ials", "bspm", "user-knn", "ease", "sequential-rules", "recent-popularity"}
-    assert set(stored(run).part.summary["sources"]) == {*without, PRIOR}
+    assert set(stored(run).part.summary["sources"]) == {*without, LOG_POPULARITY}
 
 
 # weights
@@ -477,10 +483,10 @@ def test_no_texts(tmp_path: Path, recli: Recli) -> None:
 
 def test_weighted(run: Path, recli: Recli) -> None:
     command = ("train-hybrid", run, "--sources", "user-knn,content-knn", "--fusion", "weighted")
-    recli(*command, "--weights", f"user-knn=0.5,{PRIOR}=0.25")
+    recli(*command, "--weights", f"user-knn=0.5,{LOG_POPULARITY}=0.25")
     model = stored(run).model
     assert isinstance(model, Fusion)
-    assert model.config.weights == {"user-knn": 0.5, "content-knn": 0.0, PRIOR: 0.25}
+    assert model.config.weights == {"user-knn": 0.5, "content-knn": 0.0, LOG_POPULARITY: 0.25}
     assert model.config.cold_weights == {"content-knn": 1.0}  # the only one that knows cold items
     recli(*command, "--weights", "user-knn=0.5,content-knn=2")
     model = stored(run).model
@@ -502,7 +508,7 @@ def test_weighted(run: Path, recli: Recli) -> None:
         (("--sources", ","), "names no source"),
         (("--sources", "ials,ials"), "named twice"),
         (("--sources", "ials,fusion"), "cannot be a source"),
-        (("--sources", PRIOR), "names no source"),
+        (("--sources", LOG_POPULARITY), "names no source"),
         (("--fusion", "weighted", "--weights", "ials=1,ials=2"), "--weights names 'ials' twice"),
         (("--model", "cease", "--fusion", "voting"), "--fusion is about a fusion"),
         (("--model", "cease", "--voting", "borda"), "--voting is about a fusion"),
@@ -510,11 +516,11 @@ def test_weighted(run: Path, recli: Recli) -> None:
         (("--model", "text-factors", "--weights", "ials=1"), "--weights is about a fusion"),
         (("--name", "none"), "--name none: the word has a meaning"),
         (("--name", "ials"), "what recli train-hybrid calls a source of another kind, and this is fusion"),
-        (("--name", PRIOR), "calls a source of another kind"),
+        (("--name", LOG_POPULARITY), "calls a source of another kind"),
         (("--name", ""), "--name must be"),
         (("--voting", "borda"), "--voting is about --fusion voting, which is not asked for"),
         (("--rrf-k", "5"), "--rrf-k is about --fusion voting"),
-        (("--sources", "ials", "--neighbours", "5"), "--neighbours is about the source content-knn"),
+        (("--sources", "ials", "--neighbors", "5"), "--neighbors is about the source content-knn"),
         (("--sources", "ials", "--ridge", "5"), "--ridge is about the source text-factors"),
         (
             ("--sources", "ials,ease", "--l2", "5"),
@@ -522,9 +528,9 @@ def test_weighted(run: Path, recli: Recli) -> None:
         ),
         (("--sources", "ials", "--no-tfidf"), "--tfidf is about texts"),
         (("--sources", "ials", "--embeddings", "x"), "--embeddings is about texts"),
-        (("--fusion", "weighted", "--weights", f"{PRIOR}=1"), "--weights names no source"),
+        (("--fusion", "weighted", "--weights", f"{LOG_POPULARITY}=1"), "--weights names no source"),
         (("--name", "../up"), "--name must be"),
-        (("--neighbours", "0"), "neighbours"),
+        (("--neighbors", "0"), "neighbors"),
         (("--rrf-k", "0"), "rrf-k"),
     ],
 )
@@ -541,7 +547,7 @@ def test_voting(run: Path, recli: Recli, board: Interactions) -> None:
         recli(*command, *more)
         model = stored(run).model
         assert isinstance(model, Fusion)
-        assert model.config.weights == {"user-knn": 0.5, "content-knn": 0.5, PRIOR: 0.0}
+        assert model.config.weights == {"user-knn": 0.5, "content-knn": 0.5, LOG_POPULARITY: 0.0}
         made.append(model)
     assert [m.config.fusion for m in made] == ["rrf", "rrf", "borda"]
     assert [m.config.rrf_k for m in made] == [60, 1, 60]
@@ -619,9 +625,9 @@ def test_cease_is_searched_on_validation(run: Path, recli: Recli) -> None:
 
 
 def test_content_models_by_themselves(run: Path, recli: Recli) -> None:
-    recli("train-hybrid", run, "--model", "content-knn", "--neighbours", 3)
+    recli("train-hybrid", run, "--model", "content-knn", "--neighbors", 3)
     made = stored(run, "content-knn")
-    assert made.part.config["options"]["neighbours"] == 3
+    assert made.part.config["options"]["neighbors"] == 3
     rows = np.diff(made.model.state()["similarity.indptr"])
     assert rows.max() <= 6  # 3 warm and 3 cold ones
     recli("train-hybrid", run, "--model", "text-factors", "--ridge", 4, "--name", "ridge")
@@ -629,12 +635,12 @@ def test_content_models_by_themselves(run: Path, recli: Recli) -> None:
     assert "validation" in stored(run, "ridge").part.summary
 
 
-def test_neighbours_and_ridge_reach_the_fusion(run: Path, recli: Recli) -> None:
-    recli("train-hybrid", run, "--neighbours", 2, "--ridge", 9, *VOTING)
+def test_neighbors_and_ridge_reach_the_fusion(run: Path, recli: Recli) -> None:
+    recli("train-hybrid", run, "--neighbors", 2, "--ridge", 9, *VOTING)
     model = stored(run).model
     assert isinstance(model, Fusion)
     options = {s["name"]: s["options"] for s in model.config.sources}
-    assert options["content-knn"]["neighbours"] == 2
+    assert options["content-knn"]["neighbors"] == 2
     assert options["text-factors"]["ridge"] == 9.0
 
 

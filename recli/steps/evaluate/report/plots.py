@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 Summary = Mapping[str, Any]
 Row = Mapping[str, Any]
-COLOURS = ("#1f6fb8", "#d9822b", "#2e8b57", "#8e5bb5", "#c0504d", "#7a6a58", "#4b9ca6", "#9a9a2f")
+COLORS = ("#1f6fb8", "#d9822b", "#2e8b57", "#8e5bb5", "#c0504d", "#7a6a58", "#4b9ca6", "#9a9a2f")
 
 
 def figures(summary: Summary) -> dict[str, str]:
@@ -75,7 +75,7 @@ def _metrics(summary: Summary) -> "Figure":
                     [place],
                     xerr=_errors([row], "value"),
                     fmt="o",
-                    color=COLOURS[place % len(COLOURS)],
+                    color=COLORS[place % len(COLORS)],
                 )
         axes.set_yticks(
             range(len(models)), [_plain(name) for name in models] if i % across == 0 else [""] * len(models)
@@ -99,14 +99,14 @@ def _slices(summary: Summary, primary: str) -> "Figure":
         at = [
             parts.index((r["slice_kind"], r["slice"])) + (place - (len(models) - 1) / 2) * width for r in mine
         ]
-        colour = COLOURS[place % len(COLOURS)]
+        color = COLORS[place % len(COLORS)]
         axes.bar(
             at,
             [r["value"] for r in mine],
             width,
             yerr=_errors(mine, "value"),
             label=_plain(model),
-            color=colour,
+            color=color,
         )
     axes.set_xticks(
         range(len(parts)), [f"{kind}\n{name}" for kind, name in parts], rotation=45, ha="right", fontsize=8
@@ -124,7 +124,7 @@ def _differences(rows: Sequence[Row], primary: str, baseline: str) -> "Figure":
     axes = figure.add_subplot()
     at = list(range(len(rows)))
     axes.errorbar(
-        [r["difference"] for r in rows], at, xerr=_errors(rows, "difference"), fmt="o", color=COLOURS[0]
+        [r["difference"] for r in rows], at, xerr=_errors(rows, "difference"), fmt="o", color=COLORS[0]
     )
     axes.axvline(0, color="#888888", linewidth=1)
     axes.set_yticks(at, [_plain(r["model"]) for r in rows])

@@ -4,15 +4,15 @@ from recli.steps.prepare.cleaning.assemble import Items, assemble, join_catalogu
 from recli.steps.prepare.cleaning.duplicates import DUPLICATES, merge, tied
 from recli.steps.prepare.cleaning.filters import Robots, cap, core, robots
 from recli.steps.prepare.cleaning.pseudonyms import pseudonymize, pseudonyms
-from recli.steps.prepare.cleaning.row_counts import Account
+from recli.steps.prepare.cleaning.row_counts import RowCounts
 from recli.steps.prepare.cleaning.weighting import Indexed, Weighing, index_events
 
 __all__ = [
     "DUPLICATES",
-    "Account",
     "Indexed",
     "Items",
     "Robots",
+    "RowCounts",
     "Weighing",
     "assemble",
     "cap",

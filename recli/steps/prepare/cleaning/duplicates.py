@@ -45,7 +45,7 @@ def tied(rows: Rows) -> int:
 
 
 def _gather_users(rows: Rows, n_users: int, block: int) -> list[int]:
-    """Bring the rows of neighbouring users together, in their order. Returns the edges of blocks of users."""
+    """Bring the rows of neighboring users together, in their order. Returns the edges of blocks of users."""
     counts = np.bincount(rows.user, minlength=n_users)
     group = ((np.cumsum(counts) - counts) // block).astype(np.uint16)  # 16 bits: numpy sorts them by radix
     order = np.argsort(group[rows.user], kind="stable")  # int64 (n,)

@@ -5,7 +5,7 @@ from typing import Any
 
 
 @dataclass
-class Account:
+class RowCounts:
     """What became of each row of the log. Reasons are the names of the options that caused them."""
 
     rows: int

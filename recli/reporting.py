@@ -1,0 +1,43 @@
+"""What a step says while it works, and how far it is: the steps call it, the terminal shows it."""
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from typing import Protocol
+
+Advance = Callable[[int, str], None]
+"""Called with the steps done since the last call and a short text (`loss 0.12`, `3,100 items/s`)."""
+
+
+def no_progress(steps: int, text: str) -> None:
+    """An `Advance` that shows nothing."""
+
+
+class Reporter(Protocol):
+    """Gets what a step has to say while it works. Results are returned, not reported."""
+
+    def say(self, text: str) -> None:
+        """A line about what is done, or assumed."""
+        ...
+
+    def warn(self, text: str) -> None:
+        """A line that is shown even where the rest is not."""
+        ...
+
+    def progress(self, what: str, total: int | None, unit: str = "") -> AbstractContextManager[Advance]:
+        """How far a piece of work is: call the `Advance` it yields. `total` steps of `unit`; None: not known."""
+        ...
+
+
+class Silent:
+    """A reporter that shows nothing."""
+
+    def say(self, text: str) -> None: ...
+
+    def warn(self, text: str) -> None: ...
+
+    @contextmanager
+    def progress(self, what: str, total: int | None, unit: str = "") -> Iterator[Advance]:
+        yield no_progress
+
+
+SILENT = Silent()
