@@ -27,7 +27,7 @@ COMMANDS = {
 
 def _command(name: str) -> Any:
     module = name.replace("-", "_")
-    found = importlib.import_module(f"recli.steps.{module}.step")
+    found = importlib.import_module(f"recli.cli.{module}")
     config = getattr(found, "".join(word.title() for word in module.split("_")) + "Config")
     return make_command(name, config, getattr(found, module))
 

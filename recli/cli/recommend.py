@@ -1,0 +1,4 @@
+"""`recli recommend` on the terminal."""
+
+from recli.steps.recommend.step import RecommendConfig as RecommendConfig
+from recli.steps.recommend.step import recommend as recommend
