@@ -6,8 +6,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from recli.config import Config, Tune, option
+from recli.data.history import History
 from recli.errors import RecliError
-from recli.models.base import Training, algorithm, pack_csr, unpack_csr
+from recli.models.base import Model, Training, algorithm, pack_csr, unpack_csr
 from recli.schema import CSR, Bool, Float32, Int64, State
 
 _CELLS = 1 << 24  # similarities held at a time: 64 MiB of float32
@@ -33,21 +34,26 @@ class ContentKnnConfig(Config):
 
 
 @dataclass(frozen=True)
-class ContentKnn:
+class ContentKnn(Model):
     """score(H)[i] = sum over the items j of H of max(cosine(j, i), 0)**power, over j's nearest items i."""
 
     similarity: CSR  # float32 (n_items, n_items), row j: its neighbors
     # What was consumed counts, not how often: weights say little about content (binary beat them).
     binary: bool = True
 
-    def score(self, history: CSR, users: Int64 | None = None) -> Float32:
+    def score(self, history: History, users: Int64 | None = None) -> Float32:
+        values = history.values
         if self.binary:
-            history = history.astype(np.float32, copy=True)
-            history.data = np.ones_like(history.data)
-        dense: Float32 = (history @ self.similarity).toarray()
+            values = values.astype(np.float32, copy=True)
+            values.data = np.ones_like(values.data)
+        dense: Float32 = (values @ self.similarity).toarray()
         return dense.astype(np.float32, copy=False)
 
-    def weighted(self) -> "ContentKnn":
+    @property
+    def ignores_values(self) -> bool:
+        return self.binary
+
+    def with_values(self) -> "ContentKnn":
         return replace(self, binary=False)
 
     def state(self) -> State:

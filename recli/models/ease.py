@@ -19,8 +19,9 @@ import numpy as np
 from recli.compute.memory import available_memory
 from recli.compute.threads import blas_threads
 from recli.config import Config, Tune, option
+from recli.data.history import History
 from recli.errors import RecliError
-from recli.models.base import Training, algorithm, unpack_csr
+from recli.models.base import Model, Training, algorithm, unpack_csr
 from recli.models.item_knn import ItemKnn
 from recli.models.kernels.ease_sparse import fit_sparse
 from recli.schema import CSR, Float32, Int64, State
@@ -53,13 +54,13 @@ class EaseConfig(Config):
 
 
 @dataclass(frozen=True)
-class Ease:
+class Ease(Model):
     """score = history @ weights; an item does not vouch for itself (zero diagonal)."""
 
     weights: Float32  # (n_items, n_items), C-contiguous: Fortran order was 40 times slower to score
 
-    def score(self, history: CSR, users: Int64 | None = None) -> Float32:
-        scores = history.astype(np.float32, copy=False) @ self.weights  # float32 (batch, n_items)
+    def score(self, history: History, users: Int64 | None = None) -> Float32:
+        scores = history.values.astype(np.float32, copy=False) @ self.weights  # float32 (batch, n_items)
         return np.asarray(scores, dtype=np.float32)
 
     def state(self) -> State:

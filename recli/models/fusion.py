@@ -15,13 +15,12 @@ import numpy as np
 from recli.config import Config, from_dict
 from recli.data.history import History
 from recli.errors import RecliError
-from recli.models.base import FactorModel, Model, Training, algorithm, algorithms, nest, nested, scores_of
-from recli.models.recency import unwrap, with_recency
+from recli.models.base import Model, Training, algorithm, algorithms, nest, nested
 from recli.models.text_factors import TextFactors, fit_ridge
+from recli.models.wrappers import unwrap, with_recency
 from recli.schema import CSR, Bool, Float32, Float64, Int64, State
 
 LOG_POPULARITY = "log-popularity"  # the source that every fusion has: standardized log(1 + users of the item)
-METHODS = ("linear", "weighted", "rrf", "borda")
 UNKNOWN = -1e3  # standard deviations: below all that is known
 PROFILE_RIDGE = 1.0  # best of .1, 1, 10, 100 on films, by mean item vectors of held-out users
 _SMALL = 1e-12
@@ -36,7 +35,7 @@ class Source:
     algorithm: str
     options: dict[str, Any] = field(default_factory=dict)
     base: str | None = None  # text factors: the source whose user vectors they share
-    history_half_life: float = 0.0  # events; see `recli.models.recency`, 0: all events are alike
+    history_half_life: float = 0.0  # events; see `RecencyWeighted`; 0: all events are alike
 
 
 @dataclass(frozen=True)
@@ -145,7 +144,7 @@ class ProfileMap:
 
 
 @dataclass(frozen=True)
-class Fusion:
+class Fusion(Model):
     """Several models as one."""
 
     config: FusionConfig
@@ -172,15 +171,16 @@ class Fusion:
         return {} if self.profile is None else self.profile.space
 
     def item_vectors(self) -> Float32 | None:
-        """What behavior and what texts say of an item, in equal parts, float32 (n_items, 2f); see `ItemSpace`.
+        """What behavior and what texts say of an item, in equal parts, float32 (n_items, 2f).
 
         Items that few have used lie near those with similar texts: their own factors are noise.
         """
         text = self.text_factors
-        if text is None or not isinstance(text.base, FactorModel):
+        base = None if text is None else text.base.item_embeddings()
+        if text is None or base is None:
             return None
         parts = []
-        for factors in (text.base.item_factors, text.item_factors):
+        for factors in (base, text.item_factors):
             lengths = np.linalg.norm(factors, axis=1, keepdims=True)
             parts.append(np.divide(factors, lengths, out=np.zeros_like(factors), where=lengths > 0))
         return np.hstack(parts)
@@ -189,10 +189,7 @@ class Fusion:
         """The warm and the cold block."""
         return block_of(np.flatnonzero(~self.cold), history), block_of(np.flatnonzero(self.cold), history)
 
-    def score(self, history: CSR, users: Int64 | None = None) -> Float32:
-        return self.score_ordered(History(history), users)
-
-    def score_ordered(self, history: History, users: Int64 | None = None) -> Float32:
+    def score(self, history: History, users: Int64 | None = None) -> Float32:
         scores = np.empty(history.shape, dtype=np.float32)
         # Some users at a time: fresh arrays of 50 MB each cost ten times what is computed in them; with 4 MB each, all
         # took a fifth longer on yelp2018.
@@ -213,7 +210,11 @@ class Fusion:
             scores[:, block.items] = made + np.float32(boost)
 
     @property
-    def cold_start(self) -> bool:
+    def uses_order(self) -> bool:
+        return any(model.uses_order for model in self.sources.values())
+
+    @property
+    def handles_empty_history(self) -> bool:
         """Popularity is among the sources, and stands in where no source says anything.
 
         On films split by time, recent popularity among the sources: validation NDCG@20 of users without a history .139,
@@ -227,8 +228,7 @@ class Fusion:
         return self.config.cold_boost if any(self.config.cold_weights.values()) else UNKNOWN
 
     def source_scores(self, history: History, users: Int64 | None = None) -> dict[str, Float32]:
-        """What each source adds to the score, float32 (batch, n_items) each; for `recli.models.base`'s
-        `ExplainsSources`. `cold-boost` is what cold items get beside."""
+        """What each source adds to the score, float32 (batch, n_items) each. `cold-boost` is what cold items get beside."""
         shares: dict[str, Float32] = {}
         for block, parts, boost in self._fused(history, users):
             kept = dict(parts)
@@ -278,7 +278,7 @@ class Fusion:
             yield name, part
 
     def score_text(self, vectors: Float32) -> Float32:
-        """Scores for users of whom only a text is known, float32 (batch, n_items); see `TextModel`.
+        """Scores for users of whom only a text is known, float32 (batch, n_items).
 
         The text's vector is mapped to a user's factors. Warm items are scored by their own factors, cold ones
         by those predicted from their texts.
@@ -286,13 +286,10 @@ class Fusion:
         from scipy.sparse import csr_matrix
 
         text = self.text_factors
-        if self.profile is None or text is None:
-            raise RecliError(
-                "this model cannot score a text about a user",
-                "train one with text-factors among its sources: recli train-hybrid RUN",
-            )
+        factors = None if text is None else text.base.item_embeddings()
+        if self.profile is None or text is None or factors is None:
+            return super().score_text(vectors)
         made = vectors @ self.profile.weights[:-1] + self.profile.weights[-1]  # float32 (batch, f)
-        factors: Float32 = text.base.item_factors  # type: ignore[attr-defined]
         scores = np.empty((vectors.shape[0], self.cold.size), dtype=np.float32)
         nothing = csr_matrix(scores.shape, dtype=np.float32)
         warm, cold = self.blocks(nothing)
@@ -328,7 +325,7 @@ class _Once:
     def __getitem__(self, name: str) -> Float32:
         if name in self._kept:
             return self._kept[name]
-        scores = scores_of(self._sources[name], self.history, self._users)
+        scores = self._sources[name].score(self.history, self._users)
         if name in self._twice:
             self._kept[name] = scores
         return scores

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from recli.config import Config, Tune, option
-from recli.models.base import Training, algorithm, pack_csr, unpack_csr
+from recli.data.history import History
+from recli.models.base import Model, Training, algorithm, pack_csr, unpack_csr
 from recli.models.kernels.neighbors import mean_history, nearest, row_lengths, scaled
 from recli.schema import CSR, Float32, Float64, Int64, State
 
@@ -39,13 +40,13 @@ class ItemKnnConfig(Config):
 
 
 @dataclass(frozen=True)
-class ItemKnn:
+class ItemKnn(Model):
     """score(u, i) = sum over the items j of a history of value(u, j) * similarity(j, i)."""
 
     similar: CSR  # float32 (n_items, n_items), row j: the items most similar to j
 
-    def score(self, history: CSR, users: Int64 | None = None) -> Float32:
-        scores: Float32 = (history @ self.similar).toarray()
+    def score(self, history: History, users: Int64 | None = None) -> Float32:
+        scores: Float32 = (history.values @ self.similar).toarray()
         return scores.astype(np.float32, copy=False)
 
     def state(self) -> State:

@@ -6,10 +6,10 @@ import numpy as np
 
 from recli import schema
 from recli.config import Config, Tune, option
-from recli.data.history import ordered_pairs
+from recli.data.history import History, ordered_pairs
 from recli.errors import RecliError
-from recli.models.base import Training, algorithm
-from recli.schema import CSR, Float32, Float64, Int64, State
+from recli.models.base import Model, Training, algorithm
+from recli.schema import Float32, Float64, Int64, State
 
 _DAY = 86_400 * 1_000_000  # microseconds
 
@@ -38,16 +38,16 @@ class PopularityConfig(Config):
 
 
 @dataclass(frozen=True)
-class Popularity:
+class Popularity(Model):
     """Scores are counts, the same for everybody."""
 
     counts: Float32  # (n_items,)
 
-    def score(self, history: CSR, users: Int64 | None = None) -> Float32:
+    def score(self, history: History, users: Int64 | None = None) -> Float32:
         return np.repeat(self.counts[None, :], history.shape[0], axis=0)
 
     @property
-    def cold_start(self) -> bool:
+    def handles_empty_history(self) -> bool:
         return True
 
     def state(self) -> State:

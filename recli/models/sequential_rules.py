@@ -15,7 +15,7 @@ from recli import schema
 from recli.config import Config, Tune, option
 from recli.data.history import History, order_of, ordered_pairs
 from recli.errors import RecliError
-from recli.models.base import Training, algorithm, pack_csr, unpack_csr
+from recli.models.base import Model, Training, algorithm, pack_csr, unpack_csr
 from recli.models.kernels.neighbors import keep_largest, scaled
 from recli.schema import CSR, Float32, Float64, Int64, State
 
@@ -70,7 +70,7 @@ class SequentialRulesConfig(Config):
 
 
 @dataclass(frozen=True)
-class SequentialRules:
+class SequentialRules(Model):
     """score(u, i) = sum over the items j of a history of value(u, j) * (1 + steps_j)**-recency * rule(j, i).
 
     A power suits short and long histories at once. With exponential weights, the half-life that was best for Amazon
@@ -80,16 +80,17 @@ class SequentialRules:
     rules: CSR  # float32 (n_items, n_items), row j: what comes after j
     recency: float
 
-    def score(self, history: CSR, users: Int64 | None = None) -> Float32:
-        scores: Float32 = (history @ self.rules).toarray()
+    def score(self, history: History, users: Int64 | None = None) -> Float32:
+        values = history.values
+        if history.steps is not None:
+            values = values.astype(np.float32, copy=True)
+            values.data *= (1.0 + history.steps).astype(np.float32) ** np.float32(-self.recency)
+        scores: Float32 = (values @ self.rules).toarray()
         return scores.astype(np.float32, copy=False)
 
-    def score_ordered(self, history: History, users: Int64 | None = None) -> Float32:
-        if history.steps is None:
-            return self.score(history.values)
-        weighted = history.values.astype(np.float32, copy=True)
-        weighted.data *= (1.0 + history.steps).astype(np.float32) ** np.float32(-self.recency)
-        return self.score(weighted)
+    @property
+    def uses_order(self) -> bool:
+        return True
 
     def state(self) -> State:
         return pack_csr("rules", self.rules)

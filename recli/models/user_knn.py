@@ -5,7 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from recli.config import Config, Tune, option
-from recli.models.base import Training, algorithm, pack_csr, unpack_csr
+from recli.data.history import History
+from recli.models.base import Model, Training, algorithm, pack_csr, unpack_csr
 from recli.models.kernels.neighbors import idf, keep_largest, mean_history, row_lengths, scaled
 from recli.schema import CSR, Float32, Float64, Int64, State
 
@@ -39,7 +40,7 @@ class UserKnnConfig(Config):
 
 
 @dataclass(frozen=True)
-class UserKnn:
+class UserKnn(Model):
     """score(u, i) = sum over the neighbors v of u of similarity(u, v)^power * value(v, i)."""
 
     matrix: CSR  # float32 (n_users, n_items), the training interactions
@@ -47,8 +48,8 @@ class UserKnn:
     config: UserKnnConfig
     rows: CSR  # (n_users, n_items), the same, weighted and of length 1
 
-    def score(self, history: CSR, users: Int64 | None = None) -> Float32:
-        neighbors = self.neighbors(history, users)
+    def score(self, history: History, users: Int64 | None = None) -> Float32:
+        neighbors = self.neighbors(history.values, users)
         scores: Float32 = (neighbors @ self.matrix).toarray()
         return scores.astype(np.float32, copy=False)
 

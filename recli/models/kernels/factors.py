@@ -8,9 +8,10 @@ from typing import Any, Protocol, TypeVar, runtime_checkable
 import numpy as np
 
 from recli.compute.threads import one_blas_thread
+from recli.data.history import History
 from recli.errors import RecliError
 from recli.models.base import BestState, Model, Training
-from recli.schema import CSR, Float32, Float64, Int64, State
+from recli.schema import CSR, Bool, Float32, Float64, Int64, State
 
 M = TypeVar("M", bound=Model)
 
@@ -30,32 +31,35 @@ _MAP_USERS = 50_000  # enough to learn a map from, and bounded in memory
 
 
 @dataclass(frozen=True)
-class Factors:
+class Factors(Model):
     """User and item factors of one width d; `fold_in` makes the factors of users from their history alone."""
 
     user_factors: Float32  # (n_users, d)
     item_factors: Float32  # (n_items, d)
     fold_in: FoldIn  # csr (batch, n_items) -> float32 (batch, d)
 
-    def user_vectors(self, history: CSR, users: Int64 | None = None) -> Float32:
-        """float32 (batch, d): stored factors of known users, folded-in ones of the others (-1)."""
+    def item_embeddings(self) -> Float32:
+        return self.item_factors
+
+    def user_embeddings(self, history: History, users: Int64 | None = None) -> tuple[Float32, Bool]:
+        """float32 (batch, d): stored factors of known users, folded-in ones of the others (-1); no row is an exception."""
+        whole_rows = np.zeros(history.shape[0], dtype=bool)
         if users is None:
-            return self.fold_in(history)
+            return self.fold_in(history.values), whole_rows
         vectors = self.user_factors[users]
         new = np.flatnonzero(users < 0)
         if new.size:
-            vectors[new] = self.fold_in(history[new])
-        return vectors
+            vectors[new] = self.fold_in(history.values[new])
+        return vectors, whole_rows
 
-    def score(self, history: CSR, users: Int64 | None = None) -> Float32:
-        return self.user_vectors(history, users) @ self.item_factors.T
+    def score(self, history: History, users: Int64 | None = None) -> Float32:
+        return self.user_embeddings(history, users)[0] @ self.item_factors.T
 
     @property
-    def binary(self) -> bool:
+    def ignores_values(self) -> bool:
         return isinstance(self.fold_in, HistoryMap) and self.fold_in.binary
 
-    def weighted(self) -> "Factors":
-        """The same model; a fold-in that ignores values no longer does. See `recli.models.base.BinaryModel`."""
+    def with_values(self) -> "Factors":
         if not isinstance(self.fold_in, HistoryMap):
             return self
         return replace(self, fold_in=replace(self.fold_in, binary=False))

@@ -12,7 +12,8 @@ import numpy as np
 
 from recli.compute.threads import one_blas_thread
 from recli.config import Config, Tune, option
-from recli.models.base import Training, pack_csr, unpack_csr
+from recli.data.history import History
+from recli.models.base import Model, Training, pack_csr, unpack_csr
 from recli.models.kernels.neighbors import scaled
 from recli.schema import CSR, Float32, Float64, Int64, State
 
@@ -153,7 +154,7 @@ def _lanczos(matrix: CSR, k: int, seed: int) -> tuple[Float64, Float64]:
 
 
 @dataclass(frozen=True)
-class GraphFilter:
+class GraphFilter(Model):
     """A linear filter of histories r: score = linear r P + low_pass r L (1 - sharpening P) + r V diag(bend) V'.
 
     L = D_i^-b V V' D_i^b is the ideal low-pass filter. There is no matrix of all items: P itself would be nearly
@@ -166,10 +167,11 @@ class GraphFilter:
     sharpening: float = 0.0
     bend: Float64 | None = None  # (d,); None: zeros
 
-    def score(self, history: CSR, users: Int64 | None = None) -> Float32:
-        scores = self._by_signals(history)
-        for start in range(0, history.shape[0], _USERS):
-            users_like = (history[start : start + _USERS] @ self._by_item).T.toarray()
+    def score(self, history: History, users: Int64 | None = None) -> Float32:
+        values = history.values
+        scores = self._by_signals(values)
+        for start in range(0, values.shape[0], _USERS):
+            users_like = (values[start : start + _USERS] @ self._by_item).T.toarray()
             scores[start : start + _USERS] += np.float32(self.linear) * self._items_of(users_like)
         return scores
 
