@@ -228,7 +228,7 @@ class Fusion(Model):
         return self.config.cold_boost if any(self.config.cold_weights.values()) else UNKNOWN
 
     def source_scores(self, history: History, users: Int64 | None = None) -> dict[str, Float32]:
-        """What each source adds to the score, float32 (batch, n_items) each. `cold-boost` is what cold items get beside."""
+        """What each source adds to the score, float32 (batch, n_items) each; `cold-boost` is of cold items."""
         shares: dict[str, Float32] = {}
         for block, parts, boost in self._fused(history, users):
             kept = dict(parts)

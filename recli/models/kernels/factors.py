@@ -42,7 +42,7 @@ class Factors(Model):
         return self.item_factors
 
     def user_embeddings(self, history: History, users: Int64 | None = None) -> tuple[Float32, Bool]:
-        """float32 (batch, d): stored factors of known users, folded-in ones of the others (-1); no row is an exception."""
+        """Stored factors of known users, folded-in ones of the others (-1), float32 (batch, d); all rows hold."""
         whole_rows = np.zeros(history.shape[0], dtype=bool)
         if users is None:
             return self.fold_in(history.values), whole_rows
