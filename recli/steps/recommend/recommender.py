@@ -13,7 +13,8 @@ from recli.errors import RecliError
 from recli.models.base import Model
 from recli.models.wrappers import POPULARITY, ModelWrapper, WithFallback
 from recli.ranking.approximate import Approximate, RankingRequest, rank_batches
-from recli.ranking.rerankers import mmr
+from recli.ranking.rerankers.base import RerankerInputs, rerankers
+from recli.ranking.rerankers.mmr import unit_rows
 from recli.ranking.topk import Ranked, ranked_batches, tie_order
 from recli.schema import CSR, Bool, Float32, Int32, Int64
 from recli.steps.recommend import explain
@@ -147,7 +148,7 @@ def similar_items(
 def similar_vectors(model: Model) -> Float32 | None:
     """The model's item vectors at length 1: their dot products are the cosines that `similar_items` ranks by."""
     vectors = model.item_vectors()
-    return None if vectors is None else mmr.unit_rows(vectors)
+    return None if vectors is None else unit_rows(vectors)
 
 
 @dataclass(frozen=True)
@@ -175,7 +176,12 @@ def _lists(
 ) -> Iterator[RecommendationBatch]:
     n, n_items = history.shape
     ties = tie_order(stored.interactions.items[schema.ITEM_ID])
-    mixer = None if wanted.diversify is None else MMRReranker(stored, wanted.diversify)
+    mixer = None
+    if wanted.diversify is not None:
+        inputs = RerankerInputs(
+            stored.model.item_vectors(), lambda: stored.interactions.matrix(*stored.trained_on)
+        )
+        mixer = rerankers["mmr"].make(wanted.diversify, inputs)
     pick = min(wanted.k if mixer is None else max(wanted.k, wanted.pool), n_items)
     places = np.arange(n, dtype=np.int64)
     for batch, ranked in _ranked(scorer, history, masked, wanted, pick, ties):
@@ -203,38 +209,6 @@ def _ranked(
         )
     places = np.arange(history.shape[0], dtype=np.int64)
     return ranked_batches(scorer, history, places, k=k, ties=ties, seen=masked, allowed=wanted.allowed)
-
-
-class MMRReranker:
-    """Diversifies lists by the similarity of their items: by the model's vectors of them, else by common users."""
-
-    def __init__(self, stored: StoredModel, balance: float) -> None:
-        self._balance = balance
-        vectors = stored.model.item_vectors()
-        self._vectors = None if vectors is None else mmr.unit_rows(vectors)
-        if vectors is None:
-            self._by_item = mmr.unit_item_rows(stored.interactions.matrix(*stored.trained_on))
-
-    def __call__(self, pool: Ranked, k: int) -> Ranked:
-        """Lists of `k` from the best items, (n, p)."""
-        size = max(1, (1 << 24) // max(1, pool.items.shape[1] ** 2))
-        parts = [
-            self._part(Ranked(pool.items[at : at + size], pool.scores[at : at + size]), k)
-            for at in range(0, pool.items.shape[0], size)
-        ]
-        return Ranked(np.concatenate([p.items for p in parts]), np.concatenate([p.scores for p in parts]))
-
-    def _part(self, pool: Ranked, k: int) -> Ranked:
-        if self._vectors is not None:
-            similarity = mmr.factor_similarity(self._vectors, pool.items)
-        else:
-            similarity = mmr.common_users_similarity(self._by_item, pool.items)
-        chosen = mmr.mmr(pool.scores, similarity, k, self._balance)
-        items = np.where(chosen >= 0, np.take_along_axis(pool.items, np.maximum(chosen, 0), axis=1), -1)
-        scores = np.take_along_axis(pool.scores, np.maximum(chosen, 0), axis=1)
-        return Ranked(
-            items.astype(np.int32), np.where(chosen >= 0, scores, -np.inf).astype(np.float32, copy=False)
-        )
 
 
 def _parts(made: RecommendationBatch, size: int) -> Iterator[RecommendationBatch]:
