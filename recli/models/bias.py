@@ -1,4 +1,4 @@
-"""Damped means of ratings: what a user and an item lie above the average (Koren 2009, the baseline)."""
+"""Damped means of ratings: deviations of users and items from the mean (Koren 2009, the baseline)."""
 
 from dataclasses import dataclass
 
@@ -15,14 +15,20 @@ from recli.schema import Float32, Float64, Int64, State
 @dataclass(frozen=True)
 class BiasConfig(Config):
     item_damping: float = option(
-        5.0, "Average ratings that are mixed into an item's.", min=0, max=1e6, tune=Tune(0, 50)
+        5.0,
+        "Damping of item means: so many average ratings are added to each item's.",
+        min=0,
+        max=1e6,
+        tune=Tune(0, 50),
     )
-    user_damping: float = option(5.0, "Average ratings that are mixed into a user's.", min=0, max=1e6)
+    user_damping: float = option(
+        5.0, "Damping of user means: so many average ratings are added to each user's.", min=0, max=1e6
+    )
 
 
 @dataclass(frozen=True)
 class Bias(Model):
-    """rating(u, i) = mean + b_u + b_i. Its order of items is the same for everybody: by b_i."""
+    """rating(u, i) = mean + b_u + b_i. All users get the same order of items: by b_i."""
 
     mean: float
     user_bias: Float32  # (n_users,)
@@ -30,8 +36,8 @@ class Bias(Model):
 
     def score(self, history: History, users: Int64 | None = None) -> Float32:
         known = np.full(history.shape[0], -1) if users is None else users
-        above = np.float32(self.mean) + self._user(known)
-        scores: Float32 = above[:, None] + self.item_bias[None, :]
+        of_users = np.float32(self.mean) + self._user(known)
+        scores: Float32 = of_users[:, None] + self.item_bias[None, :]
         return scores
 
     @property

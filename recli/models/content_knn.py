@@ -18,7 +18,7 @@ _CELLS = 1 << 24  # similarities held at a time: 64 MiB of float32
 class ContentKnnConfig(Config):
     neighbors: int = option(
         200,
-        "Nearest items kept per item (content-knn).",
+        "Number of neighbors: the nearest items kept for each (content-knn).",
         min=1,
         max=100_000,
         tune=Tune(20, 500, log=True),
@@ -26,7 +26,7 @@ class ContentKnnConfig(Config):
     )
     power: float = option(
         2.0,
-        "Similarities are raised to this power (content-knn): the higher, the more the nearest count.",
+        "Exponent of similarities (content-knn): the higher, the more the nearest count.",
         min=0.1,
         max=20,
         tune=Tune(0.5, 6),
@@ -38,7 +38,7 @@ class ContentKnn(Model):
     """score(H)[i] = sum over the items j of H of max(cosine(j, i), 0)**power, over j's nearest items i."""
 
     similarity: CSR  # float32 (n_items, n_items), row j: its neighbors
-    # What was consumed counts, not how often: weights say little about content (binary beat them).
+    # The values of a history are ignored: binary histories had a higher NDCG.
     binary: bool = True
 
     def score(self, history: History, users: Int64 | None = None) -> Float32:

@@ -34,9 +34,7 @@ _RATE = 1e11  # n^3 / _RATE seconds: 100 GFLOPS, what one core with AVX2 or AVX-
 
 @dataclass(frozen=True)
 class EaseConfig(Config):
-    l2: float = option(
-        200.0, "Regularization: pull towards zero.", min=1e-3, max=1e9, tune=Tune(10, 3000, log=True)
-    )
+    l2: float = option(200.0, "L2 regularization strength.", min=1e-3, max=1e9, tune=Tune(10, 3000, log=True))
     neighbors: int = option(
         0,
         f"Items that each item is predicted from; 0: all, or {SPARSE} in catalogues larger than --max-items.",
@@ -55,7 +53,7 @@ class EaseConfig(Config):
 
 @dataclass(frozen=True)
 class Ease(Model):
-    """score = history @ weights; an item does not vouch for itself (zero diagonal)."""
+    """score = history @ weights; an item does not predict itself (zero diagonal)."""
 
     weights: Float32  # (n_items, n_items), C-contiguous: Fortran order was 40 times slower to score
 
@@ -74,10 +72,10 @@ def load(config: EaseConfig, state: State) -> Ease | ItemKnn:
 def gram(matrix: CSR) -> Float32:
     """X'X as a dense float32 (n_items, n_items), made block by block."""
     transposed, n = matrix.T.tocsr(), matrix.shape[1]
-    made = np.empty((n, n), dtype=np.float32)
+    products = np.empty((n, n), dtype=np.float32)
     for start in range(0, n, _BLOCK):
-        made[start : start + _BLOCK] = (transposed[start : start + _BLOCK] @ matrix).toarray()
-    return made
+        products[start : start + _BLOCK] = (transposed[start : start + _BLOCK] @ matrix).toarray()
+    return products
 
 
 def inverse_in_place(matrix: Float32) -> Float32:

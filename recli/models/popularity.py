@@ -1,4 +1,4 @@
-"""Popularity: every user gets the items with the most interactions; the baseline that every model must beat."""
+"""Popularity: every user gets the items with the most interactions; a baseline."""
 
 from dataclasses import dataclass
 
@@ -39,7 +39,7 @@ class PopularityConfig(Config):
 
 @dataclass(frozen=True)
 class Popularity(Model):
-    """Scores are counts, the same for everybody."""
+    """Scores are counts, the same for all users."""
 
     counts: Float32  # (n_items,)
 
@@ -60,7 +60,7 @@ def load(config: PopularityConfig, state: State) -> Popularity:
 
 @algorithm(
     "popularity",
-    help="the same most popular items for everybody",
+    help="the most popular items, the same for all users",
     config=PopularityConfig,
     load=load,
     personal=False,

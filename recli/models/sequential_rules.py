@@ -1,10 +1,10 @@
-"""Sequential rules: what tends to come soon after the items of a history, and mostly after the last ones.
+"""Sequential rules: items that tend to come soon after those of a history, above all after the last ones.
 
 Kamehkhosh, Jannach, Ludewig 2017, "A Comparison of Frequent Pattern Techniques and a Deep Learning Method for
 Session-Based Recommendation" (SR): each pair of items in a history adds 1 / steps between them to the rule from the
 earlier to the later, and the rules of the last item make the list. Histories here are longer and sparser than sessions,
-so all items are asked, the last ones most; pairs may count backward too; users count less the more active they are, and
-popular items less, as in `item-knn`.
+so the rules of all items are used, those of the last ones most; pairs may count backward too; users count less the more
+active they are, and popular items less, as in `item-knn`.
 """
 
 from dataclasses import dataclass
@@ -40,7 +40,7 @@ class SequentialRulesConfig(Config):
     )
     recency: float = option(
         0.8,
-        "Items of a history count 1 / (1 + later ones) to this power; 0: all alike.",
+        "Items of a history count 1 / (1 + later ones) to this power; 0: all equally.",
         min=0,
         max=20,
         tune=Tune(0, 2),
@@ -54,14 +54,14 @@ class SequentialRulesConfig(Config):
     )
     shrinkage: float = option(
         10.0,
-        "Distrust of rules between rare items: added to the denominator.",
+        "Shrinkage of rules between rare items: added to the denominator.",
         min=0,
         max=1e6,
         tune=Tune(0, 40),
     )
     neighbors: int = option(
         200,
-        "Rules that are kept for each item.",
+        "Number of neighbors: rules that are kept for each item.",
         min=1,
         max=100_000,
         tune=Tune(20, 500, log=True),

@@ -22,7 +22,7 @@ from recli.schema import Bool, Float32, Int64, State
 class TextFactorsConfig(Config):
     ridge: float = option(
         0.3,
-        "Regularization of the map from texts to factors (text-factors).",
+        "L2 regularization strength of the map from texts to factors (text-factors).",
         min=1e-6,
         max=1e6,
         tune=Tune(0.1, 100, log=True),

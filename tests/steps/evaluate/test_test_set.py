@@ -158,7 +158,7 @@ def test_factors_are_judged_by_lists_as_by_all_scores(board: Interactions) -> No
     silent: list[int] = []
     counts = np.arange(board.n_items, dtype=np.float32)
     model = WithFallback(Factors(users, items, confidence_fold_in(items, 2.0, 1.0)), counts)
-    noted = replace(model, noted=silent.append)
+    noted = replace(model, record=silent.append)
     by_scores = judge_model(noted, test_set, history, known, 5)
     told = sum(silent)
     silent.clear()
