@@ -13,6 +13,7 @@ import numpy as np
 from recli.data.history import History
 from recli.errors import RecliError
 from recli.registry import Registry
+from recli.reporting import SILENT, Advance, no_progress
 from recli.schema import CSR, Bool, Float32, Int64, State
 
 if TYPE_CHECKING:
@@ -110,7 +111,7 @@ class Model(ABC):
 
 @dataclass(frozen=True)
 class Training:
-    """What an algorithm is given to learn from."""
+    """The data an algorithm is trained on, and how."""
 
     matrix: CSR  # float32 (n_users, n_items), weights of interactions, > 0
     rows: "pl.DataFrame | None" = None  # the same events: user, item, value [, rating] [, timestamp]
@@ -120,8 +121,8 @@ class Training:
     seed: int = 0
     device: str = "cpu"
     threads: int = 0  # 0: as many as there are cores
-    advance: Callable[[int, str], None] = lambda steps, text: None  # progress: iterations done, a short text
-    say: Callable[[str], None] = lambda text: None  # a line to read before the work starts: what it will cost
+    advance: Advance = no_progress  # iterations done since the last call, a short text
+    say: Callable[[str], None] = SILENT.say  # a line to read before the work starts: what it will cost
     validate: Callable[[Model], float] | None = None  # NDCG@20 on the validation split
     patience: int = 0  # iterations without a better validation score before stopping; 0: never stop early
 
@@ -141,7 +142,7 @@ class Algorithm:
     load: Callable[[Any, State], Model]
     family: str = "cf"  # "cf": train-cf offers it; "content": needs Training.features; "hybrid": train-hybrid
     gpu: str = ""  # what it trains with on a GPU: "implicit", "torch"; "": it cannot
-    personal: bool = True  # False: everybody gets the same, whatever the history
+    personal: bool = True  # False: all users get the same, whatever the history
 
 
 algorithms: Registry[Algorithm] = Registry("algorithm", "recli.models", "recli.algorithms")
@@ -184,7 +185,7 @@ class BestState(Generic[M]):
             score = training.validate(model)
             if score > self._score:
                 self._best, self._score, self._epoch = model, score, epoch
-            # The last text stays to be read: it must be about the model that is kept.
+            # The last text stays on the screen: it must be about the model that is kept.
             text = f"{text} best validation ndcg@20 {self._score:.4f} at iteration {self._epoch + 1}".strip()
             stop = epoch - self._epoch >= training.patience
         training.advance(1, text)

@@ -1,6 +1,5 @@
 """Content k-nearest neighbors: items whose texts are close to those of the items in a user's history."""
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -9,6 +8,7 @@ from recli.config import Config, Tune, option
 from recli.data.history import History
 from recli.errors import RecliError
 from recli.models.base import Model, Training, algorithm, pack_csr, unpack_csr
+from recli.reporting import Advance
 from recli.schema import CSR, Bool, Float32, Int64, State
 
 _CELLS = 1 << 24  # similarities held at a time: 64 MiB of float32
@@ -86,9 +86,7 @@ def content_features(training: Training) -> Float32:
     return training.features
 
 
-def nearest(
-    features: Float32, cold: Bool, neighbors: int, power: float, advance: Callable[[int, str], None]
-) -> CSR:
+def nearest(features: Float32, cold: Bool, neighbors: int, power: float, advance: Advance) -> CSR:
     """The nearest items of each item with their similarity**power, float32 csr (n_items, n_items).
 
     `features`: float32 (n_items, d), l2-normalized. An item is not its own neighbor. Cold items never compete
@@ -100,7 +98,7 @@ def nearest(
     n_items = features.shape[0]
     groups = [g for g in (np.flatnonzero(~cold), np.flatnonzero(cold)) if g.size]
     size = max(1, _CELLS // n_items)
-    found = []
+    blocks_of_groups = []
     for group in groups:
         others = np.ascontiguousarray(features[group].T)
         blocks = []
@@ -114,9 +112,8 @@ def nearest(
             advance(rows.size, "")
         data, indices, counts = (np.concatenate(column) for column in zip(*blocks, strict=True))
         indptr = np.concatenate([[0], np.cumsum(counts)])
-        found.append(csr_matrix((data, indices, indptr), shape=(n_items, n_items)))
-    merged = found[0] if len(found) == 1 else found[0] + found[1]
-    merged = merged.tocsr()
+        blocks_of_groups.append(csr_matrix((data, indices, indptr), shape=(n_items, n_items)))
+    merged = sum(blocks_of_groups[1:], blocks_of_groups[0]).tocsr()
     merged.sort_indices()
     return merged
 

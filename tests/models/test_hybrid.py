@@ -19,11 +19,11 @@ from recli.models.fusion import (
     Fusion,
     FusionConfig,
     block_of,
-    places,
+    normalized_scores,
     profile_map,
+    ranks,
     standard_logs,
     standardize,
-    votes,
 )
 from recli.models.text_factors import TextFactors, TextFactorsConfig, fit_ridge, predict_factors
 from recli.ranking import topk
@@ -296,17 +296,19 @@ def test_a_block_knows_its_items_only() -> None:
 
 def test_votes_by_place() -> None:
     scores, block = np.array([[3, 9, 3, 1]], dtype=np.float32), block_of(ALL_FOUR, EMPTY.values)
-    assert places(scores, block).tolist() == [[2.5, 1, 2.5, 4]]
-    rrf = votes("rrf", scores, block, 60)
+    assert ranks(scores, block).tolist() == [[2.5, 1, 2.5, 4]]
+    rrf = normalized_scores("rrf", scores, block, 60)
     np.testing.assert_allclose(rrf, [[1 / 62.5, 1 / 61, 1 / 62.5, 1 / 64]], rtol=1e-6)
-    np.testing.assert_allclose(votes("borda", scores, block, 60), [[1 - 2.5 / 4, 0.75, 1 - 2.5 / 4, 0]])
-    assert votes("rrf", scores, block, 1)[0, 1] == pytest.approx(1 / 2)
+    np.testing.assert_allclose(
+        normalized_scores("borda", scores, block, 60), [[1 - 2.5 / 4, 0.75, 1 - 2.5 / 4, 0]]
+    )
+    assert normalized_scores("rrf", scores, block, 1)[0, 1] == pytest.approx(1 / 2)
 
 
 def test_places_put_the_history_last() -> None:
     history = csr_matrix(np.array([[0, 1, 0, 0]], dtype=np.float32))
     scores = np.array([[3, 9, 2, 1]], dtype=np.float32)
-    assert places(scores, block_of(ALL_FOUR, history)).tolist() == [[1, 4, 2, 3]]
+    assert ranks(scores, block_of(ALL_FOUR, history)).tolist() == [[1, 4, 2, 3]]
 
 
 class Fixed(Model):

@@ -19,9 +19,9 @@ from recli.models.fusion import (
     FusionConfig,
     Source,
     block_of,
+    normalized_scores,
     profile_map,
     standard_logs,
-    votes,
 )
 from recli.models.text_factors import TextFactors
 from recli.models.wrappers import unwrap, with_recency
@@ -238,11 +238,11 @@ def _slices(
         said = []
         for model in models.values():
             scores = block.of(model.score(history, users))
-            said.append(votes(config.fusion, scores, block, config.rrf_k))
+            said.append(normalized_scores(config.fusion, scores, block, config.rrf_k))
         if prior is not None:
             same = np.repeat(prior[given.items][None, :], users.size, axis=0)
             linear = config.fusion in ("linear", "weighted")
-            said.append(same if linear else votes(config.fusion, same, block, config.rrf_k))
+            said.append(same if linear else normalized_scores(config.fusion, same, block, config.rrf_k))
         yield ScoreBatch(said, (block.rows, block.columns), _relevant(given, rows, block))
         advance(users.size, "")
 
