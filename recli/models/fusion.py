@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from recli.config import Config, from_dict
+from recli.config import Config, from_dict, option
 from recli.data.history import History
 from recli.errors import RecliError
 from recli.models.base import FactorModel, Model, Training, algorithm, algorithms, nest, nested, scores_of
@@ -43,7 +43,9 @@ class Source:
 class FusionConfig(Config):
     """What a fusion is made of. `train-hybrid` finds these out; they are stored, not typed."""
 
-    fusion: str = "linear"  # linear and weighted add z-scores, rrf and borda places in lists
+    fusion: str = option(
+        "linear", "linear and weighted add z-scores, rrf and borda places in lists.", choices=METHODS
+    )
     rrf_k: int = 60
     cold_boost: float = 0.0
     sources: tuple[dict[str, Any], ...] = ()  # of `Source`
@@ -335,7 +337,8 @@ class _Once:
 
 
 def _source(described: Mapping[str, Any]) -> Source:
-    return Source(**described)
+    source: Source = from_dict(Source, described)
+    return source
 
 
 def load(config: FusionConfig, state: State) -> Fusion:
