@@ -72,8 +72,8 @@ def argument(default: Any, help: str, **spec: Any) -> Any:
 
 
 def spec_of(field: dataclasses.Field[Any]) -> Spec:
-    found: Spec = field.metadata["spec"]
-    return found
+    spec: Spec = field.metadata["spec"]
+    return spec
 
 
 def choices_of(spec: Spec) -> tuple[str, ...] | None:
@@ -94,8 +94,8 @@ def validate(config: Any) -> None:
         if "spec" not in field.metadata:
             continue
         spec, value = spec_of(field), getattr(config, field.name)
-        for one in value if isinstance(value, tuple) else (value,):
-            check_value(option_name(field), spec, one)
+        for item in value if isinstance(value, tuple) else (value,):
+            check_value(option_name(field), spec, item)
 
 
 def check_value(name: str, spec: Spec, value: Any) -> None:
@@ -161,7 +161,7 @@ def _has_type(value: Any, annotation: Any) -> bool:
     if kind is Any:
         return True
     if kind in (Union, UnionType):
-        return any(_has_type(value, one) for one in arguments)
+        return any(_has_type(value, argument) for argument in arguments)
     if kind is tuple:
         return isinstance(value, list | tuple) and all(_has_type(item, arguments[0]) for item in value)
     if kind is dict:
@@ -192,10 +192,10 @@ _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400, "y": 365 * 864
 
 def parse_duration(text: str, name: str) -> float:
     """Seconds in `90d`, `12h`, `30m`, `45s`, `2w`, `1y` or a plain number of seconds. Raises `UsageError`."""
-    found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([smhdwy]?)\s*", text)
-    if not found or float(found[1]) == 0:
+    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([smhdwy]?)\s*", text)
+    if not match or float(match[1]) == 0:
         raise UsageError(f"{name} must be a time span such as 90d, 12h or 2w, not {text!r}")
-    return float(found[1]) * _UNITS[found[2] or "s"]
+    return float(match[1]) * _UNITS[match[2] or "s"]
 
 
 def parse_pairs(text: str, name: str) -> dict[str, float]:

@@ -414,6 +414,10 @@ def test_profiles_of_a_hybrid_whose_embeddings_are_of_another_version(run: Path,
     recli("recommend", run, "--model", "hybrid", "--users", "u01")
     _, _, err = recli("recommend", run, "--model", "hybrid", "--users", profile, code=1)
     assert "the option --whitening=True" in " ".join(err.split())
+    change(run / "models" / "other", lambda m: m.update(recli="9.1.0"))
+    change_arrays(run / "models" / "other", lambda state: state.pop("space/center"), "9.1.0")
+    _, _, err = recli("recommend", run, "--model", "other", "--users", profile, code=1)
+    assert "do not say how tfidf made them" in " ".join(err.split())
     for encoder in (None, [], {"config": 3, "summary": {}}, {"config": {}}):
         change(hybrid, lambda m, encoder=encoder: m["summary"].update(encoder=encoder))
         _, _, err = recli("recommend", run, "--model", "hybrid", "--users", profile, code=1)
