@@ -62,9 +62,9 @@ def write_file(path: Path) -> Iterator[Path]:
     """
     path = Path(path)
     if path.exists() and not path.is_file() and not path.is_dir():
-        with TemporaryDirectory(prefix="recli-") as made:
-            yield Path(made) / path.name
-            with (Path(made) / path.name).open("rb") as source, path.open("wb") as target:
+        with TemporaryDirectory(prefix="recli-") as folder:
+            yield Path(folder) / path.name
+            with (Path(folder) / path.name).open("rb") as source, path.open("wb") as target:
                 shutil.copyfileobj(source, target, _CHUNK)
         return
     if path.is_symlink():

@@ -19,7 +19,7 @@ from recli.encoders.model_config import EncoderConfig, read_encoder_config
 from recli.encoders.space import Moments, Rows, Space, fit_space, principal_directions, unit
 from recli.encoders.texts import clean, keys, unique
 from recli.errors import DeviceError, RecliError, UsageError
-from recli.schema import Float32
+from recli.schema import EmbeddingMeta, Float32
 
 CPU = torch.device("cpu")
 TEXTS = ["a", "space rocket", "romance", "a long text about a kitchen chef", "b", "soup of the day", "0 1 2"]
@@ -544,7 +544,11 @@ def test_a_revision_is_the_hubs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 
 
 def test_encode_like_refuses_other_weights(models: dict[str, Path]) -> None:
-    config = {"model": str(models["bert"]), "revision": None, "trust_remote_code": False}
-    summary = {"weights_sha256": {"model.safetensors": "0" * 64}}
+    meta = EmbeddingMeta(
+        str(models["bert"]),
+        dtype="float32",
+        weights_sha256={"model.safetensors": "0" * 64},
+        raw_dimensions=32,
+    )
     with pytest.raises(RecliError, match="other weights now"):
-        reencode.encode_like(config, summary, {"center": np.zeros(32, dtype=np.float32)}, ["a"], [])
+        reencode.encode_like(meta, {"center": np.zeros(32, dtype=np.float32)}, ["a"], [])

@@ -86,7 +86,7 @@ def _through_cache(
     load: Callable[[], TextEncoder],
     blame: Callable[[int], RecliError],
     console: Console,
-) -> tuple[cache.Stored, int]:
+) -> tuple[cache.CachedVectors, int]:
     """The cache in `folder` with the vectors of all `texts`, and how many it had before."""
     hashes = keys(texts)
     if not wanted.resume:

@@ -19,7 +19,7 @@ from recli.schema import CSR, Float32
 from recli.steps.evaluate.results import EvaluatedSystem
 from recli.steps.evaluate.slices import measure, slices_of
 from recli.steps.evaluate.test_set import RatedPairs, judge_lists, judge_model, rating_errors, read_lists
-from recli.storage import atomic, parts, runs
+from recli.storage import atomic, metadata, parts, runs
 from recli.storage.parts import Part
 from recli.storage.runs import StoredModel
 
@@ -77,11 +77,14 @@ def chosen_models(
         return {}
     _check_there(run, there, named, with_lists)
     chosen: dict[str, Part] = {}
+    if named is None:
+        there = list(runs.models_with_known_algorithms(run, there, warn))
     for name in dict.fromkeys(there if named is None else named):
         part = parts.open_part(run / schema.MODELS / name, schema.MODELS)
         remedy = f"train {name} again, or leave it out with --models"
         parts.check_same_input(part, schema.INTERACTIONS, interactions.sha256, remedy)
-        if split not in part.config["trained_on"]:
+        runs.check_algorithms(part)
+        if split not in metadata.model_meta(part).trained_on:
             chosen[name] = part
         elif named is None:
             warn(f"{name} was trained on the {split} split and is left out")

@@ -156,7 +156,7 @@ def _asked(config: EvaluateConfig, gates: "Sequence[Gate]") -> "tuple[MetricSpec
 
 
 def _check_outputs(config: EvaluateConfig, files: dict[str, str]) -> None:
-    parts = (schema.INTERACTIONS, schema.EMBEDDINGS, schema.MODELS, schema.RECOMMENDATIONS)
+    parts = set(schema.PART_KINDS) - {schema.METRICS}
     if not config.name or "/" in config.name or config.name.startswith(".") or config.name in parts:
         raise UsageError(f"--name {config.name!r} cannot name the metrics of a run", "use a plain word")
     if config.report is not None and Path(config.report).is_dir():

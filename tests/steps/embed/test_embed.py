@@ -23,7 +23,7 @@ from recli.encoders.reencode import encode_like
 from recli.encoders.space import unit
 from recli.errors import RecliError
 from recli.steps.embed.step import EmbedConfig, embed
-from recli.storage import parts, runs
+from recli.storage import metadata, parts, runs
 
 Recli = Callable[..., tuple[int, str, str]]
 
@@ -344,13 +344,13 @@ def test_vectors_are_held_some_items_at_a_time(
     options = ("--batch-tokens", "100", "--dim", "5", "--storage-dtype", storage)
     recli("embed", board_run, "--model", model, *options)
     whole, taken = vectors(board_run, "tiny-cls"), []
-    real = cache.Stored.take
+    real = cache.CachedVectors.take
 
-    def counted(self: cache.Stored, wanted: np.ndarray) -> np.ndarray:
+    def counted(self: cache.CachedVectors, wanted: np.ndarray) -> np.ndarray:
         taken.append(wanted.size)
         return real(self, wanted)
 
-    monkeypatch.setattr(cache.Stored, "take", counted)
+    monkeypatch.setattr(cache.CachedVectors, "take", counted)
     monkeypatch.setattr(command, "_ITEMS", 4)
     recli("embed", board_run, "--model", model, *options)
     assert max(taken) <= 4 and sum(taken) % 30 == 0  # no array of all 30, however often they pass
@@ -575,8 +575,7 @@ def test_encode_like_puts_texts_where_the_items_are(
     made, part = runs.read_embeddings(board_run, "e")
     texts = board.items["text"].to_list()
     new = encode_like(
-        part.config,
-        part.summary,
+        metadata.embedding_meta(part),
         part.tensors("vectors"),
         [texts[3], "", texts[17]],
         texts,
