@@ -68,7 +68,7 @@ SPLITS = ("train", "validation", "test", "history")
 class EmbeddingMeta:
     """How the vectors of an embeddings part were made, which is what it takes to encode another text like them."""
 
-    model: str
+    model: str = ""  # "": made by no encoder that recli can use again
     revision: str | None = None
     pooling: str = "auto"
     max_tokens: int | None = None

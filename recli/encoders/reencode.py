@@ -29,7 +29,7 @@ def encode_like(
     with an absolute path. Raises `RecliError` where the model now has other weights than the part was made with.
     """
     if "center" not in tensors:
-        raise _unknown_encoder(meta)
+        raise _unknown_encoder()
     wanted = texts.unique(new)
     if meta.model in base.fitted.names():
         dim = meta.dim or base.fitted[meta.model].dim
@@ -51,16 +51,17 @@ def encode_like(
     return vectors
 
 
-def _unknown_encoder(meta: EmbeddingMeta) -> RecliError:
+def _unknown_encoder() -> RecliError:
     return RecliError(
-        f"the embeddings do not say how {meta.model} made them: another version of recli wrote them",
+        "the embeddings do not say how another text is encoded like theirs: no encoder of recli made them, "
+        "or one of another version",
         "make them again with recli embed, and train again what uses them",
     )
 
 
 def _load(meta: EmbeddingMeta, model: str | None, device: str) -> TextEncoder:
     if meta.weights_sha256 is None or meta.dtype == "auto" or not meta.raw_dimensions:
-        raise _unknown_encoder(meta)
+        raise _unknown_encoder()
     found = source.find(model or meta.model, meta.revision, meta.trust_remote_code)
     if found.weights_sha256 != meta.weights_sha256:
         raise RecliError(
