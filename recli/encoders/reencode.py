@@ -47,7 +47,7 @@ def encode_like(
     vectors = np.zeros((len(new), tensors["center"].size), dtype=np.float32)
     there = wanted.row >= 0
     if there.any():
-        vectors[there] = space.place(raw)[wanted.row[there]]
+        vectors[there] = space.transform(raw)[wanted.row[there]]
     return vectors
 
 

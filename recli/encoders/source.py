@@ -6,6 +6,7 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
+from recli.data.files import sha256_file
 from recli.errors import DeviceError, RecliError
 
 DEFAULT = "sentence-transformers/all-MiniLM-L6-v2"
@@ -115,12 +116,12 @@ def _source(name: str, folder: Path) -> Source:
         raise RecliError(
             f"{folder} is not a model: it has no config.json", "name a folder that transformers can load"
         )
-    hashes = {path.name: _sha256(path) for path in weight_files(folder)}
+    hashes = {path.name: sha256_file(path) for path in weight_files(folder)}
     digest = hashlib.sha256(json.dumps(hashes, sort_keys=True).encode())
     small = (p for pattern in ("*", "*/*") for p in folder.glob(pattern))
     for path in sorted(p for p in small if p.is_file() and (p.suffix in _SMALL or p.parent != folder)):
         if path.suffix in (*_SMALL, ".safetensors"):
-            digest.update(f"{path.relative_to(folder).as_posix()} {_sha256(path)}\n".encode())
+            digest.update(f"{path.relative_to(folder).as_posix()} {sha256_file(path)}\n".encode())
     return Source(name, folder, hashes, digest.hexdigest())
 
 
@@ -145,8 +146,3 @@ def weight_files(folder: Path) -> list[Path]:
             "AutoModel.from_pretrained(ID).save_pretrained(FOLDER)",
         )
     raise RecliError(f"{folder} has no model.safetensors", "choose a model with safetensors weights")
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from recli.data.readers.column_roles import CATALOGUE_ITEM, recognize
 from recli.data.readers.jsonl import as_text
-from recli.data.readers.log import Advance, no_progress, open_table
+from recli.data.readers.log import open_table
 from recli.data.readers.options import ReadOptions
 from recli.data.readers.spool import reject_frame, reject_schema
 from recli.data.readers.streams import Source, expand
@@ -15,6 +15,7 @@ from recli.data.readers.table import Batch, Reject, free_name
 from recli.data.readers.text_template import TEXT_NAMES, default_template, render
 from recli.data.readers.values import comma_to_point, normalize
 from recli.errors import InvalidDataError
+from recli.reporting import Advance, no_progress
 
 if TYPE_CHECKING:
     import polars as pl

@@ -1,7 +1,7 @@
 """Event logs: files in any common shape -> one table of users, items and what is known of each event."""
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,15 +16,10 @@ from recli.data.readers.streams import Source, Stream, expand
 from recli.data.readers.table import Batch, Reject, Table
 from recli.data.readers.values import Fault, normalize, unit_of
 from recli.errors import InvalidDataError
+from recli.reporting import Advance, no_progress
 
 if TYPE_CHECKING:
     import polars as pl
-
-Advance = Callable[[int, str], None]
-
-
-def no_progress(steps: int, text: str) -> None:
-    """An `Advance` that shows nothing."""
 
 
 @dataclass(frozen=True)

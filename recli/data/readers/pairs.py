@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from recli.data.readers.column_roles import ITEM, USER, Role
-from recli.data.readers.log import Advance, no_progress, read_rows
+from recli.data.readers.log import read_rows
 from recli.data.readers.options import ReadOptions
+from recli.reporting import Advance, no_progress
 
 if TYPE_CHECKING:
     import polars as pl

@@ -1,11 +1,10 @@
 """Read batches put aside as Parquet files, so that a log of any length needs the memory of one batch."""
 
-import errno
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from recli.data.files import disk_errors
 from recli.data.readers.table import RAW_LIMIT, Reject
 
 if TYPE_CHECKING:
@@ -25,18 +24,11 @@ class Spool:
         folder.mkdir(parents=True, exist_ok=True)
 
     def add(self, frame: "pl.DataFrame") -> None:
-        import polars as pl
-
         if frame.height == 0:
             return
         path = self._folder / f"{self._name}-{len(self._files):05d}.parquet"
-        try:
+        with disk_errors(path):
             frame.write_parquet(path, compression="lz4", statistics=False)
-        except pl.exceptions.PolarsError as error:  # polars has its own exception for a full disk
-            for number in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-                if f"os error {number}" in str(error):
-                    raise OSError(number, os.strerror(number), str(self._folder)) from None
-            raise
         self._files.append(path)
 
     def scan(self) -> "pl.LazyFrame":

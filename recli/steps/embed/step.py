@@ -124,7 +124,7 @@ def embed(config: EmbedConfig, console: Console) -> None:
     trained = _trained(interactions)
     space, known = fit_space(raw, trained, center=config.center, dim=dim, matryoshka=encoded.matryoshka)
     shape = interactions.n_items, space.center.size
-    vectors = Blocks(shape, "float32", lambda: map(space.place, raw()))
+    vectors = Blocks(shape, "float32", lambda: map(space.transform, raw()))
     summary = {
         "items": interactions.n_items,
         "texts": len(texts.texts),

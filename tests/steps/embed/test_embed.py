@@ -17,10 +17,10 @@ from conftest import write_board
 from safetensors.torch import load_file, save_file
 
 from recli.cli.console import Console
+from recli.data.arrays import unit_rows
 from recli.data.interactions import Interactions
 from recli.encoders import source, transformer
 from recli.encoders.reencode import encode_like
-from recli.encoders.space import unit
 from recli.errors import RecliError
 from recli.steps.embed.step import EmbedConfig, embed
 from recli.storage import parts, runs
@@ -91,9 +91,9 @@ def test_what_is_written(recli: Recli, board_run: Path, board: Interactions, mod
         raw[batch.rows] = batch.vectors
     trained = board.splits["train"]["item"].unique().to_numpy()
     assert len(trained) < 30
-    center = unit(raw)[trained].mean(axis=0)
+    center = unit_rows(raw)[trained].mean(axis=0)
     np.testing.assert_allclose(part.tensors("vectors")["center"], center, rtol=1e-5, atol=1e-6)
-    np.testing.assert_allclose(made, unit(unit(raw) - center), rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(made, unit_rows(unit_rows(raw) - center), rtol=1e-4, atol=1e-5)
 
     assert part.config["model"] == "./tiny-cls"  # no absolute path in a manifest
     assert str(board_run) not in json.dumps(part.manifest)
@@ -606,7 +606,7 @@ def test_the_default_model_is_the_packages(recli: Recli, board_run: Path, board:
     for row, text in enumerate(texts):
         ids = tokens(text, return_tensors="pt", padding=False, truncation=True, max_length=256)["input_ids"]
         with torch.inference_mode():
-            expected[row] = unit(model(input_ids=ids)[0][0].mean(0, keepdim=True).numpy())[0]
+            expected[row] = unit_rows(model(input_ids=ids)[0][0].mean(0, keepdim=True).numpy())[0]
     assert (vectors(board_run, "exact") * expected).sum(1).min() > 0.999999
     assert (vectors(board_run, "minilm") * expected).sum(1).min() > 0.9995  # bfloat16 where the CPU has it
 
