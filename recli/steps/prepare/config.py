@@ -31,9 +31,7 @@ class PrepareConfig(Config):
         None, "Between columns, any length, e.g. :: or \\t.", default_text="found", panel=_INPUT
     )
     no_header: bool = option(False, "The first line is data: name the columns with --columns.", panel=_INPUT)
-    columns: str | None = option(
-        None, "ItemLabels of the columns, e.g. user_id,item_id,rating.", panel=_INPUT
-    )
+    columns: str | None = option(None, "Names of the columns, e.g. user_id,item_id,rating.", panel=_INPUT)
     user_column: str | None = option(None, "Column of user ids.", default_text="recognized", panel=_INPUT)
     item_column: str | None = option(None, "Column of item ids.", default_text="recognized", panel=_INPUT)
     rating_column: str | None = option(None, "Column of ratings.", default_text="recognized", panel=_INPUT)
@@ -101,9 +99,9 @@ class PrepareConfig(Config):
         choices=("sum", "last", "max"),
         panel=_CLEANING,
     )
-    robots: str = option(
-        "report", "Users with far more events than others: report or drop them.", choices=("report", "drop"),
-        panel=_CLEANING,
+    bots: str = option(
+        "report", "Possible bots, users with far more events than others: report or drop them.",
+        choices=("report", "drop"), panel=_CLEANING, formerly=("robots",),
     )  # fmt: skip
     max_user_events: int | None = option(
         None, "Keep a user's latest so many items (some, by keyed hash, where there are no times).", min=1,

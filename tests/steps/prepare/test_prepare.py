@@ -335,23 +335,21 @@ def test_max_user_events_without_times_goes_by_keyed_hash(made: Made) -> None:
     assert "timestamp" not in one.splits["train"].columns
 
 
-def test_robots_are_reported_and_dropped_if_asked(
-    made: Made, run: Path, recli: Recli, tmp_path: Path
-) -> None:
+def test_bots_are_reported_and_dropped_if_asked(made: Made, run: Path, recli: Recli, tmp_path: Path) -> None:
     lines = [*SQUARE, *[line("bot", f"i{k % 7}", day=k) for k in range(150)]]
     found, summary = made(lines)
     # all others have 10 events: no deviation, so 10 medians, which is not above the floor of 100
-    assert summary["robots"] == {"users": 1, "events": 150, "above": 100.0}
+    assert summary["bots"] == {"users": 1, "events": 150, "above": 100.0}
     assert found.n_users == 11
     _, _, err = recli("prepare", tmp_path / "log.csv", "--out", run)
     assert "bot (150)" in err
-    found, summary = made(lines, "--robots", "drop")
+    found, summary = made(lines, "--bots", "drop")
     assert found.users["user_id"].to_list() == [f"u{u}" for u in range(10)]
     assert summary["rows"] == {
         "in": 250,
         "kept": 100,
         "merged": 0,
-        "filtered": {"robots": 150},
+        "filtered": {"bots": 150},
         "rejected": {},
     }
 
@@ -372,7 +370,7 @@ def test_every_row_of_a_dirty_log_is_accounted_for(made: Made, run: Path) -> Non
         *[line("bot", f"i{k % 10}", 5, day=k / 100) for k in range(200)],
     ]
     found, summary = made(
-        lines, "--max-rejects", "0.1", "--event-weights", "view=1", "--min-rating", 2, "--robots", "drop",
+        lines, "--max-rejects", "0.1", "--event-weights", "view=1", "--min-rating", 2, "--bots", "drop",
         "--max-user-events", 7, "--min-user-events", 2,
     )  # fmt: skip
     rows = summary["rows"]
@@ -385,7 +383,7 @@ def test_every_row_of_a_dirty_log_is_accounted_for(made: Made, run: Path) -> Non
     assert rows["filtered"] == {
         "event_weights": 1,
         "min_rating": low,
-        "robots": 200,
+        "bots": 200,
         "max_user_events": 10 * (8 - 7),  # each has 8 of 10 items rated 2 or better
         "min_user_events": 1,  # lone
     }
@@ -712,7 +710,7 @@ def test_an_option_whose_column_is_missing(
         ("--event-weights", "view"),
         ("--event-half-life", "soon"),
         ("--duplicates", "mean"),
-        ("--robots", "kill"),
+        ("--bots", "kill"),
         ("--split", "magic"),
         ("--split", "given"),
         ("--split", "random", "--test-file", "x.csv", "--test-size", 0.2),
