@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from recli.compute.threads import in_threads
+from recli.encoders.base import EncodedBatch
 from recli.encoders.fast_bert import Packed, pack
 from recli.encoders.model_config import Dense, EncoderConfig
 from recli.encoders.source import Source
@@ -25,7 +26,6 @@ from recli.schema import Bool, Float32, Int64
 if TYPE_CHECKING:
     import torch
 
-DTYPES = ("float32", "bfloat16", "float16")
 _CHARACTERS = 12  # per token: longer texts are cut before they are tokenized, which costs time per character
 _CHUNK = 8192  # texts tokenized per call; small calls take 2.5 times as long per token
 _FIRST = 1024  # those of the first call, which all wait for
@@ -55,21 +55,11 @@ class TextEncoder:
 Tokenized = tuple[list[list[int]], Bool]
 
 
-@dataclass(frozen=True)
-class Batch:
-    """Encoded texts: `rows` int64 (n,) of the given list, `vectors` float32 (n, d); zero where no token is left."""
-
-    rows: Int64
-    vectors: Float32
-    n_tokens: int
-    n_cut: int  # texts longer than max_tokens
-
-
 def load(
     source: Source,
     encoder_config: EncoderConfig,
     dtype: str,
-    device: "torch.device",
+    device: "str | torch.device",
     remote_code: bool = False,
 ) -> TextEncoder:
     """Load tokenizer and weights. Raises `RecliError` where they are damaged, incomplete or need remote code."""
@@ -81,6 +71,7 @@ def load(
     silence: tuple[Callable[[], None], ...] = (logging.set_verbosity_error, logging.disable_progress_bar)
     for quiet in silence:
         quiet()
+    device = torch.device(device)
     options: dict[str, Any] = {"trust_remote_code": remote_code, "local_files_only": not remote_code}
     try:
         tokenizer = AutoTokenizer.from_pretrained(source.folder, **options)
@@ -157,7 +148,7 @@ def _blank(tokenizer: Any, encoder_config: EncoderConfig) -> tuple[tuple[int, ..
 
 def encode(
     encoder: TextEncoder, texts: Sequence[str], batch_tokens: int | None = None, threads: int = 1
-) -> Generator[Batch, None, None]:
+) -> Generator[EncodedBatch, None, None]:
     """Encode texts, yielding batches in a fixed order, longest texts of a chunk first.
 
     What is in a batch depends on the texts and `batch_tokens` alone, so the same call gives the same bytes with
@@ -226,7 +217,7 @@ def tokenize(encoder: TextEncoder, texts: Sequence[str]) -> Tokenized:
     return ids, np.array(cut, dtype=np.bool_)
 
 
-def _forward(encoder: TextEncoder, rows: Int64, ids: list[list[int]], n_cut: int) -> Batch:
+def _forward(encoder: TextEncoder, rows: Int64, ids: list[list[int]], n_cut: int) -> EncodedBatch:
     """Vectors of one batch. Padding goes to the right: harmless under a causal mask too, and positions stay right."""
     import torch
 
@@ -247,7 +238,7 @@ def _forward(encoder: TextEncoder, rows: Int64, ids: list[list[int]], n_cut: int
             vectors = layer(vectors)
         made: Float32 = vectors.cpu().numpy()
     made[[tuple(i) == encoder.blank for i in ids]] = 0
-    return Batch(rows, made, int(lengths.sum()), n_cut)
+    return EncodedBatch(rows, made, int(lengths.sum()), n_cut)
 
 
 def _padded(hidden: "torch.Tensor", mask: "torch.Tensor") -> "torch.Tensor":

@@ -11,11 +11,12 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import AutoModel, AutoTokenizer
 
+from recli.compute import devices
+from recli.compute.devices import choose_device, choose_dtype
 from recli.compute.threads import cpu_flags
-from recli.compute.torch_device import pick_device, pick_dtype
 from recli.data.arrays import unit_rows
 from recli.encoders import reencode, source, tfidf, transformer
-from recli.encoders.base import fitted
+from recli.encoders.base import encoders, family_of
 from recli.encoders.model_config import EncoderConfig, read_encoder_config
 from recli.encoders.space import Moments, Rows, Space, fit_space, principal_directions
 from recli.encoders.texts import clean, keys, unique
@@ -419,8 +420,9 @@ def test_tfidf_in_odd_corpora() -> None:
 
 
 def test_the_registry_has_tfidf() -> None:
-    assert fitted.names() == ("tfidf",)
-    assert fitted["tfidf"].dim == 200
+    assert encoders.names() == ("huggingface", "tfidf")
+    assert family_of("tfidf").name == "tfidf"
+    assert {family_of(model).name for model in ("owner/model", "./tfidf", "tfidf/")} == {"huggingface"}
 
 
 # --- devices
@@ -429,19 +431,19 @@ def test_the_registry_has_tfidf() -> None:
 def test_an_explicit_gpu_that_is_not_there_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(DeviceError, match="--device cuda"):
-        pick_device("cuda")
-    device, note = pick_device("auto")
-    assert device.type == "cpu" and "CPU" in note
-    assert pick_device("cpu") == (CPU, "")
+        choose_device("cuda")
+    device, note = choose_device("auto", work="encoding")
+    assert device == "cpu" and note.startswith("encoding on the CPU: ")
+    assert choose_device("cpu") == ("cpu", "")
     for word in ("gpu", "cpu:1", "cuda:x"):
         with pytest.raises(UsageError, match="--device must be"):
-            pick_device(word)
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+            choose_device(word)
+    monkeypatch.setattr(devices, "torch_problem", lambda: None)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
-    assert pick_device("cuda:1")[0] == torch.device("cuda", 1)
-    assert pick_device("auto")[0].type == "cuda"
+    assert choose_device("cuda:1") == ("cuda:1", "")
+    assert choose_device("auto") == ("cuda", "")
     with pytest.raises(DeviceError, match="there are 2 GPUs"):
-        pick_device("cuda:2")
+        choose_device("cuda:2")
 
 
 def test_bfloat16_only_where_the_device_multiplies_it(
@@ -452,8 +454,8 @@ def test_bfloat16_only_where_the_device_multiplies_it(
     assert cpu_flags(tmp_path / "none") == set()
     for flags, dtype in (({"amx_bf16"}, "bfloat16"), ({"avx512_bf16"}, "bfloat16"), ({"avx2"}, "float32")):
         monkeypatch.setattr("recli.compute.threads.cpu_flags", lambda flags=flags: flags)
-        assert pick_dtype("auto", CPU) == dtype
-    assert pick_dtype("float16", CPU) == "float16"
+        assert choose_dtype("auto", "cpu") == dtype
+    assert choose_dtype("float16", "cpu") == "float16"
 
 
 # --- sources
