@@ -47,7 +47,7 @@ def encode_like(
     vectors = np.zeros((len(new), tensors["center"].size), dtype=np.float32)
     if texts.texts:
         raw = encoder.encode_all(texts.texts, unique(corpus).texts)
-        n_first = config["dim"] if summary["reduction"] == "matryoshka" else None
+        n_first = config.get("dim") if summary.get("reduction") == "matryoshka" else None
         space = Space(tensors["center"], tensors.get("projection"), n_first)
         has_text = texts.row >= 0
         vectors[has_text] = space.transform(raw)[texts.row[has_text]]
