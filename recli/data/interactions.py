@@ -1,5 +1,7 @@
 """Interactions in memory: who did what with which item, indexed and split."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -24,9 +26,9 @@ class Interactions:
     by design (`--cold-items`, `--cold-users`), by the clock, or because the catalogue alone has the item.
     """
 
-    users: "pl.DataFrame"
-    items: "pl.DataFrame"
-    splits: "dict[str, pl.DataFrame]"
+    users: pl.DataFrame
+    items: pl.DataFrame
+    splits: dict[str, pl.DataFrame]
     sha256: str = ""  # of the part's manifest
 
     @property
@@ -37,7 +39,7 @@ class Interactions:
     def n_items(self) -> int:
         return self.items.height
 
-    def only(self, users: Int64) -> "Interactions":
+    def only(self, users: Int64) -> Interactions:
         """Without the events of others; users keep their row numbers. `users`: int64 (n,)."""
         import polars as pl
 

@@ -5,6 +5,8 @@ machine, and not slowed down by waiting for each other on a busy one (measured 5
 tokenized meanwhile. Many texts for a BERT on a CPU take `recli.encoders.fast_bert`, which has to be compiled first.
 """
 
+from __future__ import annotations
+
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -40,7 +42,7 @@ class TextEncoder:
     tokenizer: Any
     model: Any
     dense: tuple[Any, ...]
-    device: "torch.device"
+    device: torch.device
     pad: int
     blank: tuple[int, ...]
     n_prompt: int  # tokens at the start that are left out of the mean
@@ -59,7 +61,7 @@ def load(
     source: Source,
     encoder_config: EncoderConfig,
     dtype: str,
-    device: "str | torch.device",
+    device: str | torch.device,
     remote_code: bool = False,
 ) -> TextEncoder:
     """Load tokenizer and weights. Raises `RecliError` where they are damaged, incomplete or need remote code."""
@@ -123,7 +125,7 @@ def _check_complete(source: Source, report: dict[str, Any], model: Any) -> None:
         )
 
 
-def _load_dense(dense: Dense, device: "torch.device") -> Any:
+def _load_dense(dense: Dense, device: torch.device) -> Any:
     import torch
     from safetensors.torch import load_file
 
@@ -241,14 +243,14 @@ def _forward(encoder: TextEncoder, rows: Int64, ids: list[list[int]], n_cut: int
     return EncodedBatch(rows, made, int(lengths.sum()), n_cut)
 
 
-def _padded(hidden: "torch.Tensor", mask: "torch.Tensor") -> "torch.Tensor":
+def _padded(hidden: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
     """Tokens (t, d) one after the other as (n, width, d), zero where `mask` (n, width) is false."""
     made = hidden.new_zeros((*mask.shape, hidden.shape[1]))
     made[mask] = hidden
     return made
 
 
-def pool(hidden: "torch.Tensor", mask: "torch.Tensor", how: str, n_prompt: int = 0) -> "torch.Tensor":
+def pool(hidden: torch.Tensor, mask: torch.Tensor, how: str, n_prompt: int = 0) -> torch.Tensor:
     """One vector per text, float32 (n, d), from `hidden` (n, width, d) and `mask` (n, width), padded on the right.
 
     `mean` of the tokens (without the first `n_prompt`), the first one (`cls`), or the last one before the padding.

@@ -1,5 +1,7 @@
 """Catalogues: one row per item, its id, its text, and whatever else is known of it."""
 
+from __future__ import annotations
+
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -35,8 +37,8 @@ class Catalogue:
     item_id or text, but is not the one used, becomes `..._original`.
     """
 
-    frame: "pl.DataFrame"
-    rejects: "pl.DataFrame"
+    frame: pl.DataFrame
+    rejects: pl.DataFrame
     rows: int
     rejected: dict[str, int]
     duplicates: int
@@ -48,7 +50,7 @@ class Catalogue:
 class _Read:
     """One file: its columns and the ids (`_ID`, never empty), its bad rows, the name of the id's column."""
 
-    frame: "pl.DataFrame"
+    frame: pl.DataFrame
     rejects: list[Reject]
     item: str
 
@@ -95,7 +97,7 @@ def read_catalogue(
     )
 
 
-def _output(kept: "pl.DataFrame", columns: Sequence[str], decimal_comma: bool) -> "pl.DataFrame":
+def _output(kept: pl.DataFrame, columns: Sequence[str], decimal_comma: bool) -> pl.DataFrame:
     """item_id, text, and the other columns; one that is itself called so becomes `..._original`."""
     import polars as pl
 
@@ -106,7 +108,7 @@ def _output(kept: "pl.DataFrame", columns: Sequence[str], decimal_comma: bool) -
     return kept.select(*first, *(_typed(kept[name], decimal_comma).alias(free(name)) for name in columns))
 
 
-def _typed(column: "pl.Series", decimal_comma: bool) -> "pl.Series":
+def _typed(column: pl.Series, decimal_comma: bool) -> pl.Series:
     """Int64 or Float64 where all values are plainly written numbers; empty cells null."""
     import polars as pl
 
@@ -145,7 +147,7 @@ def _read(source: Source, options: ReadOptions) -> _Read | None:
     return _Read(pl.concat(frames), rejects, names[number])
 
 
-def _with_ids(batch: Batch, column: str) -> "tuple[pl.DataFrame, list[Reject]]":
+def _with_ids(batch: Batch, column: str) -> tuple[pl.DataFrame, list[Reject]]:
     """A batch's rows with `_ID` instead of `line` and `item`, and the rows that have no usable id."""
     good, faults = normalize(batch.frame.select("line", "item"), (CATALOGUE_ITEM,), None)
     bad = {line: reason for line, _, reason, _ in faults}
@@ -155,7 +157,7 @@ def _with_ids(batch: Batch, column: str) -> "tuple[pl.DataFrame, list[Reject]]":
     return rows.drop("line", "item").with_columns(good["item_id"].alias(_ID)), batch.rejects + rejects
 
 
-def _flattened(column: "pl.Series") -> "pl.Series":
+def _flattened(column: pl.Series) -> pl.Series:
     """Nested and binary values as text."""
     import polars as pl
 

@@ -4,6 +4,8 @@ A clean block (no NUL, valid UTF-8, every line with the right number of fields, 
 fields) is parsed by polars at once; any other by `malformed_lines`, so that each bad row has its number.
 """
 
+from __future__ import annotations
+
 import csv
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -158,7 +160,7 @@ def parse_block(
 
 def _parse_clean(
     data: bytes, line: int, separator: str, width: int, wanted: Mapping[str, int]
-) -> "pl.DataFrame | None":
+) -> pl.DataFrame | None:
     """All lines at once, or None where any of them needs a closer look.
 
     polars lets some lines with a wrong number of fields pass, so the separators are counted here. A quoted
@@ -209,7 +211,7 @@ def _count_lines(data: bytes, separator: bytes, width: int) -> int:
     return n_lines if inside else 0
 
 
-def _is_plain(cell: "pl.Expr") -> "pl.Expr":
+def _is_plain(cell: pl.Expr) -> pl.Expr:
     """Whether a piece between separators is a whole field: without quotes, or with just one around it."""
     n_quotes = cell.str.count_matches('"', literal=True)
     whole = cell.str.starts_with('"') & cell.str.ends_with('"')

@@ -1,5 +1,7 @@
 """JSON Lines: an object per line. Integers and strings are ids; everything else says what it is."""
 
+from __future__ import annotations
+
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -103,7 +105,7 @@ class _RawLines:
         return [_raw(rows[n - self._line]) for n in numbers]
 
 
-def _parse_alike(data: bytes, line: int, keys: Mapping[str, str]) -> "pl.DataFrame | None":
+def _parse_alike(data: bytes, line: int, keys: Mapping[str, str]) -> pl.DataFrame | None:
     """All lines at once, ten times as fast; None where it is not sure to be what `parse_objects` makes of them.
 
     It is where every object has each key once, with a value of the first one's type. polars refuses other types (it
@@ -134,7 +136,7 @@ def _parse_alike(data: bytes, line: int, keys: Mapping[str, str]) -> "pl.DataFra
     )
 
 
-def _types(row: bytes, keys: Mapping[str, str]) -> "dict[str, type[pl.DataType]] | None":
+def _types(row: bytes, keys: Mapping[str, str]) -> dict[str, type[pl.DataType]] | None:
     """How polars is to read the keys, by one object's values; None where one has no plain value."""
     import polars as pl
 

@@ -1,5 +1,7 @@
 """Event logs: files in any common shape -> one table of users, items and what is known of each event."""
 
+from __future__ import annotations
+
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -33,8 +35,8 @@ class EventLog:
     Both frames read files below the spool folder: use them before it is removed.
     """
 
-    events: "pl.LazyFrame"
-    rejects: "pl.LazyFrame"
+    events: pl.LazyFrame
+    rejects: pl.LazyFrame
     rows: int
     rejected: dict[str, int]
     columns: dict[str, str]
@@ -110,7 +112,7 @@ def open_table(
 
 def _read(
     table: Table, found: dict[str, int], roles: Sequence[Role], names: dict[str, str], options: ReadOptions
-) -> "Iterator[tuple[pl.DataFrame, list[Reject]]]":
+) -> Iterator[tuple[pl.DataFrame, list[Reject]]]:
     """The good rows and the bad rows of each batch. The time's unit is decided once per file."""
     unit = options.time_format or (None if options.time_unit == "auto" else options.time_unit)
     for batch in table.batches(found):
@@ -141,7 +143,7 @@ def _check_same(source: Source, first: dict[str, str], names: dict[str, str]) ->
         )
 
 
-def _schema(roles: Sequence[Role]) -> "dict[str, type[pl.DataType]]":
+def _schema(roles: Sequence[Role]) -> dict[str, type[pl.DataType]]:
     import polars as pl
 
     kinds = {"id": pl.String, "text": pl.String, "number": pl.Float64, "time": pl.Int64}

@@ -1,5 +1,7 @@
 """Blocks with quotes, wrong field counts, broken bytes: parsed line by line, so that every bad row has a number."""
 
+from __future__ import annotations
+
 import csv
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
@@ -95,7 +97,7 @@ def _text(row: bytes) -> str | None:
         return None
 
 
-def _needs_quotes(text: "pl.Expr", separator: str) -> "pl.Expr":
+def _needs_quotes(text: pl.Expr, separator: str) -> pl.Expr:
     """Which lines are for the csv module: those with a quote that is not just around a whole, plain field."""
     import polars as pl
 
@@ -164,8 +166,8 @@ def _reason(message: str) -> str:
 
 
 def _split(
-    frame: "pl.DataFrame", separator: str, width: int, wanted: Mapping[str, int], quotes: bool
-) -> "tuple[pl.DataFrame, list[Reject]]":
+    frame: pl.DataFrame, separator: str, width: int, wanted: Mapping[str, int], quotes: bool
+) -> tuple[pl.DataFrame, list[Reject]]:
     """Cut the lines without hard quotes at the separator; the lines with another number of fields are rejects."""
     import polars as pl
 

@@ -1,5 +1,7 @@
 """Lists of (user, item) pairs: somebody else's recommendations, with scores or ranks."""
 
+from __future__ import annotations
+
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,7 +24,7 @@ def read_pairs(
     options: ReadOptions,
     extra: tuple[str, ...] = ("score", "rank"),
     advance: Advance = no_progress,
-) -> "tuple[pl.DataFrame, pl.DataFrame]":
+) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Read lists: user_id, item_id [, score] [, rank] (Float64) in input order, and the rejects.
 
     `extra`: which of score and rank are looked for. Raises `RecliError` as `read_events` does.

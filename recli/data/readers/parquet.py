@@ -1,5 +1,7 @@
 """Parquet: batches of rows with native types, checked against what each role can be."""
 
+from __future__ import annotations
+
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from io import BytesIO
@@ -16,7 +18,7 @@ if TYPE_CHECKING:
 ROWS = 1 << 20  # of a batch
 
 
-def scan(stream: Stream) -> "tuple[pl.LazyFrame, pl.Schema, int]":
+def scan(stream: Stream) -> tuple[pl.LazyFrame, pl.Schema, int]:
     """The file as a lazy frame, its schema and number of rows. Raises `InvalidDataError` where it is damaged."""
     import polars as pl
 
@@ -47,7 +49,7 @@ def open_parquet(stream: Stream, advice: OptionNames) -> Table | None:
 
 
 def _batches(
-    stream: Stream, frame: "pl.LazyFrame", height: int, wanted: Mapping[str, str], advice: OptionNames
+    stream: Stream, frame: pl.LazyFrame, height: int, wanted: Mapping[str, str], advice: OptionNames
 ) -> Iterator[Batch]:
     import polars as pl
 
@@ -63,7 +65,7 @@ def _batches(
         yield Batch(made.select(lines.alias("line"), pl.all()), _RawRows(part, start))
 
 
-def _checked(stream: Stream, name: str, column: str, dtype: "pl.DataType", advice: OptionNames) -> "pl.Expr":
+def _checked(stream: Stream, name: str, column: str, dtype: pl.DataType, advice: OptionNames) -> pl.Expr:
     """The column under its role's name. Raises `InvalidDataError` where its type cannot be that role's."""
     import polars as pl
 
@@ -90,7 +92,7 @@ def _checked(stream: Stream, name: str, column: str, dtype: "pl.DataType", advic
 class _RawRows:
     """The text of rows by number: all their columns as JSON, read again only when a row is bad."""
 
-    def __init__(self, part: "pl.LazyFrame", start: int) -> None:
+    def __init__(self, part: pl.LazyFrame, start: int) -> None:
         self._part = part
         self._start = start
 

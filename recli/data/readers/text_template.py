@@ -1,5 +1,7 @@
 """Item texts from catalogue columns: `{title}. {genres}`, or a template of the columns that are recognized."""
 
+from __future__ import annotations
+
 import string
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -64,7 +66,7 @@ def _column(field: str, names: Sequence[str], template: str) -> str:
     return fits[0]
 
 
-def render(template: str, frame: "pl.DataFrame", columns: Sequence[str]) -> "pl.Expr":
+def render(template: str, frame: pl.DataFrame, columns: Sequence[str]) -> pl.Expr:
     """The text of each row (String; null where all its columns are empty).
 
     The text between two columns is written only where both sides have something, so an item without genres
@@ -87,7 +89,7 @@ def render(template: str, frame: "pl.DataFrame", columns: Sequence[str]) -> "pl.
     return pl.lit(fields[0][0]) + made + pl.lit(after)
 
 
-def _cell(frame: "pl.DataFrame", column: str) -> "pl.Expr":
+def _cell(frame: pl.DataFrame, column: str) -> pl.Expr:
     import polars as pl
 
     cell = pl.col(column).cast(pl.String).str.replace_all(r"\s+", " ").str.strip_chars()

@@ -1,5 +1,7 @@
 """From text columns to ids, numbers and times; a row with a value that is none of these gets its reason."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -24,8 +26,8 @@ def missing(role: Role) -> str:
 
 
 def normalize(
-    frame: "pl.DataFrame", roles: Sequence[Role], unit: str | None, decimal_comma: bool = False
-) -> "tuple[pl.DataFrame, list[Fault]]":
+    frame: pl.DataFrame, roles: Sequence[Role], unit: str | None, decimal_comma: bool = False
+) -> tuple[pl.DataFrame, list[Fault]]:
     """The rows whose values are all good, under their output names; and what is wrong with the others.
 
     `frame`: `line` and a column per role, String or native. A bad row is reported by its first bad column.
@@ -42,7 +44,7 @@ def normalize(
     return good.filter(fine), _faults(frame.filter(~fine), roles, unit, decimal_comma)
 
 
-def _made(column: "pl.Series", role: Role, unit: str | None, decimal_comma: bool) -> "pl.Series":
+def _made(column: pl.Series, role: Role, unit: str | None, decimal_comma: bool) -> pl.Series:
     """The values of a column; null, infinite or empty where there is none.
 
     Plain ways first: white space around numbers and times, which are not whole numbers, is rare.
@@ -64,15 +66,13 @@ def _made(column: "pl.Series", role: Role, unit: str | None, decimal_comma: bool
     return found
 
 
-def _is_fine(value: "pl.Expr", role: Role) -> "pl.Expr":
+def _is_fine(value: pl.Expr, role: Role) -> pl.Expr:
     if role.kind in ("id", "text"):
         return value.is_not_null() & (value != "") & ~value.str.contains("\0", literal=True)
     return value.is_finite().fill_null(False) if role.kind == "number" else value.is_not_null()
 
 
-def _faults(
-    frame: "pl.DataFrame", roles: Sequence[Role], unit: str | None, decimal_comma: bool
-) -> list[Fault]:
+def _faults(frame: pl.DataFrame, roles: Sequence[Role], unit: str | None, decimal_comma: bool) -> list[Fault]:
     """What is wrong with bad rows."""
     import polars as pl
 
@@ -97,7 +97,7 @@ def _shown(cell: object) -> str | None:
     return None if cell is None or cell == "" else str(cell)
 
 
-def unit_of(frame: "pl.DataFrame", name: str) -> str | None:
+def unit_of(frame: pl.DataFrame, name: str) -> str | None:
     """The time unit that a batch's column speaks of."""
     import polars as pl
 
@@ -107,15 +107,15 @@ def unit_of(frame: "pl.DataFrame", name: str) -> str | None:
     return find_unit(column.str.strip_chars() if column.dtype == pl.String else column)
 
 
-def _is_text(frame: "pl.DataFrame", role: Role) -> bool:
+def _is_text(frame: pl.DataFrame, role: Role) -> bool:
     import polars as pl
 
     return frame.schema[role.name] == pl.String
 
 
 def _value(
-    role: Role, dtype: "pl.DataType", unit: str | None, decimal_comma: bool
-) -> "tuple[pl.Expr, Mapping[str, pl.Expr]]":
+    role: Role, dtype: pl.DataType, unit: str | None, decimal_comma: bool
+) -> tuple[pl.Expr, Mapping[str, pl.Expr]]:
     """The expression of a role's value, and the tests of what can be wrong with it, the first first.
 
     The tests run after the values are there: `=role` is the value, `role` the cell.
@@ -147,7 +147,7 @@ def _value(
     return microseconds(cell, unit), {missing(role): absent, **others, NOT_TIME: lost}
 
 
-def comma_to_point(cell: "pl.Expr") -> "pl.Expr":
+def comma_to_point(cell: pl.Expr) -> pl.Expr:
     """`2,8` as `2.8`; null where there is a point, which might be one of thousands (`1.250`)."""
     import polars as pl
 

@@ -1,5 +1,7 @@
 """Pseudonyms of user ids: keyed, so that nobody without the key can check a guess."""
 
+from __future__ import annotations
+
 import hashlib
 import hmac
 from collections.abc import Iterable
@@ -26,7 +28,7 @@ def pseudonyms(ids: Iterable[str], key: bytes) -> list[str]:
     return found
 
 
-def pseudonymize(rows: Rows, user_ids: "pl.Series", key: bytes) -> "pl.Series":
+def pseudonymize(rows: Rows, user_ids: pl.Series, key: bytes) -> pl.Series:
     """Replace user ids by their pseudonyms: returns these, sorted, and renumbers `rows` in place."""
     import polars as pl
 
