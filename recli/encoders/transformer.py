@@ -163,10 +163,10 @@ def encode(
         encoder = replace(encoder, packed=pack(encoder.model))
     on_cpu = encoder.device.type == "cpu"
     workers = threads if on_cpu else 2  # two keep a GPU busy: one prepares while the other waits
-    given = _batches(encoder, texts, batch_tokens or encoder.batch_tokens)
+    batches = _batches(encoder, texts, batch_tokens or encoder.batch_tokens)
     try:
-        with closing(in_threads(given, lambda one: _forward(encoder, *one), workers)) as made:
-            for _, batch in made:
+        with closing(in_threads(batches, lambda part: _forward(encoder, *part), workers)) as encoded:
+            for _, batch in encoded:
                 yield batch
     except torch.OutOfMemoryError:
         raise RecliError(
@@ -181,12 +181,12 @@ def _batches(
     """Rows, token ids and the number of cut texts of batches with at most `batch_tokens` tokens, padding included."""
     spans = list(pairwise(dict.fromkeys([0, *range(_FIRST, len(texts), _CHUNK), len(texts)])))
     with ThreadPoolExecutor(1) as ahead:
-        asked: deque[Future[Tokenized]] = deque()
+        pending: deque[Future[Tokenized]] = deque()
         for place, (start, _) in enumerate(spans):
-            while len(asked) < 2 and place + len(asked) < len(spans):  # this span, and the next one
-                part = texts[slice(*spans[place + len(asked)])]
-                asked.append(ahead.submit(tokenize, encoder, part))
-            ids, cut = asked.popleft().result()
+            while len(pending) < 2 and place + len(pending) < len(spans):  # this span, and the next one
+                part = texts[slice(*spans[place + len(pending)])]
+                pending.append(ahead.submit(tokenize, encoder, part))
+            ids, cut = pending.popleft().result()
             lengths = np.array([len(i) for i in ids])
             order = np.argsort(-lengths, kind="stable")
             first = 0
@@ -201,16 +201,16 @@ def tokenize(encoder: TextEncoder, texts: Sequence[str]) -> Tokenized:
     """Token ids of texts with the prompt, and which texts were cut at max_tokens, bool (n,)."""
     encoder_config = encoder.encoder_config
     limit = encoder_config.max_tokens
-    given = [
+    prepared = [
         encoder_config.prompt + t[: _CHARACTERS * limit]
         for t in (map(str.lower, texts) if encoder_config.lower_case else texts)
     ]
     # Truncation and padding are set here: those embedded in tokenizer.json (MiniLM: 128) are not the model's.
-    made = encoder.tokenizer(
-        given, truncation=True, max_length=limit, padding=False, return_attention_mask=False, verbose=False
+    tokenized = encoder.tokenizer(
+        prepared, truncation=True, max_length=limit, padding=False, return_attention_mask=False, verbose=False
     )
-    ids: list[list[int]] = made["input_ids"]
-    details = made.encodings  # None: a tokenizer without a fast version
+    ids: list[list[int]] = tokenized["input_ids"]
+    details = tokenized.encodings  # None: a tokenizer without a fast version
     cut = [
         len(i) == limit
         and (details is None or bool(details[n].overflowing) or len(texts[n]) > _CHARACTERS * limit)
@@ -223,31 +223,31 @@ def _forward(encoder: TextEncoder, rows: Int64, ids: list[list[int]], n_cut: int
     """Vectors of one batch. Padding goes to the right: harmless under a causal mask too, and positions stay right."""
     import torch
 
-    given = [own or [encoder.pad] for own in ids]  # no token at all: one of padding, zeroed below
-    lengths = torch.tensor([len(own) for own in given])
+    padded_ids = [own or [encoder.pad] for own in ids]  # no token at all: one of padding, zeroed below
+    lengths = torch.tensor([len(own) for own in padded_ids])
     width = int(lengths.max())
     mask = torch.arange(width)[None, :] < lengths[:, None]
     with torch.inference_mode():
         if encoder.packed:
-            hidden = _padded(encoder.packed(given), mask)
+            hidden = _padded(encoder.packed(padded_ids), mask)
         else:
             tokens = torch.full(mask.shape, encoder.pad)
-            tokens[mask] = torch.tensor([token for own in given for token in own])
+            tokens[mask] = torch.tensor([token for own in padded_ids for token in own])
             mask = mask.to(encoder.device)
             hidden = encoder.model(input_ids=tokens.to(encoder.device), attention_mask=mask.long())[0]
         vectors = pool(hidden, mask, encoder.encoder_config.pooling, encoder.n_prompt)
         for layer in encoder.dense:
             vectors = layer(vectors)
-        made: Float32 = vectors.cpu().numpy()
-    made[[tuple(i) == encoder.blank for i in ids]] = 0
-    return EncodedBatch(rows, made, int(lengths.sum()), n_cut)
+        pooled: Float32 = vectors.cpu().numpy()
+    pooled[[tuple(i) == encoder.blank for i in ids]] = 0
+    return EncodedBatch(rows, pooled, int(lengths.sum()), n_cut)
 
 
 def _padded(hidden: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
     """Tokens (t, d) one after the other as (n, width, d), zero where `mask` (n, width) is false."""
-    made = hidden.new_zeros((*mask.shape, hidden.shape[1]))
-    made[mask] = hidden
-    return made
+    padded = hidden.new_zeros((*mask.shape, hidden.shape[1]))
+    padded[mask] = hidden
+    return padded
 
 
 def pool(hidden: torch.Tensor, mask: torch.Tensor, how: str, n_prompt: int = 0) -> torch.Tensor:

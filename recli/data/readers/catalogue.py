@@ -168,11 +168,11 @@ def _flattened(column: pl.Series) -> pl.Series:
 
 def _distinct(names: Sequence[str]) -> list[str]:
     """The names, with `column_3` for an empty one and `name_2` for one that comes again."""
-    made: list[str] = []
+    unique_names: list[str] = []
     for k, name in enumerate(names):
         name = name or f"column_{k + 1}"
         again = 1
-        while (new := name if again == 1 else f"{name}_{again}") in made:
+        while (new := name if again == 1 else f"{name}_{again}") in unique_names:
             again += 1
-        made.append(new)
-    return made
+        unique_names.append(new)
+    return unique_names

@@ -68,14 +68,14 @@ def read_rows(
         table = open_table(source, options, roles)
         if table is None:
             continue
-        found = recognize(table.names, roles, options, str(source))
-        names = {role: table.names[number] for role, number in found.items()}
+        numbers = recognize(table.names, roles, options, str(source))
+        names = {role: table.names[number] for role, number in numbers.items()}
         unused |= {name: None for name in table.names if name and name not in names.values()}
-        used = [r for r in roles if r.name in found]
+        used = [r for r in roles if r.name in numbers]
         if kept is None:
             kept, columns = Spool(spool, "events", _schema(used)), names
         _check_same(source, columns, names)
-        for good, bad in _read(table, found, used, names, options):
+        for good, bad in _read(table, numbers, used, names, options):
             kept.add(good)
             rejects.add(reject_frame(source.name, bad))
             rejected.update(r.reason for r in bad)
@@ -111,12 +111,12 @@ def open_table(
 
 
 def _read(
-    table: Table, found: dict[str, int], roles: Sequence[Role], names: dict[str, str], options: ReadOptions
+    table: Table, numbers: dict[str, int], roles: Sequence[Role], names: dict[str, str], options: ReadOptions
 ) -> Iterator[tuple[pl.DataFrame, list[Reject]]]:
     """The good rows and the bad rows of each batch. The time's unit is decided once per file."""
     unit = options.time_format or (None if options.time_unit == "auto" else options.time_unit)
-    for batch in table.batches(found):
-        if unit is None and "time" in found:
+    for batch in table.batches(numbers):
+        if unit is None and "time" in numbers:
             unit = unit_of(batch.frame, "time")
         good, faults = normalize(batch.frame, roles, unit, options.decimal_comma)
         yield good, batch.rejects + _described(batch, faults, names)

@@ -44,25 +44,29 @@ def open_parquet(stream: Stream, advice: OptionNames) -> Table | None:
     names = list(schema.names())
     return Table(
         names,
-        lambda wanted: _batches(stream, frame, height, {n: names[k] for n, k in wanted.items()}, advice),
+        lambda numbers_by_name: _batches(
+            stream, frame, height, {n: names[k] for n, k in numbers_by_name.items()}, advice
+        ),
     )
 
 
 def _batches(
-    stream: Stream, frame: pl.LazyFrame, height: int, wanted: Mapping[str, str], advice: OptionNames
+    stream: Stream, frame: pl.LazyFrame, height: int, columns_by_name: Mapping[str, str], advice: OptionNames
 ) -> Iterator[Batch]:
     import polars as pl
 
     schema = frame.collect_schema()
-    columns = [_checked(stream, name, column, schema[column], advice) for name, column in wanted.items()]
+    columns = [
+        _checked(stream, name, column, schema[column], advice) for name, column in columns_by_name.items()
+    ]
     for start in range(0, height, ROWS):
         part = frame.slice(start, ROWS)
         try:
-            made = part.select(columns).collect()
+            batch = part.select(columns).collect()
         except (pl.exceptions.PolarsError, OSError) as error:
             raise damaged(stream, error) from None
-        lines = pl.int_range(start + 1, start + 1 + made.height, dtype=pl.Int64, eager=True)
-        yield Batch(made.select(lines.alias("line"), pl.all()), _RawRows(part, start))
+        lines = pl.int_range(start + 1, start + 1 + batch.height, dtype=pl.Int64, eager=True)
+        yield Batch(batch.select(lines.alias("line"), pl.all()), _RawRows(part, start))
 
 
 def _checked(stream: Stream, name: str, column: str, dtype: pl.DataType, advice: OptionNames) -> pl.Expr:

@@ -77,16 +77,16 @@ def render(template: str, frame: pl.DataFrame, columns: Sequence[str]) -> pl.Exp
     if not template:
         return pl.lit(None, dtype=pl.String)
     fields, after = parse(template, columns)
-    made: pl.Expr | None = None
+    text: pl.Expr | None = None
     for before, column in fields:
         cell = _cell(frame, column)
-        if made is None:
-            made = cell
+        if text is None:
+            text = cell
         else:
-            both = made + pl.lit(before) + cell
-            made = pl.when(cell.is_null()).then(made).when(made.is_null()).then(cell).otherwise(both)
-    assert made is not None
-    return pl.lit(fields[0][0]) + made + pl.lit(after)
+            both = text + pl.lit(before) + cell
+            text = pl.when(cell.is_null()).then(text).when(text.is_null()).then(cell).otherwise(both)
+    assert text is not None
+    return pl.lit(fields[0][0]) + text + pl.lit(after)
 
 
 def _cell(frame: pl.DataFrame, column: str) -> pl.Expr:

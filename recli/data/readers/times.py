@@ -92,8 +92,8 @@ def _formatted(value: pl.Expr, form: str) -> pl.Expr:
     """Times as chrono's strptime reads them: https://docs.rs/chrono/latest/chrono/format/strftime/"""
     import polars as pl
 
-    found = value.cast(pl.String).str.to_datetime(form, time_unit="us", time_zone="UTC", strict=False)
-    count = found.dt.epoch("us")
+    moments = value.cast(pl.String).str.to_datetime(form, time_unit="us", time_zone="UTC", strict=False)
+    count = moments.dt.epoch("us")
     return pl.when(count.is_between(EARLIEST * 1_000_000, LATEST * 1_000_000)).then(count)
 
 

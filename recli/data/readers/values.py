@@ -36,9 +36,9 @@ def normalize(
     """
     import polars as pl
 
-    made = {r: _made(frame[r.name], r, unit, decimal_comma) for r in roles}
-    fine = pl.select(pl.all_horizontal(_is_fine(pl.lit(v), r) for r, v in made.items())).to_series()
-    good = pl.DataFrame([v.alias(r.output) for r, v in made.items()])
+    values = {r: _made(frame[r.name], r, unit, decimal_comma) for r in roles}
+    fine = pl.select(pl.all_horizontal(_is_fine(pl.lit(v), r) for r, v in values.items())).to_series()
+    good = pl.DataFrame([v.alias(r.output) for r, v in values.items()])
     if fine.all():
         return good, []
     return good.filter(fine), _faults(frame.filter(~fine), roles, unit, decimal_comma)
@@ -57,13 +57,13 @@ def _made(column: pl.Series, role: Role, unit: str | None, decimal_comma: bool) 
     counted = role.kind == "time" and unit in PER_SECOND and (text or column.dtype.is_integer())
     ways = [whole_count(pl.col(role.name), str(unit))] if counted else []
     ways.append(_value(role, column.dtype, unit, decimal_comma)[0])
-    found = column
+    numbers = column
     for cells in (column, column.str.strip_chars()) if text else (column,):
         for way in ways:
-            found = cells.to_frame(role.name).with_columns(way.alias(role.name)).to_series()
-            if not found.null_count():
-                return found
-    return found
+            numbers = cells.to_frame(role.name).with_columns(way.alias(role.name)).to_series()
+            if not numbers.null_count():
+                return numbers
+    return numbers
 
 
 def _is_fine(value: pl.Expr, role: Role) -> pl.Expr:
@@ -122,21 +122,21 @@ def _value(
     """
     import polars as pl
 
-    cell, made = pl.col(role.name), pl.col(f"={role.name}")
+    cell, parsed = pl.col(role.name), pl.col(f"={role.name}")
     text = dtype == pl.String
     absent = cell.is_null() | (cell == "") if text else cell.is_null()
     if role.kind in ("id", "text"):
-        nul = {NUL: made.str.contains("\0", literal=True)}
+        nul = {NUL: parsed.str.contains("\0", literal=True)}
         return cell.cast(pl.String), {missing(role): absent} | (nul if text else {})
     if role.kind == "number":
-        faults = {missing(role): absent, NOT_NUMBER: made.is_null(), NOT_FINITE: ~made.is_finite()}
+        faults = {missing(role): absent, NOT_NUMBER: parsed.is_null(), NOT_FINITE: ~parsed.is_finite()}
         number = comma_to_point(cell) if decimal_comma and text else cell
         return number.cast(pl.Float64, strict=False), faults
     if dtype.is_temporal():
         return cell.cast(pl.Datetime("us")).dt.epoch("us"), {missing(role): absent}
     if unit is None:
-        return pl.lit(None, dtype=pl.Int64), {missing(role): absent, NOT_TIME: made.is_null()}
-    lost = made.is_null()
+        return pl.lit(None, dtype=pl.Int64), {missing(role): absent, NOT_TIME: parsed.is_null()}
+    lost = parsed.is_null()
     others: dict[str, pl.Expr] = {}
     if unit in PER_SECOND:
         others[TIME_RANGE] = lost & is_count(cell)

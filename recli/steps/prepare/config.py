@@ -243,9 +243,9 @@ def _weighing(config: PrepareConfig) -> "Weighing":
 def _plan(config: PrepareConfig) -> "Plan":
     from recli.steps.prepare.splitting import Plan
 
-    given = bool(config.test_file or config.validation_file)
-    split = config.split or ("given" if given else "random")
-    if given or split == "given":
+    has_files = bool(config.test_file or config.validation_file)
+    split = config.split or ("given" if has_files else "random")
+    if has_files or split == "given":
         _check_given(config, split)
     validation, test = (0.1 if s is None else s for s in (config.validation_size, config.test_size))
     if split == "leave-last-out" and (config.validation_size or config.test_size):
@@ -255,7 +255,7 @@ def _plan(config: PrepareConfig) -> "Plan":
         )
     if split == "given":
         return Plan("given", config.validation_size or 0.0, 0.0, config.cold_items, config.cold_users)
-    if given:
+    if has_files:
         return Plan("given", validation, 0.0, config.cold_items, config.cold_users, rest=split)
     if validation + test >= 1:
         raise UsageError(
@@ -313,9 +313,9 @@ def _key(config: PrepareConfig) -> bytes | None:
     else:
         key = os.environ.get("RECLI_KEY", "").strip().encode()
     if len(key) < 16:
-        found = "is empty or not there" if not key else f"has {len(key)} bytes, fewer than 16"
+        problem = "is empty or not there" if not key else f"has {len(key)} bytes, fewer than 16"
         raise RecliError(
-            f"the key of --pseudonymize {found}",
+            f"the key of --pseudonymize {problem}",
             "make one, and keep it apart from the run: openssl rand -hex 32 > key, then --key-file key (or RECLI_KEY)",
         )
     return key

@@ -152,8 +152,8 @@ def _check_columns(config: PrepareConfig, settings: Settings, columns: dict[str,
         "--event-half-life": ("time", config.event_half_life is not None),
         "--split temporal": ("time", split == "temporal"),
     }
-    for option, (role, wanted) in needed.items():
-        if wanted and role not in columns:
+    for option, (role, is_set) in needed.items():
+        if is_set and role not in columns:
             by_order = "; --split temporal-user goes by the order of rows" if split == "temporal" else ""
             raise RecliError(
                 f"{option} needs a column of {_PLURAL[role]}, and none was recognized; "

@@ -20,12 +20,12 @@ BITS = 128
 def pseudonyms(ids: Iterable[str], key: bytes) -> list[str]:
     """HMAC-SHA256 of each id under `key`, the first 128 bits as hex (RFC 2104; NIST SP 800-107 on truncation)."""
     whole = hmac.new(key, digestmod=hashlib.sha256)
-    found = []
-    for one in ids:
+    names = []
+    for user_id in ids:
         mac = whole.copy()  # the key schedule is done once
-        mac.update(one.encode())
-        found.append(mac.hexdigest()[: BITS // 4])
-    return found
+        mac.update(user_id.encode())
+        names.append(mac.hexdigest()[: BITS // 4])
+    return names
 
 
 def pseudonymize(rows: Rows, user_ids: pl.Series, key: bytes) -> pl.Series:

@@ -56,13 +56,13 @@ def index_events(events: pl.LazyFrame, weighing: Weighing) -> Indexed:
         kept.select(pl.col(name).unique()).collect(engine="streaming")[name].sort()
         for name in ("user_id", "item_id")
     ]
-    wanted = [
+    selected = [
         _number("user_id", ids[0]).alias("user"),
         _number("item_id", ids[1]).alias("item"),
         _value(weighing, latest).alias("value"),
         *(pl.col(name) for name in _TYPES if name in columns),
     ]
-    frame = kept.select(wanted).collect(engine="streaming")
+    frame = kept.select(selected).collect(engine="streaming")
     rows = Rows(_columns(frame))
     if "timestamp" in rows and "position" in rows:  # rows tell the order of events at the same time only
         in_time = np.lexsort((rows.columns["position"], rows.columns["timestamp"]))
@@ -79,8 +79,8 @@ def index_events(events: pl.LazyFrame, weighing: Weighing) -> Indexed:
 def _latest(events: pl.LazyFrame) -> int | None:
     import polars as pl
 
-    found: int | None = events.select(pl.col("timestamp").max()).collect(engine="streaming").item()
-    return found
+    latest: int | None = events.select(pl.col("timestamp").max()).collect(engine="streaming").item()
+    return latest
 
 
 def _filter(events: pl.LazyFrame, weighing: Weighing) -> tuple[dict[str, int], pl.LazyFrame]:
@@ -129,11 +129,11 @@ def _value(weighing: Weighing, latest: int | None) -> pl.Expr:
 
 def _columns(frame: pl.DataFrame) -> dict[str, Column]:
     """The frame's columns as arrays; each is given up as soon as it is copied."""
-    found: dict[str, Column] = {}
+    arrays: dict[str, Column] = {}
     for name in frame.columns:
         column = frame.drop_in_place(name).to_numpy(writable=True)
-        found[name] = column.astype(_TYPES.get(name, column.dtype), copy=False)
-    return found
+        arrays[name] = column.astype(_TYPES.get(name, column.dtype), copy=False)
+    return arrays
 
 
 def _event_types(events: pl.LazyFrame, columns: list[str]) -> dict[str, int]:
