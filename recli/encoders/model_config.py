@@ -61,7 +61,7 @@ def read_encoder_config(
     max_tokens: int | None = None,
     prompt: str | None = None,
 ) -> EncoderConfig:
-    """The recipe of the model `name` in `folder`, with what the user asks for in place of what the files say."""
+    """How the model `name` in `folder` is used: what its files say, and in its place what the user asks for."""
     config = _json(folder / "config.json")
     modules = _json_list(folder / "modules.json")
     notes: list[str] = []

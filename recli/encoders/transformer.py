@@ -21,7 +21,7 @@ from recli.compute.threads import in_threads
 from recli.encoders.base import EncodedBatch
 from recli.encoders.fast_bert import Packed, pack
 from recli.encoders.model_config import Dense, EncoderConfig
-from recli.encoders.source import Source
+from recli.encoders.source import ModelFiles
 from recli.errors import RecliError
 from recli.schema import Bool, Float32, Int64
 
@@ -58,7 +58,7 @@ Tokenized = tuple[list[list[int]], Bool]
 
 
 def load(
-    source: Source,
+    source: ModelFiles,
     encoder_config: EncoderConfig,
     dtype: str,
     device: str | torch.device,
@@ -98,7 +98,7 @@ def load(
     )
 
 
-def _not_loaded(source: Source, error: BaseException, remote_code: bool) -> RecliError:
+def _not_loaded(source: ModelFiles, error: BaseException, remote_code: bool) -> RecliError:
     reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
     if "trust_remote_code" in str(error) and not remote_code:
         return RecliError(
@@ -110,7 +110,7 @@ def _not_loaded(source: Source, error: BaseException, remote_code: bool) -> Recl
     )
 
 
-def _check_complete(source: Source, report: dict[str, Any], model: Any) -> None:
+def _check_complete(source: ModelFiles, report: dict[str, Any], model: Any) -> None:
     """Refuse weights that leave layers at random values: they would give vectors that mean nothing."""
     present = set(dict(model.named_parameters()))
     missing = [

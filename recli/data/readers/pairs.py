@@ -1,4 +1,4 @@
-"""Lists of (user, item) pairs: somebody else's recommendations, with scores or ranks."""
+"""Lists of (user, item) pairs: external recommendations, with scores or ranks."""
 
 from __future__ import annotations
 

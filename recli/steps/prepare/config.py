@@ -163,7 +163,7 @@ class PrepareConfig(Config):
 
 
 @dataclass(frozen=True)
-class Settings:
+class PrepareSettings:
     """What the options mean together, checked."""
 
     weighing: "Weighing"
@@ -179,7 +179,7 @@ class Settings:
         return rejected > (self.most_rejects * rows if self.rejects_are_share else self.most_rejects)
 
 
-def settings_of(config: PrepareConfig) -> Settings:
+def settings_of(config: PrepareConfig) -> PrepareSettings:
     """Check the options against each other. Raises `UsageError`, or `RecliError` where the key is missing."""
     from recli.storage.parts import TABLES
 
@@ -210,7 +210,7 @@ def settings_of(config: PrepareConfig) -> Settings:
             for name in ("log", "items", "validation_file", "test_file")
         },
     }
-    return Settings(weighing, plan, least_user, least_item, most, are_share, _key(config), stored)
+    return PrepareSettings(weighing, plan, least_user, least_item, most, are_share, _key(config), stored)
 
 
 def columns_of(text: str | None) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from recli.errors import InvalidDataError, RecliError
 from recli.reporting import Reporter
-from recli.steps.prepare.config import PrepareConfig, Settings, columns_of
+from recli.steps.prepare.config import PrepareConfig, PrepareSettings, columns_of
 
 if TYPE_CHECKING:
     import polars as pl
@@ -20,7 +20,7 @@ _PLURAL = {"rating": "ratings", "event": "event types", "time": "times"}
 
 
 @dataclass(frozen=True)
-class Input:
+class EventInput:
     """The events of all files, and the account of reading them."""
 
     events: pl.LazyFrame
@@ -32,7 +32,7 @@ class Input:
 
 
 @dataclass(frozen=True)
-class InputItems:
+class CatalogueInput:
     """The catalogue: one row per item, its id, text and other columns."""
 
     frame: pl.DataFrame
@@ -43,7 +43,9 @@ class InputItems:
     rejects: pl.LazyFrame
 
 
-def read_input(config: PrepareConfig, settings: Settings, spool: Path, reporter: Reporter) -> Input:
+def read_input(
+    config: PrepareConfig, settings: PrepareSettings, spool: Path, reporter: Reporter
+) -> EventInput:
     """Read the log, and the given validation and test events as its parts.
 
     Raises `RecliError` where an option needs a column that is not there.
@@ -89,10 +91,10 @@ def read_input(config: PrepareConfig, settings: Settings, spool: Path, reporter:
         events = events.with_row_index("position")
     rows = sum(log.rows for log in logs.values())
     unused = list(dict.fromkeys(name for log in logs.values() for name in log.unused))
-    return Input(events, rows, rejected, columns, rejects, unused)
+    return EventInput(events, rows, rejected, columns, rejects, unused)
 
 
-def read_items(config: PrepareConfig, reporter: Reporter) -> InputItems | None:
+def read_items(config: PrepareConfig, reporter: Reporter) -> CatalogueInput | None:
     """Read the catalogue, if one is named."""
     if not config.items:
         return None
@@ -109,7 +111,7 @@ def read_items(config: PrepareConfig, reporter: Reporter) -> InputItems | None:
     )
     with reporter.progress("reading items", total=None, unit="rows") as advance:
         read = read_catalogue(config.items, options, config.text, advance)
-    return InputItems(
+    return CatalogueInput(
         read.frame, read.rows, read.rejected, read.duplicates, read.text_template, read.rejects.lazy()
     )
 
@@ -135,7 +137,7 @@ def _read_options(config: PrepareConfig) -> ReadOptions:
     )
 
 
-def _check_columns(config: PrepareConfig, settings: Settings, columns: dict[str, str]) -> None:
+def _check_columns(config: PrepareConfig, settings: PrepareSettings, columns: dict[str, str]) -> None:
     """Raises `RecliError` where an option needs a role that no column has."""
     from recli.steps.prepare.splitting import TIMED
 
@@ -166,7 +168,9 @@ def _used(columns: dict[str, str]) -> str:
     return ", ".join(f"{column} ({name})" for name, column in columns.items())
 
 
-def check_rejects(config: PrepareConfig, settings: Settings, *sources: Input | InputItems) -> pl.DataFrame:
+def check_rejects(
+    config: PrepareConfig, settings: PrepareSettings, *sources: EventInput | CatalogueInput
+) -> pl.DataFrame:
     """The unusable rows of all files, after writing them where `--rejects` says.
 
     Raises `InvalidDataError` where the log or the catalogue has too many.

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from recli import schema
 from recli.errors import InvalidDataError
 from recli.reporting import SILENT, Reporter
-from recli.steps.prepare.config import PrepareConfig, Settings, settings_of
-from recli.steps.prepare.inputs import Input, InputItems, check_rejects, read_input, read_items
+from recli.steps.prepare.config import PrepareConfig, PrepareSettings, settings_of
+from recli.steps.prepare.inputs import CatalogueInput, EventInput, check_rejects, read_input, read_items
 
 if TYPE_CHECKING:
     import polars as pl
@@ -117,7 +117,9 @@ class _Cleaned:
     largest_bots: tuple[tuple[str, int], ...]
 
 
-def _clean(config: PrepareConfig, settings: Settings, indexed: Indexed, row_counts: RowCounts) -> _Cleaned:
+def _clean(
+    config: PrepareConfig, settings: PrepareSettings, indexed: Indexed, row_counts: RowCounts
+) -> _Cleaned:
     """Apply bots, duplicates, the cap and the core, in this order, to `indexed.rows` in place."""
     import numpy as np
 
@@ -182,7 +184,7 @@ def _check_not_empty(rows: Rows, row_counts: RowCounts) -> None:
 
 
 def _summary(
-    interactions: Interactions, row_counts: dict[str, Any], bots: Bots, log: Input
+    interactions: Interactions, row_counts: dict[str, Any], bots: Bots, log: EventInput
 ) -> dict[str, Any]:
     """What the manifest says of the part, and `--json` prints."""
     sizes = {name: frame.height for name, frame in interactions.splits.items()}
@@ -205,7 +207,7 @@ def _summary(
     }
 
 
-def _catalogue_summary(interactions: Interactions, items: Items, catalogue: InputItems) -> dict[str, Any]:
+def _catalogue_summary(interactions: Interactions, items: Items, catalogue: CatalogueInput) -> dict[str, Any]:
     return {
         "rows": catalogue.rows,
         "rejected": dict(sorted(catalogue.rejected.items())),
