@@ -161,6 +161,10 @@ class PrepareConfig(Config):
         stored=False, panel=_OUTPUT,
     )  # fmt: skip
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _check_together(self)
+
 
 @dataclass(frozen=True)
 class PrepareSettings:
@@ -180,10 +184,35 @@ class PrepareSettings:
 
 
 def settings_of(config: PrepareConfig) -> PrepareSettings:
-    """Check the options against each other. Raises `UsageError`, or `RecliError` where the key is missing."""
+    """What the options come to. Raises `RecliError` where the key of `--pseudonymize` is missing."""
+    plan = _plan(config)
+    stored = to_dict(config) | {
+        "split": config.split or plan.split,
+        "validation_size": plan.validation_size,
+        "test_size": plan.test_size,
+        **{
+            name: [Path(source).name for source in getattr(config, name)]
+            for name in ("log", "items", "validation_file", "test_file")
+        },
+    }
+    return PrepareSettings(
+        _weighing(config),
+        plan,
+        config.k_core or config.min_user_events,
+        config.k_core or config.min_item_events,
+        *_most_rejects(config.max_rejects),
+        _key(config),
+        stored,
+    )
+
+
+def _check_together(config: PrepareConfig) -> None:
+    """Raises `UsageError` where options contradict each other."""
     from recli.storage.parts import TABLES
 
-    weighing, plan = _weighing(config), _plan(config)
+    _weighing(config)
+    _plan(config)
+    _most_rejects(config.max_rejects)
     if config.text is not None and not config.items:
         raise UsageError("--text needs the columns of a catalogue", "name it with --items FILE")
     if config.items_no_header and not config.items_columns:
@@ -194,23 +223,12 @@ def settings_of(config: PrepareConfig) -> PrepareSettings:
         raise UsageError(f"--rejects {config.rejects} must end in {', '.join(TABLES)}")
     if config.k_core is not None and (config.min_user_events > 1 or config.min_item_events > 1):
         raise UsageError("--k-core sets --min-user-events and --min-item-events", "give either it or those")
-    least_user, least_item = config.k_core or config.min_user_events, config.k_core or config.min_item_events
-    if config.max_user_events is not None and config.max_user_events < least_user:
+    min_user_events = config.k_core or config.min_user_events
+    if config.max_user_events is not None and config.max_user_events < min_user_events:
         raise UsageError(
-            f"no user has at most {config.max_user_events} and at least {least_user} events",
+            f"no user has at most {config.max_user_events} and at least {min_user_events} events",
             "raise --max-user-events, or lower the minimum",
         )
-    most, are_share = _most_rejects(config.max_rejects)
-    stored = to_dict(config) | {
-        "split": config.split or plan.split,
-        "validation_size": plan.validation_size,
-        "test_size": plan.test_size,
-        **{
-            name: [Path(source).name for source in getattr(config, name)]
-            for name in ("log", "items", "validation_file", "test_file")
-        },
-    }
-    return PrepareSettings(weighing, plan, least_user, least_item, most, are_share, _key(config), stored)
 
 
 def columns_of(text: str | None) -> tuple[str, ...]:

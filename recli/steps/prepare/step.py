@@ -48,8 +48,8 @@ class Prepared:
 def prepare(config: PrepareConfig, reporter: Reporter = SILENT) -> Prepared:
     """Clean, index and split an event log and a catalogue of items, and write RUN/interactions.
 
-    Raises `UsageError` where options contradict each other, `InvalidDataError` where too many rows cannot be used or
-    none is left to train on, other `RecliError`s where a file cannot be read.
+    Raises `InvalidDataError` where too many rows cannot be used or none is left to train on, other `RecliError`s where
+    a file cannot be read, or an option needs a column that is not there.
     """
     from recli.steps.prepare import cleaning, splitting
     from recli.storage import atomic, runs

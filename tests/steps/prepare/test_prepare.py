@@ -16,7 +16,7 @@ import pytest
 
 from recli.config import from_dict
 from recli.data.interactions import Interactions
-from recli.errors import InvalidDataError
+from recli.errors import InvalidDataError, UsageError
 from recli.reporting import Silent
 from recli.steps.prepare.config import PrepareConfig
 from recli.steps.prepare.step import prepare
@@ -881,6 +881,12 @@ def test_warnings_go_to_the_reporter_before_an_error(tmp_path: Path, run: Path) 
     with pytest.raises(InvalidDataError, match="none of 100 rows is left"):
         prepare(PrepareConfig(log=(str(log),), out=str(run), event_weights="buy=1"), Listener())
     assert any("left out: view (100)" in text for text in warnings)
+
+
+def test_a_config_checks_its_options_against_each_other() -> None:
+    for wrong in ({"text": "{title}"}, {"k_core": 2, "min_user_events": 3}, {"max_rejects": "many"}):
+        with pytest.raises(UsageError):
+            PrepareConfig(log=("events.csv",), **wrong)
 
 
 def test_the_former_name_of_bots_is_answered(tmp_path: Path, recli: Recli) -> None:
