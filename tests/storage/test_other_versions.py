@@ -203,7 +203,7 @@ def test_a_newer_model_with_an_option_that_is_off_gives_the_same_lists(run: Path
     now = runs.read_model(run / "models" / "ials")
     assert now.options == before.options
     history = before.interactions.history()
-    np.testing.assert_array_equal(runs.scores_of(now.model, history), runs.scores_of(before.model, history))
+    np.testing.assert_array_equal(now.model.score(history), before.model.score(history))
 
 
 def test_a_missing_option_has_its_default(run: Path) -> None:

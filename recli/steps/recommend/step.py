@@ -34,9 +34,9 @@ def recommend(config: RecommendConfig, console: Console) -> None:
     """
     check(config, console)
     if config.device.startswith("cuda"):  # asked for: it must be there, even where no profile needs it
-        from recli.compute.torch_device import pick_device
+        from recli.compute.devices import choose_device
 
-        pick_device(config.device)
+        choose_device(config.device)
     from recli.steps.recommend import inputs as given
     from recli.steps.recommend.approximate import approximate
     from recli.steps.recommend.frames import names_of

@@ -160,12 +160,11 @@ def _tfidf(interactions: "Interactions", seed: int) -> "Float32":
     """TF-IDF vectors of the texts, float32 (n_items, d), zero where there is no text."""
     import numpy as np
 
-    from recli.encoders.base import fitted
+    from recli.encoders import tfidf
     from recli.encoders.texts import unique
 
     texts = unique(interactions.items[schema.TEXT].to_list())
-    encoder = fitted["tfidf"]
-    encoded = encoder.encode(texts.texts, texts.texts, encoder.dim, seed)
+    encoded = tfidf.encode(texts.texts, texts.texts, tfidf.DIM, seed)
     vectors = np.zeros((interactions.n_items, encoded.shape[1]), dtype=np.float32)
     vectors[texts.row >= 0] = encoded[texts.row[texts.row >= 0]]
     return vectors
