@@ -74,7 +74,12 @@ def test_the_readme_is_short_and_its_tables_are_narrow() -> None:
 
 
 def test_links_in_the_documents_lead_to_files() -> None:
-    for path in ("README.md", ".github/CONTRIBUTING.md", "tests/benchmarks/README.md", "sample_data/README.md"):
+    for path in (
+        "README.md",
+        ".github/CONTRIBUTING.md",
+        "tests/benchmarks/README.md",
+        "sample_data/README.md",
+    ):
         text = (ROOT / path).read_text(encoding="utf-8")
         for target in re.findall(r"\]\((?!https?:|#)([^)#]+)[^)]*\)", text):
             assert (ROOT / path).parent.joinpath(target).exists(), f"{path}: {target}"
@@ -82,15 +87,15 @@ def test_links_in_the_documents_lead_to_files() -> None:
 
 def recorded() -> list[tuple[str, list[str]]]:
     """The commands of the README's `text` blocks, and the output below each."""
-    runs: list[tuple[str, list[str]]] = []
+    commands: list[tuple[str, list[str]]] = []
     for line in "".join(blocks("text")).splitlines():
         if line.startswith("$ "):
-            runs.append((line[2:], []))
-        elif runs[-1][0].endswith("\\") and not runs[-1][1]:
-            runs[-1] = (f"{runs[-1][0][:-1]} {line.strip()}", [])
+            commands.append((line[2:], []))
+        elif commands[-1][0].endswith("\\") and not commands[-1][1]:
+            commands[-1] = (f"{commands[-1][0][:-1]} {line.strip()}", [])
         else:
-            runs[-1][1].append(line)
-    return runs
+            commands[-1][1].append(line)
+    return commands
 
 
 def close(expected: str, actual: str) -> bool:
@@ -174,3 +179,16 @@ def test_the_python_blocks_run(sample: Path) -> None:
     for block in blocks("python"):
         output = execute(sample, sys.executable, "-c", block).stdout
         assert "ndcg@10" in output and "u0003" in output
+
+
+def test_the_examples_of_contributing_register_what_they_say() -> None:
+    text = (ROOT / ".github/CONTRIBUTING.md").read_text(encoding="utf-8")
+    check = (
+        "from recli.encoders.base import fitted\nfrom recli.metrics.base import metrics\n"
+        "from recli.models.base import algorithms\n"
+        "print(algorithms['mean-weight'].help, metrics['first-hit'].help, fitted['letters'].dim)\n"
+    )
+    script = "\n".join([*blocks("python", text), check])
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "mean weight of an item 1 if the first item of the list is a test item 26\n"
