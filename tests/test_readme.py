@@ -12,6 +12,7 @@ import pytest
 
 import recli
 from recli.cli.app import COMMANDS
+from recli.cli.help import topics
 from recli.storage import runs
 
 ROOT = Path(__file__).parent.parent
@@ -72,6 +73,10 @@ def test_the_readme_is_short_and_its_tables_are_narrow() -> None:
     assert len(lines) <= 160
     narrow = [*"".join(blocks("text")).splitlines(), *(line for line in lines if line.startswith("|"))]
     assert [line for line in narrow if len(line) > 100] == []
+
+
+def test_the_readme_names_all_topics() -> None:
+    assert f"Topics: {', '.join(topics())}." in README
 
 
 def test_links_in_the_documents_lead_to_files() -> None:
