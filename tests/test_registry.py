@@ -20,7 +20,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from recli.config import Config, option
-from recli.encoders.base import encoder
+from recli.encoders.base import encoder, fitted
 from recli.metrics.base import metric
 from recli.models.base import Model, algorithm
 from recli.ranking.rerankers.base import reranker
@@ -55,9 +55,9 @@ def fit(config, training):
     return LastItems((config.base + np.arange(training.matrix.shape[1])).astype(np.float32))
 
 
-@encoder("word-count", help="words of a text", dim=1)
-def encode(corpus, texts, dim, seed):
-    return np.array([[len(text.split())] for text in texts], dtype=np.float32)
+@encoder("word-count", help="words of a text")
+def open_word_count(options):
+    return fitted(lambda corpus, texts: np.array([[len(text.split())] for text in texts], dtype=np.float32))
 
 
 @metric("first-hit", help="whether the first item is a hit")
