@@ -1,6 +1,8 @@
 """`recli train-cf`: train a collaborative-filtering algorithm on the interactions."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,7 @@ from recli.data.interactions import Interactions
 from recli.errors import UsageError
 from recli.models.base import Algorithm, Model, algorithms
 from recli.models.recency import with_recency
-from recli.reporting import SILENT, Advance, Reporter, no_progress
+from recli.reporting import SILENT, Reporter
 from recli.steps.train_cf.config import CommonConfig, given_options
 from recli.storage import quantization, runs
 from recli.storage.names import checked_name
@@ -56,18 +58,36 @@ def train_cf(config: CommonConfig, reporter: Reporter = SILENT) -> TrainedModel:
     if algorithm.name == "bpr" and config.threads > 1:
         reporter.warn("bpr with more than one thread: the same seed will not give the same model again")
 
-    trainer = _Trainer(config, algorithm, interactions, validator, device)
+    train = partial(
+        fit.train,
+        algorithm,
+        interactions=interactions,
+        seed=config.seed,
+        device=device,
+        threads=config.threads,
+        validate=validator,
+        history_half_life=config.history_half_life,
+    )
     tried: list[tuning.Tried] = []
     if config.tune:
-        trained, tried = _search(trainer, fixed, reporter)
+        assert validator is not None
+        trained, tried = _search(config, fixed, train, validator, reporter)
     else:
-        trained = trainer.train(options, f"training {algorithm.name}", reporter)
-    figures = None if validator is None else validator.figures(_as_stored(trainer, trained))
-    compact = config.storage_dtype != quantization.FLOAT32
-    ndcg_float32 = validator(trained.model) if compact and validator is not None else None
+        with reporter.progress(
+            f"training {algorithm.name}", fit.total_steps(options), "iterations"
+        ) as advance:
+            trained = train(options, patience=config.patience, reporter=reporter, advance=advance)
+    figures, ndcg_float32 = None, None
+    if validator is not None:
+        figures = validator.figures(_as_stored(config, trained, interactions))
+        if config.storage_dtype != quantization.FLOAT32:
+            ndcg_float32 = validator(trained.model)
     if config.refit:
-        what = f"training {algorithm.name} on train + validation"
-        trained = trainer.train(trained.config, what, reporter, ("train", "validation"))
+        what, total = f"training {algorithm.name} on train + validation", fit.total_steps(trained.config)
+        with reporter.progress(what, total, "iterations") as advance:
+            trained = train(
+                trained.config, splits=("train", "validation"), reporter=reporter, advance=advance
+            )
     return _write(config, name, trained, figures, ndcg_float32, tried)
 
 
@@ -83,82 +103,39 @@ def _check_options(config: CommonConfig, algorithm: Algorithm, options: Any) -> 
         )
 
 
-@dataclass(frozen=True)
-class _Trainer:
-    """What all trainings of one command have in common."""
-
-    config: CommonConfig
-    algorithm: Algorithm
-    interactions: Interactions
-    validator: Validator | None
-    device: str
-
-    def train(
-        self, options: Any, what: str, reporter: Reporter, splits: tuple[str, ...] = ("train",)
-    ) -> FitResult:
-        """Train with progress under the title `what`; with patience only where validation rows are left out."""
-        patience = self.config.patience if splits == ("train",) else 0
-        with reporter.progress(what, fit.total_steps(options), "iterations") as advance:
-            return self.fit(options, splits, patience, reporter, advance)
-
-    def fit(
-        self,
-        options: Any,
-        splits: tuple[str, ...],
-        patience: int,
-        reporter: Reporter = SILENT,
-        advance: Advance = no_progress,
-    ) -> FitResult:
-        return fit.train(
-            self.algorithm,
-            options,
-            self.interactions,
-            splits=splits,
-            seed=self.config.seed,
-            device=self.device,
-            threads=self.config.threads,
-            reporter=reporter,
-            advance=advance,
-            validate=self.validator,
-            patience=patience,
-            history_half_life=self.config.history_half_life,
-        )
-
-
 def _search(
-    trainer: _Trainer, fixed: dict[str, Any], reporter: Reporter
+    config: CommonConfig,
+    fixed: dict[str, Any],
+    train: Callable[..., FitResult],
+    validator: Validator,
+    reporter: Reporter,
 ) -> tuple[FitResult, list[tuning.Tried]]:
     """The best model of `--tune`, and all trials. Only the best model so far is held, and not trained again."""
-    config, validator = trainer.config, trainer.validator
-    assert validator is not None
     best: FitResult | None = None
     best_score = -1.0
 
     def measure(options: Any) -> float:
         nonlocal best, best_score
-        trained = trainer.fit(options, ("train",), config.patience)
+        trained = train(options, patience=config.patience)
         score = round(validator(trained.model), 6)
         if score > best_score:
             best, best_score = trained, score
         return score
 
+    searched = algorithms[config.algorithm].config
     with reporter.progress(f"searching {config.algorithm}", config.tune, "trials") as advance:
-        tried = tuning.search(
-            trainer.algorithm.config, fixed, measure, trials=config.tune, seed=config.seed, advance=advance
-        )
+        tried = tuning.search(searched, fixed, measure, trials=config.tune, seed=config.seed, advance=advance)
     assert best is not None
     return best, tried
 
 
-def _as_stored(trainer: _Trainer, trained: FitResult) -> Model:
+def _as_stored(config: CommonConfig, trained: FitResult, interactions: Interactions) -> Model:
     """The model as it will be read from disk."""
-    config, data = trainer.config, trainer.interactions
     if config.storage_dtype == quantization.FLOAT32:
         return trained.model
-    state = quantization.compact_state(
-        trained.model.state(), (data.n_users, data.n_items), config.storage_dtype
-    )
-    model = trainer.algorithm.load(trained.config, quantization.expand_state(state))
+    heights = (interactions.n_users, interactions.n_items)
+    state = quantization.compact_state(trained.model.state(), heights, config.storage_dtype)
+    model = algorithms[config.algorithm].load(trained.config, quantization.expand_state(state))
     return with_recency(model, config.history_half_life)
 
 

@@ -9,7 +9,7 @@ cold items stay apart.
 """
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -18,7 +18,6 @@ import numpy as np
 from recli.data.interactions import Interactions
 from recli.errors import RecliError, UsageError
 from recli.metrics.accuracy import hits_of
-from recli.models.base import Model
 from recli.models.fusion import Fusion, FusionConfig
 from recli.ranking.topk import Ranked, rank, score_batches, tie_order, top_k
 from recli.reporting import Advance
@@ -137,12 +136,18 @@ def rank_for_boost(
     pseudo_cold: PseudoColdSplit | None,
     max_users: int,
 ) -> BoostRankings:
-    """Rank warm against cold items by the sources trained on the training split."""
+    """Rank warm against cold items by the sources trained on the training split.
+
+    On the pseudo-cold split the hidden items are among the cold ones, and relevant.
+    """
     fusion = build_fusion(options, inputs.interactions.matrix("train"), trained.models)
     on_validation = rank_validation(inputs, fusion, ("train",), max_users)
     if pseudo_cold is None:
         return BoostRankings(on_validation, None)
-    return BoostRankings(on_validation, rank_pseudo_cold(inputs, options, trained.models, pseudo_cold))
+    fusion = build_fusion(options, pseudo_cold.rest, {**trained.models, **pseudo_cold.models})
+    candidates = pseudo_cold.candidates
+    with inputs.reporter.progress("warm against hidden items", candidates.users.size) as advance:
+        return BoostRankings(on_validation, rank_blocks(fusion, candidates, advance))
 
 
 def rank_validation(
@@ -155,19 +160,6 @@ def rank_validation(
     candidates = validation_candidates(inputs.interactions, max_users, inputs.seed, splits)
     with inputs.reporter.progress("warm against cold items", candidates.users.size) as advance:
         return rank_blocks(fusion, candidates, advance)
-
-
-def rank_pseudo_cold(
-    inputs: TrainingInputs,
-    options: FusionConfig,
-    models: Mapping[str, Model],
-    pseudo_cold: PseudoColdSplit,
-) -> WarmColdRanking:
-    """Warm against cold items on the pseudo-cold split: the hidden items are among the cold ones, and relevant."""
-    fusion = build_fusion(options, pseudo_cold.rest, {**models, **pseudo_cold.models})
-    users = pseudo_cold.candidates.users
-    with inputs.reporter.progress("warm against hidden items", users.size) as advance:
-        return rank_blocks(fusion, pseudo_cold.candidates, advance)
 
 
 def rank_blocks(fusion: Fusion, candidates: Candidates, advance: Advance) -> WarmColdRanking:

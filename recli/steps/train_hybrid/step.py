@@ -107,7 +107,8 @@ def train_hybrid(config: TrainHybridConfig, reporter: Reporter = SILENT) -> Trai
         trained = _train_fusion(config, inputs, specs, weights, texts)
     else:
         trained = _train_content_model(config, inputs, specs)
-    return _write(config, name, trained, _sha256_of_inputs(specs, texts))
+    sha256 = {f"{schema.MODELS}/{spec.name}": spec.sha256 for spec in specs if spec.sha256 is not None}
+    return _write(config, name, trained, sha256 | (texts.sha256 if texts else {}))
 
 
 def _train_fusion(
@@ -226,12 +227,6 @@ def _check_overwriting(
             algorithm = parts.open_part(run / schema.MODELS / name, schema.MODELS).config["algorithm"]
             if algorithm != config.algorithm:
                 reporter.warn(f"the model {name} in {run}, which is of kind {algorithm}, will be replaced")
-
-
-def _sha256_of_inputs(specs: tuple[SourceSpec, ...], texts: Texts | None) -> dict[str, str]:
-    """Of the run's models and embeddings that are used, by part name."""
-    models = {f"{schema.MODELS}/{spec.name}": spec.sha256 for spec in specs if spec.sha256 is not None}
-    return models | (texts.sha256 if texts else {})
 
 
 def _write(config: TrainHybridConfig, name: str, trained: _Trained, inputs: dict[str, str]) -> TrainedHybrid:

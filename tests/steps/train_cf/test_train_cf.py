@@ -18,7 +18,8 @@ from recli.metrics import ndcg_at
 from recli.models.base import Training, algorithms
 from recli.models.item_knn import ItemKnnConfig
 from recli.ranking import topk
-from recli.steps.train_cf.config import CommonConfig
+from recli.steps.train_cf.config import CommonConfig, TrainCfConfig
+from recli.steps.train_cf.step import train_cf
 from recli.storage import runs
 from recli.training import fit, validation
 
@@ -204,6 +205,37 @@ def test_without_validation_rows_it_trains_but_does_not_choose(
     for option in (("--tune", 2), ("--patience", 2), ("--refit",)):
         _, _, err = recli("train-cf", run, *option, code=1)
         assert "there are no validation rows" in err and "--validation-size" in err
+
+
+# --- the step as a function
+
+
+def test_the_step_returns_what_it_wrote_and_says_nothing(
+    board_run: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    trained = train_cf(TrainCfConfig(run=str(board_run), algorithm="item-knn", tune=3, storage_dtype="int8"))
+    assert capfd.readouterr() == ("", "")
+    assert (trained.name, trained.algorithm, trained.trained_on) == ("item-knn", "item-knn", ("train",))
+    stored = runs.read_model(trained.path)
+    assert trained.path == board_run / "models" / "item-knn"
+    assert stored.part.summary.items() <= trained.summary.items()
+    assert trained.validation is not None and trained.ndcg_float32 is not None
+    assert trained.summary["validation"] == {"ndcg@20": trained.validation.ndcg, "users": 33}
+    trials = trained.trials
+    assert trials is not None
+    assert trials.columns == ["neighbors", "weighting", "shrinkage", "ndcg@20", "best"]
+    assert trials["ndcg@20"].to_list() == [t["ndcg@20"] for t in stored.part.summary["trials"]]
+    (best,) = trials.filter("best").to_dicts()
+    assert (
+        best["ndcg@20"] == trials["ndcg@20"].max()
+        and best["neighbors"] == trained.summary["options"]["neighbors"]
+    )
+
+
+def test_a_step_without_a_search_has_no_trials(board_run: Path) -> None:
+    trained = train_cf(TrainCfConfig(run=str(board_run), algorithm="popularity", name="counts"))
+    assert trained.trials is None and trained.ndcg_float32 is None
+    assert trained.path == board_run / "models" / "counts"
 
 
 # --- what goes wrong

@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,10 +15,12 @@ from conftest import WORDS, checkerboard, write_board
 from safetensors.numpy import load_file
 
 from recli.data.interactions import Interactions
+from recli.errors import ConfigError, UsageError
 from recli.models.base import algorithms, scores_of
 from recli.models.fusion import LOG_POPULARITY, Fusion
 from recli.reporting import Advance
-from recli.steps.train_hybrid.config import default_sources
+from recli.steps.train_hybrid.config import TrainHybridConfig, default_sources
+from recli.steps.train_hybrid.step import train_hybrid
 from recli.steps.train_hybrid.weight_search import CandidatePool, SearchResult, search_weights
 from recli.storage import parts, runs
 
@@ -262,6 +265,78 @@ def test_save_sources(run: Path, recli: Recli) -> None:
     # and the next run takes the collaborative ones
     _, _, err = recli("train-hybrid", run)
     assert "ials: the run's model" in err
+
+
+# the step as a function
+
+
+def test_the_step_returns_what_it_wrote_and_says_nothing(
+    run: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    hybrid = train_hybrid(TrainHybridConfig(str(run), sources="user-knn,content-knn", save_sources=True))
+    assert capfd.readouterr() == ("", "")
+    assert (hybrid.name, hybrid.algorithm, hybrid.trained_on) == ("hybrid", "fusion", ("train",))
+    assert hybrid.path == run / "models" / "hybrid"
+    assert [path.name for path in hybrid.saved_sources] == ["user-knn", "content-knn"]
+    summary = stored(run).part.summary
+    assert summary.items() <= hybrid.summary.items()
+    figures = hybrid.figures
+    assert figures.sources is not None and figures.validation is not None and figures.pseudo_cold is not None
+    rows = {row.pop("source"): row for row in figures.sources.to_dicts()}
+    assert list(rows) == ["user-knn", "content-knn", LOG_POPULARITY, "fusion"]
+    for name, stored_figures in summary["sources"].items():
+        for key, value in stored_figures.items():
+            assert rows[name][key] == pytest.approx(value, abs=1e-6)
+    assert rows["user-knn"]["cold_weight"] is None
+    assert (rows["fusion"]["ndcg@20"], figures.validation.users) == (figures.validation.ndcg, 33)
+    assert figures.listed_cold is not None and (figures.listed_cold.n_cold, figures.listed_cold.users) == (
+        3,
+        33,
+    )
+    assert figures.trials is None and figures.cold_boost is None
+
+
+def test_the_step_returns_trials_and_the_boost(run: Path) -> None:
+    cease = train_hybrid(TrainHybridConfig(str(run), algorithm="cease", l2=7.0)).figures
+    assert cease.trials is not None and cease.trials["l2"].to_list() == [7.0] * 3
+    assert cease.sources is None and cease.listed_cold is None
+    fused = train_hybrid(TrainHybridConfig(str(run), sources="user-knn,content-knn", cold_share=0.1)).figures
+    assert fused.cold_boost is not None and fused.listed_cold is None
+    assert fused.cold_boost.target == "--cold-share 0.1"
+    assert fused.cold_boost.boost in [row["cold_boost"] for row in fused.cold_boost.trade_off]
+
+
+def test_pseudo_cold_models_are_dropped_before_the_sources_are_trained_again(
+    run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from recli.steps.train_hybrid import step
+
+    splits: list[weakref.ref[Any]] = []
+    alive: list[list[bool]] = []
+    fit_weights, train_sources = step.fit_weights, step.train_sources
+
+    def fit(*arguments: Any) -> Any:
+        weights, pseudo_cold = fit_weights(*arguments)
+        splits.append(weakref.ref(pseudo_cold))
+        return weights, pseudo_cold
+
+    def train(*arguments: Any) -> Any:
+        alive.append([split() is not None for split in splits])
+        return train_sources(*arguments)
+
+    monkeypatch.setattr(step, "fit_weights", fit)
+    monkeypatch.setattr(step, "train_sources", train)
+    train_hybrid(TrainHybridConfig(str(run), sources="user-knn,content-knn", cold_share=0.1, refit=True))
+    assert alive == [[], [False]]
+
+
+def test_a_config_checks_itself() -> None:
+    with pytest.raises(ConfigError, match="--fusion voting is now --fusion rrf or --fusion borda"):
+        TrainHybridConfig("run", fusion="voting")
+    with pytest.raises(UsageError, match="--cold-share and --cold-boost both say"):
+        TrainHybridConfig("run", cold_share=0.1, cold_boost=0.0)
+    with pytest.raises(UsageError, match="--cf is about a fusion"):
+        TrainHybridConfig("run", algorithm="cease", cf=("ials",))
 
 
 # what is fused where nothing is named
