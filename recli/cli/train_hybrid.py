@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     import polars as pl
 
     from recli.steps.train_hybrid.cold_items import ColdBoost, ListedCold
-    from recli.steps.train_hybrid.step import HybridFigures
+    from recli.steps.train_hybrid.step import TrainedHybrid
 
 
 def train_hybrid(config: TrainHybridConfig, console: Console) -> None:
@@ -24,26 +24,25 @@ def train_hybrid(config: TrainHybridConfig, console: Console) -> None:
     from recli.steps.train_hybrid import step
 
     hybrid = step.train_hybrid(replace(config, run=str(run_path(config.run))), console)
-    figures = hybrid.figures
-    if figures.sources is not None:
-        _show_sources(console, figures)
-    elif figures.trials is not None:
-        rows = [[f"{l2:g}", f"{weight:g}", f"{ndcg:.4f}"] for l2, weight, ndcg in figures.trials.iter_rows()]
+    if hybrid.sources is not None:
+        _show_sources(console, hybrid)
+    elif hybrid.trials is not None:
+        rows = [[f"{l2:g}", f"{weight:g}", f"{ndcg:.4f}"] for l2, weight, ndcg in hybrid.trials.iter_rows()]
         console.table("Collective EASE on validation", ["l2", "text-weight", "ndcg@20"], rows)
-    if figures.cold_boost is not None:
-        _show_boost(console, figures.cold_boost, config.refit)
-    if figures.listed_cold is not None:
-        _say_listed(console, figures.listed_cold)
-    if figures.sources is None and figures.validation is not None:
-        console.say(f"validation ndcg@20 {figures.validation.ndcg:.4f} ({figures.validation.users:,} users)")
+    if hybrid.cold_boost is not None:
+        _show_boost(console, hybrid.cold_boost, config.refit)
+    if hybrid.listed_cold is not None:
+        _say_listed(console, hybrid.listed_cold)
+    if hybrid.sources is None and hybrid.validation is not None:
+        console.say(f"validation ndcg@20 {hybrid.validation.ndcg:.4f} ({hybrid.validation.users:,} users)")
     for path in (*hybrid.saved_sources, hybrid.path):
         console.say(f"wrote {path}")
     console.result(hybrid.run, hybrid.summary)
 
 
-def _show_sources(console: Console, figures: "HybridFigures") -> None:
+def _show_sources(console: Console, hybrid: "TrainedHybrid") -> None:
     """Half-lives and the figures of cold items are shown where there are any."""
-    table: pl.DataFrame | None = figures.sources
+    table: pl.DataFrame | None = hybrid.sources
     assert table is not None
     headings = {"source": "source", "half_life": "half-life", "ndcg@20": "ndcg@20", "weight": "weight"}
     if not (table["half_life"] != "").any():
@@ -57,10 +56,10 @@ def _show_sources(console: Console, figures: "HybridFigures") -> None:
         if row["source"] == "fusion":
             cells |= {"weight": "", "cold_weight": ""}
         rows.append([cells[name] for name in headings])
-    users = figures.validation.users if figures.validation else 0
+    users = hybrid.validation.users if hybrid.validation else 0
     note = f"NDCG@20 among items with training events, {users:,} validation users."
     if has_cold:
-        n_cold_users = figures.pseudo_cold.users if figures.pseudo_cold else 0
+        n_cold_users = hybrid.pseudo_cold.users if hybrid.pseudo_cold else 0
         note += f" Cold: among a hidden tenth of the items, {n_cold_users:,} users."
     console.table("Sources", list(headings.values()), rows, note)
 

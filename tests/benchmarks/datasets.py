@@ -266,7 +266,7 @@ class Run:
             return found
         if (
             command.startswith("train-hybrid")
-            and not any(option in command for option in ("--model", "--sources"))
+            and not any(option in command for option in ("--algorithm", "--sources"))
             and (self.path / "models").exists()
         ):
             raise Failed(

@@ -85,8 +85,7 @@ def test_every_row_is_named_as_its_model_in_the_run() -> None:
         assert len(set(names)) == len(names), f"{name}: two rows would be one model"
         for row in dataset.rows:
             config = parsed(row.train)
-            usual = config.algorithm if row.train.startswith("train-cf") else config.model
-            assert row.name == (config.name or {"fusion": "hybrid"}.get(usual, usual))
+            assert row.name == (config.name or {"fusion": "hybrid"}.get(config.algorithm, config.algorithm))
 
 
 def test_a_hybrid_is_trained_before_its_sources_and_with_embeddings_where_there_are_texts() -> None:

@@ -24,6 +24,7 @@ from recli.reporting import Advance
 from recli.schema import CSR, Bool, Float32, Float64, Int32, Int64
 from recli.steps.train_hybrid.config import TrainHybridConfig
 from recli.steps.train_hybrid.sources import (
+    TRAIN,
     SourceSpec,
     TrainedSources,
     TrainingInputs,
@@ -82,20 +83,18 @@ class ListedCold:
     boost: float
 
 
-def count_listed(
-    fusion: Fusion, interactions: Interactions, splits: tuple[str, ...], seed: int
-) -> ListedCold | None:
-    """Count the cold items in the lists of validation users; None where no item is cold.
+def count_listed(fusion: Fusion, interactions: Interactions, config: TrainHybridConfig) -> ListedCold | None:
+    """Count the cold items in the lists of validation users, what the fusion was trained on masked.
 
-    `splits`: what the fusion was trained on; what users did there is masked.
+    None where no item is cold, or no source knows cold items.
     """
     n_cold, boost = int(fusion.cold.sum()), fusion.config.cold_boost
-    if not n_cold:
+    if not n_cold or not fusion.config.cold_weights:
         return None
-    users = sample_users(interactions.matrix("validation").getnnz(axis=1) > 0, _COUNTED_USERS, seed)
+    users = sample_users(interactions.matrix("validation").getnnz(axis=1) > 0, _COUNTED_USERS, config.seed)
     share = 0.0
     if users.size:
-        history = interactions.ordered(*splits)[users]
+        history = interactions.ordered(*config.trained_on)[users]
         known, ties = known_users(users, history), tie_order(interactions.items["item_id"])
         items = rank(fusion, history, known, k=K, ties=ties, seen=history.values).items
         listed = items[items >= 0]
@@ -130,18 +129,20 @@ class BoostRankings:
 
 
 def rank_for_boost(
+    config: TrainHybridConfig,
     inputs: TrainingInputs,
     trained: TrainedSources,
     options: FusionConfig,
     pseudo_cold: PseudoColdSplit | None,
-    max_users: int,
-) -> BoostRankings:
-    """Rank warm against cold items by the sources trained on the training split.
+) -> BoostRankings | None:
+    """Rank warm against cold items by the sources trained on the training split; None: no boost is to be found.
 
     On the pseudo-cold split the hidden items are among the cold ones, and relevant.
     """
+    if config.boost_target is None:
+        return None
     fusion = build_fusion(options, inputs.interactions.matrix("train"), trained.models)
-    on_validation = rank_validation(inputs, fusion, ("train",), max_users)
+    on_validation = rank_validation(inputs, fusion, TRAIN, config.weight_users)
     if pseudo_cold is None:
         return BoostRankings(on_validation, None)
     fusion = build_fusion(options, pseudo_cold.rest, {**trained.models, **pseudo_cold.models})
@@ -228,12 +229,15 @@ class ColdBoost:
 
 
 def fit_cold_boost(
-    config: TrainHybridConfig, inputs: TrainingInputs, fusion: Fusion, rankings: BoostRankings
-) -> ColdBoost:
-    """The boost that reaches the config's target, on validation. `fusion`: trained on the config's splits.
+    config: TrainHybridConfig, inputs: TrainingInputs, fusion: Fusion, rankings: BoostRankings | None
+) -> ColdBoost | None:
+    """The boost that reaches the config's target, on validation; None: it has none.
 
-    Warns where the target is not reached, or bounds nothing. Raises `RecliError` where it cannot be measured.
+    `fusion`: trained on the config's splits. Warns where the target is not reached, or bounds nothing. Raises
+    `RecliError` where it cannot be measured.
     """
+    if rankings is None:
+        return None
     target, measured, lists = config.boost_target, rankings.validation, rankings.validation
     assert target is not None
     if config.refit:  # there are more events, and fewer cold items

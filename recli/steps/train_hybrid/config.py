@@ -186,6 +186,12 @@ class TrainHybridConfig(Config):
         return None if self.max_warm_loss is None else f"--max-warm-loss {self.max_warm_loss:g}"
 
     @property
+    def fusion_options(self) -> FusionConfig:
+        """The fusion's config, without sources and weights yet."""
+        boost = FusionConfig.cold_boost if self.cold_boost is None else self.cold_boost
+        return FusionConfig(self.fusion, self.rrf_k, boost)
+
+    @property
     def trained_on(self) -> tuple[str, ...]:
         """The splits that the model has learned from in the end."""
         return ("train", "validation") if self.refit else ("train",)

@@ -12,7 +12,6 @@ from recli.config import to_dict
 from recli.data.interactions import Interactions
 from recli.errors import RecliError, UsageError
 from recli.models.base import Model
-from recli.models.fusion import FusionConfig
 from recli.reporting import SILENT, Reporter
 from recli.steps.train_hybrid.cold_items import (
     ColdBoost,
@@ -49,7 +48,7 @@ from recli.training.fit import check_order
 from recli.training.validation import ValidationFigures, has_validation, validator_of
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class HybridFigures:
     """What was measured while a hybrid was trained; None: not measured, or does not apply to it."""
 
@@ -61,8 +60,8 @@ class HybridFigures:
     cold_boost: ColdBoost | None = None
 
 
-@dataclass(frozen=True)
-class TrainedHybrid:
+@dataclass(frozen=True, kw_only=True)
+class TrainedHybrid(HybridFigures):
     """A hybrid that `train_hybrid` has written."""
 
     run: Path
@@ -71,7 +70,6 @@ class TrainedHybrid:
     path: Path
     trained_on: tuple[str, ...]  # splits
     summary: dict[str, Any]  # as `--json` prints it
-    figures: HybridFigures
     saved_sources: tuple[Path, ...]  # by `--save-sources`
 
 
@@ -81,7 +79,7 @@ class _Trained:
 
     options: Any
     model: Model
-    sources: TrainedSources  # that it was made from
+    made_from: TrainedSources
     summary: dict[str, Any]
     figures: HybridFigures
 
@@ -121,37 +119,26 @@ def _train_fusion(
     """Train the sources, fit the weights and the boost of cold items, and put the fusion together."""
     trained = train_sources(inputs, with_popularity_half_life(inputs, specs), TRAIN)
     trained = with_history_half_lives(inputs, trained, config.history_half_life)
-    boost = FusionConfig.cold_boost if config.cold_boost is None else config.cold_boost
-    options = FusionConfig(config.fusion, config.rrf_k, boost)
+    options = config.fusion_options
     fitted, pseudo_cold = fit_weights(inputs, trained, options, weights, config)
     table = fitted.table(trained.specs)
     trained = without_weightless(trained, fitted, inputs.reporter)
-    options = replace(
-        options,
-        sources=trained.described(),
-        weights=fitted.warm.used(trained.fused),
-        cold_weights=fitted.cold.used(trained.fused),
-    )
-    rankings = None
-    if config.boost_target is not None:
-        rankings = rank_for_boost(inputs, trained, options, pseudo_cold, config.weight_users)
+    options = fitted.options(options, trained)
+    rankings = rank_for_boost(config, inputs, trained, options, pseudo_cold)
     del pseudo_cold  # its models are as large as those that are trained next
     if config.refit:
         trained = train_sources(inputs, trained.specs, config.trained_on)
     matrix = inputs.interactions.matrix(*config.trained_on)
     fusion = build_fusion(options, matrix, trained.models)
-    fitted_boost = None if rankings is None else fit_cold_boost(config, inputs, fusion, rankings)
-    if fitted_boost is not None:
-        fusion = replace(fusion, config=replace(options, cold_boost=fitted_boost.boost))
-    listed = None
-    if fitted_boost is None and any(spec.content for spec in specs):
-        listed = count_listed(fusion, inputs.interactions, config.trained_on, config.seed)
+    boost = fit_cold_boost(config, inputs, fusion, rankings)
+    if boost is not None:
+        fusion = replace(fusion, config=replace(options, cold_boost=boost.boost))
     figures = HybridFigures(
         validation=_validation(fitted.warm),
         pseudo_cold=_validation(fitted.cold),
         sources=table,
-        listed_cold=listed,
-        cold_boost=fitted_boost,
+        listed_cold=None if boost else count_listed(fusion, inputs.interactions, config),
+        cold_boost=boost,
     )
     summary: dict[str, Any] = {"sources": fitted.summary(), **_summary(figures)}
     if texts is not None:
@@ -232,7 +219,7 @@ def _check_overwriting(
 def _write(config: TrainHybridConfig, name: str, trained: _Trained, inputs: dict[str, str]) -> TrainedHybrid:
     """Write the model, and before it the sources that are to be saved."""
     run, saved = Path(config.run), []
-    for spec in trained.sources.specs if config.save_sources else ():
+    for spec in trained.made_from.specs if config.save_sources else ():
         if spec.sha256 is None and spec.name != config.algorithm:
             saved.append(
                 runs.write_model(
@@ -240,7 +227,7 @@ def _write(config: TrainHybridConfig, name: str, trained: _Trained, inputs: dict
                     spec.name,
                     spec.algorithm,
                     to_dict(spec.config),
-                    trained.sources.models[spec.name],
+                    trained.made_from.models[spec.name],
                     seed=config.seed,
                     trained_on=config.trained_on,
                     history_half_life=spec.history_half_life,
@@ -261,12 +248,12 @@ def _write(config: TrainHybridConfig, name: str, trained: _Trained, inputs: dict
     )
     summary = {"model": name, "algorithm": config.algorithm, "trained_on": list(config.trained_on)}
     return TrainedHybrid(
-        run,
-        name,
-        config.algorithm,
-        path,
-        config.trained_on,
-        summary | trained.summary,
-        trained.figures,
-        tuple(saved),
+        run=run,
+        name=name,
+        algorithm=config.algorithm,
+        path=path,
+        trained_on=config.trained_on,
+        summary=summary | trained.summary,
+        saved_sources=tuple(saved),
+        **vars(trained.figures),
     )

@@ -45,11 +45,6 @@ class FittedWeights:
     ndcg: float | None
     users: int
 
-    def used(self, specs: Sequence[SourceSpec]) -> dict[str, float]:
-        """The weights of these sources and of log-popularity."""
-        kept = {LOG_POPULARITY, *(spec.name for spec in specs)}
-        return {name: weight for name, weight in self.weights.items() if name in kept}
-
 
 @dataclass(frozen=True)
 class FusionWeights:
@@ -57,6 +52,12 @@ class FusionWeights:
 
     warm: FittedWeights
     cold: FittedWeights
+
+    def options(self, options: FusionConfig, trained: TrainedSources) -> FusionConfig:
+        """The fusion's config with the sources that are fused, and their weights."""
+        kept = {LOG_POPULARITY, *(spec.name for spec in trained.fused)}
+        warm, cold = ({n: w for n, w in b.weights.items() if n in kept} for b in (self.warm, self.cold))
+        return replace(options, sources=trained.described(), weights=warm, cold_weights=cold)
 
     def summary(self) -> dict[str, dict[str, float]]:
         """The figures of each source, for the manifest."""

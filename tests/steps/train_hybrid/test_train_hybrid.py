@@ -280,27 +280,26 @@ def test_the_step_returns_what_it_wrote_and_says_nothing(
     assert [path.name for path in hybrid.saved_sources] == ["user-knn", "content-knn"]
     summary = stored(run).part.summary
     assert summary.items() <= hybrid.summary.items()
-    figures = hybrid.figures
-    assert figures.sources is not None and figures.validation is not None and figures.pseudo_cold is not None
-    rows = {row.pop("source"): row for row in figures.sources.to_dicts()}
+    assert hybrid.sources is not None and hybrid.validation is not None and hybrid.pseudo_cold is not None
+    rows = {row.pop("source"): row for row in hybrid.sources.to_dicts()}
     assert list(rows) == ["user-knn", "content-knn", LOG_POPULARITY, "fusion"]
     for name, stored_figures in summary["sources"].items():
         for key, value in stored_figures.items():
             assert rows[name][key] == pytest.approx(value, abs=1e-6)
     assert rows["user-knn"]["cold_weight"] is None
-    assert (rows["fusion"]["ndcg@20"], figures.validation.users) == (figures.validation.ndcg, 33)
-    assert figures.listed_cold is not None and (figures.listed_cold.n_cold, figures.listed_cold.users) == (
+    assert (rows["fusion"]["ndcg@20"], hybrid.validation.users) == (hybrid.validation.ndcg, 33)
+    assert hybrid.listed_cold is not None and (hybrid.listed_cold.n_cold, hybrid.listed_cold.users) == (
         3,
         33,
     )
-    assert figures.trials is None and figures.cold_boost is None
+    assert hybrid.trials is None and hybrid.cold_boost is None
 
 
 def test_the_step_returns_trials_and_the_boost(run: Path) -> None:
-    cease = train_hybrid(TrainHybridConfig(str(run), algorithm="cease", l2=7.0)).figures
+    cease = train_hybrid(TrainHybridConfig(str(run), algorithm="cease", l2=7.0))
     assert cease.trials is not None and cease.trials["l2"].to_list() == [7.0] * 3
     assert cease.sources is None and cease.listed_cold is None
-    fused = train_hybrid(TrainHybridConfig(str(run), sources="user-knn,content-knn", cold_share=0.1)).figures
+    fused = train_hybrid(TrainHybridConfig(str(run), sources="user-knn,content-knn", cold_share=0.1))
     assert fused.cold_boost is not None and fused.listed_cold is None
     assert fused.cold_boost.target == "--cold-share 0.1"
     assert fused.cold_boost.boost in [row["cold_boost"] for row in fused.cold_boost.trade_off]
