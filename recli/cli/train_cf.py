@@ -17,7 +17,7 @@ def train_cf(config: CommonConfig, console: Console) -> None:
     ials, als, bpr and lmf factorize; item-knn and user-knn go by neighbors; ease is linear, in closed form, and often
     the best where the catalogue is not too large (above 20,000 items it is sparse, an approximation); gf-cf, bspm and
     rp3beta need no training and suit large, sparse logs. sequential-rules goes by the order of events, and so does any
-    other with --history-half-life: worth a try where what comes next is to be told. popularity is the baseline; bias
+    other with --history-half-life: worth a try for predicting the next event. popularity is the baseline; bias
     predicts ratings. bpr's best learning rate, regularization and iterations differ up to tenfold from log to log, and
     with unfit ones it can fall below popularity: use --tune.
 

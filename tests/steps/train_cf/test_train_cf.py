@@ -354,7 +354,7 @@ def test_the_help_shows_each_algorithms_defaults(recli: Recli, monkeypatch: pyte
 # --- the validator
 
 
-def test_the_judge_is_mean_ndcg_over_users_with_validation_rows(board: Interactions) -> None:
+def test_the_validator_is_mean_ndcg_over_users_with_validation_rows(board: Interactions) -> None:
     class Oracle:
         def score(self, history: object, users: np.ndarray | None = None) -> np.ndarray:
             assert users is not None
@@ -373,14 +373,14 @@ def test_the_judge_is_mean_ndcg_over_users_with_validation_rows(board: Interacti
     assert validator(popular) == pytest.approx(expected) and 0 < expected < 1
 
 
-def test_the_judge_samples_users_by_seed_where_there_are_many(board: Interactions) -> None:
+def test_the_validator_samples_users_by_seed_where_there_are_many(board: Interactions) -> None:
     one, same, other = (validation.validator_of(board, seed, max_users=10) for seed in (1, 1, 2))
     assert one.users.size == 10 and np.array_equal(one.users, same.users)
     assert not np.array_equal(one.users, other.users)
     assert np.array_equal(np.sort(one.users), one.users)
 
 
-def test_users_without_training_rows_are_judged_by_folding_in(board: Interactions) -> None:
+def test_users_without_training_rows_are_folded_in(board: Interactions) -> None:
     rows = board.splits["train"].filter(pl.col("user") != 0)
     validator = validation.validator_of(replace(board, splits=board.splits | {"train": rows}))
     asked: list[np.ndarray] = []
