@@ -48,6 +48,7 @@ class Spec:
     formerly: tuple[
         str, ...
     ] = ()  # names of the field in earlier versions: read from manifests, answered with the new
+    former_values: tuple[tuple[str, str], ...] = ()  # former choices, and what to type now
 
 
 @dataclass(frozen=True)
@@ -108,6 +109,9 @@ def check_value(name: str, spec: Spec, value: Any) -> None:
         raise ConfigError(f"{name} must be at least {spec.min:g}, not {value}")
     if spec.max is not None and value > spec.max:
         raise ConfigError(f"{name} must be at most {spec.max:g}, not {value}")
+    for former, now in spec.former_values:
+        if value == former:
+            raise ConfigError(f"{name} {former} is now {now}")
     choices = choices_of(spec)
     if choices is not None and value not in choices:
         raise ConfigError(f"{name} must be one of {', '.join(choices)}, not {value!r}")

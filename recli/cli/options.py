@@ -3,6 +3,7 @@
 import dataclasses
 import errno
 import inspect
+import itertools
 import os
 import re
 import sys
@@ -34,7 +35,8 @@ def make_command(name: str, config: type[Any], run: Run) -> Any:
     text = re.sub(
         r"(?<!\n)\n(?!\n|\s|-)", " ", text
     )  # Paragraphs are refilled: Typer would keep their line breaks
-    cls = type("Command", (_Command,), {"former": _former_options(config)})
+    answers = {"former": _former_options(config), "former_values": _former_values(config)}
+    cls = type("Command", (_Command,), answers)
     add = app.command(
         name, cls=cls, help=text, epilog=f"Example:{example}", no_args_is_help=_needs_arguments(config)
     )
@@ -43,15 +45,21 @@ def make_command(name: str, config: type[Any], run: Run) -> Any:
 
 
 class _Command(TyperCommand):
-    """A command that answers an option's former name with the new one."""
+    """A command that answers an option's former name, or a former choice, with the new one."""
 
     former: ClassVar[dict[str, str]] = {}
+    former_values: ClassVar[dict[str, str]] = {}  # by `--option=value`
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        for word in args[: args.index("--")] if "--" in args else args:
-            name = word.partition("=")[0]
+        words = args[: args.index("--")] if "--" in args else args
+        for word, following in itertools.zip_longest(words, words[1:], fillvalue=""):
+            name, equals, _ = word.partition("=")
+            typed = word if equals else f"{word}={following}"
             if name in self.former:
                 Console().error(f"no such option {name}: it is {self.former[name]}", None)
+                raise typer.Exit(UsageError.code)
+            if typed in self.former_values:
+                Console().error(f"{typed.replace('=', ' ')} is now {self.former_values[typed]}", None)
                 raise typer.Exit(UsageError.code)
         return super().parse_args(ctx, args)
 
@@ -61,6 +69,15 @@ def _former_options(config: type[Any]) -> dict[str, str]:
     now = {field.name: option_name(field) for field in dataclasses.fields(config)}
     former = {"--" + old.replace("_", "-"): now[name] for old, name in former_names(config).items()}
     return {old: new for old, new in former.items() if old not in now.values()}
+
+
+def _former_values(config: type[Any]) -> dict[str, str]:
+    """Choices that an option no longer has, as `--option=value`, and what to type now."""
+    return {
+        f"{option_name(field)}={value}": now
+        for field in dataclasses.fields(config)
+        for value, now in spec_of(field).former_values
+    }
 
 
 def _needs_arguments(config: type[Any]) -> bool:

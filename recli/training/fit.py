@@ -5,17 +5,19 @@ from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
+import polars as pl
 
 from recli.data.interactions import Interactions
 from recli.errors import RecliError, UsageError
 from recli.models.base import Algorithm, Model, Training
 from recli.models.wrappers import with_recency
+from recli.reporting import SILENT, Advance, Reporter, no_progress
 from recli.schema import Float32
 
 
 @dataclass(frozen=True)
 class FitResult:
-    """A trained model, the options it was really trained with, and how validation went."""
+    """A trained model, the options it was trained with, and its validation scores."""
 
     model: Model
     config: Any  # the algorithm's config; `iterations` is the best one's number where patience stopped it
@@ -31,8 +33,8 @@ def train(
     seed: int = 0,
     device: str = "cpu",
     threads: int = 0,
-    advance: Callable[[int, str], None] = lambda steps, text: None,
-    say: Callable[[str], None] = lambda text: None,
+    reporter: Reporter = SILENT,
+    advance: Advance = no_progress,
     validate: Callable[[Model], float] | None = None,
     patience: int = 0,
     features: Float32 | None = None,
@@ -40,20 +42,18 @@ def train(
 ) -> FitResult:
     """Train `algorithm` with its options `config` on the named splits of the interactions.
 
-    `advance(iterations, text)` is called as it goes (`total_steps` says how many there are), `say(text)` where the
-    algorithm has something to say before it starts. With `patience`, training stops when `validate` (see `judge`)
-    has not improved for so many iterations, and the best iteration's model is returned. With `history_half_life`, the
-    model is one that scores by `RecencyWeighted`. Raises `RecliError` where that has no order to go by.
+    `advance` is called for each of the `total_steps`; the reporter gets what the algorithm says before it starts. With
+    `patience`, training stops when `validate` (a `Validator`) has not improved for so many iterations, and the best
+    iteration's model is returned. With `history_half_life` (events), the model is wrapped in `RecencyWeighted`.
+    Raises `RecliError` where there are no rows, or no order for the half-life to go by.
     """
-    import polars as pl
-
-    if patience and not hasattr(config, "iterations"):
-        raise UsageError(f"--patience: {algorithm.name} has no iterations to stop")
+    if patience:
+        check_patience(algorithm, config)
     if history_half_life:
         check_half_life(algorithm, interactions)
     scores: list[float] = []
 
-    def noted(model: Model) -> float:
+    def record(model: Model) -> float:
         assert validate is not None
         scores.append(validate(with_recency(model, history_half_life)))
         return scores[-1]
@@ -72,8 +72,8 @@ def train(
         device=device,
         threads=threads,
         advance=advance,
-        say=say,
-        validate=noted if patience else None,
+        say=reporter.say,
+        validate=record if patience else None,
         patience=patience,
     )
     model = algorithm.fit(config, training)
@@ -82,14 +82,26 @@ def train(
     return FitResult(with_recency(model, history_half_life), config, tuple(scores))
 
 
+def check_patience(algorithm: Algorithm, config: Any) -> None:
+    """Raises `UsageError` for an algorithm without iterations."""
+    if not hasattr(config, "iterations"):
+        raise UsageError(f"--patience: {algorithm.name} has no iterations to stop")
+
+
 def check_half_life(algorithm: Algorithm, interactions: Interactions) -> None:
     """Raises `UsageError` for an algorithm that does not look at histories, `RecliError` where they have no order."""
     if not algorithm.personal:
         raise UsageError(f"--history-half-life: {algorithm.name} does not look at the history")
+    check_order(interactions)
+
+
+def check_order(interactions: Interactions) -> None:
+    """Raises `RecliError` where the order of events, which half-lives of histories need, is unknown."""
     if not interactions.has_order:
         raise RecliError(
             "--history-half-life needs the order of events, which these interactions do not have",
-            "prepare the run from a log with times (recli prepare --time-column) or with rows in order (--in-order)",
+            "prepare the run from a log with times (recli prepare --time-column) or with rows in order (--in-order), "
+            "or leave it out",
         )
 
 

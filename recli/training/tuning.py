@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from recli.config import Tune, option_name, spec_of
 from recli.errors import UsageError
+from recli.reporting import Advance, no_progress
 
 if TYPE_CHECKING:
     from optuna.trial import Trial
@@ -37,13 +38,13 @@ def search(
     *,
     trials: int,
     seed: int,
-    advance: Callable[[int, str], None] = lambda steps, text: None,
+    advance: Advance = no_progress,
 ) -> list[Tried]:
     """Try `trials` settings of the algorithm config class `config`, in the order in which they were tried.
 
-    The first are the defaults; None stands for what the algorithm makes of the data. Options in `given` stay as
-    they are. `measure` gets a whole config and returns its score. One seed, one sequence. A setting that comes up
-    again is not measured again.
+    The first trial has the defaults; None stands for a value that the algorithm takes from the data. Options in `given`
+    are fixed. `measure` gets a whole config and returns its score. A seed always gives the same sequence. A setting
+    that is drawn again is not measured again.
     """
     import optuna
 

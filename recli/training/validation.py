@@ -11,17 +11,29 @@ from recli.metrics import ndcg_at
 from recli.models.base import Model
 from recli.models.wrappers import WithFallback, item_counts
 from recli.ranking import topk
-from recli.schema import CSR, Float32, Float64, Int32, Int64
+from recli.schema import CSR, Bool, Float32, Float64, Int32, Int64
 
 TOP = 20  # NDCG@20, as all published figures on these data sets
-MAX_USERS = 10_000  # more are judged by a sample: the mean's standard error is then below .003
+MAX_USERS = 10_000  # more are sampled: the mean's standard error is then below .003
+
+
+@dataclass(frozen=True)
+class ValidationFigures:
+    """NDCG@20 on the validation split, and on how many users."""
+
+    ndcg: float
+    users: int
+
+    def summary(self) -> dict[str, float | int]:
+        """The figures for the manifest."""
+        return {"ndcg@20": round(self.ndcg, 6), "users": self.users}
 
 
 @dataclass(frozen=True)
 class Validator:
-    """NDCG@20 of a model on the validation split: full ranking, what was seen in training masked.
+    """NDCG@20 of a model on the validation split: full ranking, items seen in training masked.
 
-    Users without training rows are judged by what they would be served: see `recli.models.wrappers.WithFallback`.
+    Users without training rows get the lists they would be served: see `recli.models.wrappers`.
     """
 
     users: Int64  # (n,), those with validation rows
@@ -34,29 +46,30 @@ class Validator:
         """The mean over the users."""
         return float(self.per_user(model).mean())
 
+    def figures(self, model: Model) -> ValidationFigures:
+        return ValidationFigures(round(self(model), 6), int(self.users.size))
+
     def per_user(self, model: Model) -> Float64:
         """NDCG@20 of each user, float64 (n,)."""
         history = self.history
-        known = np.where(history.sizes > 0, self.users, -1)
+        known = known_users(self.users, history)
         served = WithFallback(model, self.popularity)
         ranked = topk.rank(served, history, known, k=TOP, ties=self.ties, seen=history.values)
         return ndcg_at(ranked.items, self.relevant)
 
 
 def validator_of(interactions: Interactions, seed: int = 0, max_users: int = MAX_USERS) -> Validator:
-    """What judges models on the validation split, by at most `max_users` users (a sample drawn by `seed`).
+    """The validator on at most `max_users` users with validation rows (a sample drawn by `seed`).
 
     Raises `RecliError` where there is no validation split.
     """
     relevant = interactions.matrix("validation")
-    users: Int64 = np.flatnonzero(relevant.getnnz(axis=1)).astype(np.int64)
+    users = sample_users(relevant.getnnz(axis=1) > 0, max_users, seed)
     if users.size == 0:
         raise RecliError(
             "there are no validation rows to choose by",
             "prepare the run with a validation split: recli prepare LOG --out RUN --validation-size 0.1",
         )
-    if users.size > max_users:
-        users = np.sort(np.random.default_rng(seed).choice(users, max_users, replace=False))
     train = interactions.ordered("train")
     ties = topk.tie_order(interactions.items["item_id"])
     return Validator(users, train[users], relevant[users], ties, item_counts(train.values))
@@ -64,3 +77,16 @@ def validator_of(interactions: Interactions, seed: int = 0, max_users: int = MAX
 
 def has_validation(interactions: Interactions) -> bool:
     return interactions.splits["validation"].height > 0
+
+
+def sample_users(eligible: Bool, max_users: int, seed: int) -> Int64:
+    """Row numbers of at most `max_users` of the eligible users, bool (n_users,), ascending; all, or a random sample."""
+    users = np.flatnonzero(eligible).astype(np.int64)
+    if users.size > max_users:
+        users = np.sort(np.random.default_rng(seed).choice(users, max_users, replace=False))
+    return users
+
+
+def known_users(users: Int64, history: History) -> Int64:
+    """Row numbers of users, (n,), with -1 for those whose history, (n, n_items), is empty: the model has no row."""
+    return np.where(history.sizes > 0, users, -1)

@@ -78,8 +78,8 @@ def cf(algorithm: str, options: str = "", published: Published | None = None, na
 
 EMBED = "embed {run}"
 HYBRID = Row("hybrid", "train-hybrid {run}", needs=(EMBED,))
-CONTENT = Row("content-knn", "train-hybrid {run} --model content-knn", needs=(EMBED,))
-CEASE = Row("cease", "train-hybrid {run} --model cease", needs=(EMBED,))
+CONTENT = Row("content-knn", "train-hybrid {run} --algorithm content-knn", needs=(EMBED,))
+CEASE = Row("cease", "train-hybrid {run} --algorithm cease", needs=(EMBED,))
 
 
 def refitted(rows: Iterable[Row]) -> tuple[Row, ...]:
@@ -272,7 +272,7 @@ class Run:
             return found
         if (
             command.startswith("train-hybrid")
-            and not any(option in command for option in ("--model", "--sources"))
+            and not any(option in command for option in ("--algorithm", "--sources"))
             and (self.path / "models").exists()
         ):
             raise Failed(

@@ -33,7 +33,15 @@ def recli(*command: str) -> tuple[float, str]:
 def ndcg(run: Path) -> float:
     """NDCG@20 of `content-knn` made of the embeddings NAME, on the validation split."""
     recli(
-        "train-hybrid", str(run), "--model", "content-knn", "--embeddings", NAME, "--no-tfidf", "--name", NAME
+        "train-hybrid",
+        str(run),
+        "--algorithm",
+        "content-knn",
+        "--embeddings",
+        NAME,
+        "--no-tfidf",
+        "--name",
+        NAME,
     )
     asked = ("--models", NAME, "--split", "validation", "--metrics", "ndcg@20", "--json")
     evaluated: Any = json.loads(recli("evaluate", str(run), *asked)[1])

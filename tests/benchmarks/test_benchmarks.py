@@ -26,10 +26,10 @@ from benchmarks.datasets import (
 
 from recli.cli.console import Console
 from recli.cli.options import make_command
+from recli.cli.train_cf import train_cf
 from recli.config import validate
 from recli.models.base import algorithms
 from recli.steps.train_cf.config import TrainCfConfig, given_options
-from recli.steps.train_cf.step import train_cf
 
 COMMANDS = sorted(
     {
@@ -45,7 +45,7 @@ def parsed(command: str) -> Any:
     name, *arguments = command.format(data="data", run="somewhere").split()
     module = name.replace("-", "_")
     config = getattr(
-        importlib.import_module(f"recli.steps.{module}.step"),
+        importlib.import_module(f"recli.cli.{module}"),
         "".join(w.title() for w in module.split("_")) + "Config",
     )
     made: list[Any] = []
@@ -85,8 +85,7 @@ def test_every_row_is_named_as_its_model_in_the_run() -> None:
         assert len(set(names)) == len(names), f"{name}: two rows would be one model"
         for row in dataset.rows:
             config = parsed(row.train)
-            usual = config.algorithm if row.train.startswith("train-cf") else config.model
-            assert row.name == (config.name or {"fusion": "hybrid"}.get(usual, usual))
+            assert row.name == (config.name or {"fusion": "hybrid"}.get(config.algorithm, config.algorithm))
 
 
 def test_a_hybrid_is_trained_before_its_sources_and_with_embeddings_where_there_are_texts() -> None:
@@ -277,7 +276,7 @@ def test_a_hybrid_does_not_join_models_that_a_kept_run_has(
     (run.path / "models").mkdir(parents=True)
     with pytest.raises(Failed, match="would take models of the run toy: run without --keep"):
         run.once("train-hybrid {run}")
-    assert run.once("train-hybrid {run} --model content-knn").seconds == 2.0
+    assert run.once("train-hybrid {run} --algorithm content-knn").seconds == 2.0
 
 
 def test_a_process_is_measured() -> None:

@@ -22,7 +22,7 @@ from recli.ranking import topk
 from recli.schema import Float32, Int64, State
 from recli.steps.recommend import explain
 from recli.steps.recommend.users import parse
-from recli.steps.train_hybrid import weights as hybrid
+from recli.steps.train_hybrid import sources as hybrid
 from recli.storage import runs
 from recli.training import fit as training
 from recli.training import validation
@@ -204,12 +204,13 @@ def test_a_fusion_hands_the_order_to_its_sources(board: Interactions) -> None:
 
 
 def test_a_source_is_trained_and_described_with_its_half_life(board: Interactions) -> None:
-    kitchen = hybrid.TrainingInputs(board, None, 0, hybrid._silent)
+    inputs = hybrid.TrainingInputs(board, None, 0)
     config = algorithms["item-knn"].config()
     source = hybrid.SourceSpec("k", "item-knn", config, history_half_life=2.0)
-    models = hybrid.train_sources(kitchen, [source], ("train",))
-    assert isinstance(models["k"], RecencyWeighted) and models["k"].half_life == 2.0
-    assert hybrid.sources_of([source], models)[0].history_half_life == 2.0
+    trained = hybrid.train_sources(inputs, [source], ("train",))
+    model = trained.models["k"]
+    assert isinstance(model, RecencyWeighted) and model.half_life == 2.0
+    assert trained.described()[0]["history_half_life"] == 2.0
 
 
 def test_explanations_leave_the_rest_of_a_history_as_it_was() -> None:
@@ -305,7 +306,7 @@ def test_refit_and_patience_see_the_half_life(board_run: Path, recli: Recli) -> 
 
 def test_a_hybrid_takes_a_model_with_its_half_life(board_run: Path, recli: Recli) -> None:
     recli("train-cf", board_run, "--algorithm", "item-knn", "--history-half-life", 2)
-    hybrid_of = ("train-hybrid", board_run, "--sources", "item-knn,user-knn", "--fusion", "voting")
+    hybrid_of = ("train-hybrid", board_run, "--sources", "item-knn,user-knn", "--fusion", "rrf")
     recli(*hybrid_of, "--history-half-life", 0, "--refit")
     model = runs.read_model(board_run / "models" / "hybrid").model
     assert isinstance(model, Fusion)

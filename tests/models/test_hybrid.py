@@ -27,7 +27,8 @@ from recli.models.fusion import (
 )
 from recli.models.text_factors import TextFactors, TextFactorsConfig, fit_ridge, predict_factors
 from recli.ranking import topk
-from recli.steps.train_hybrid.weights import cold_items, join_features
+from recli.steps.train_hybrid.sources import cold_items
+from recli.steps.train_hybrid.texts import join_features
 
 CONTENT = ("content-knn", "text-factors", "cease")
 

@@ -15,7 +15,7 @@ from recli.data.interactions import Interactions
 from recli.errors import RecliError
 from recli.models.base import Model, Training, algorithms
 from recli.models.sequential_rules import SequentialRules, SequentialRulesConfig, pair_counts
-from recli.steps.train_hybrid.sources import default_sources
+from recli.steps.train_hybrid.config import default_sources
 from recli.storage import runs
 
 Recli = Callable[..., tuple[int, str, str]]

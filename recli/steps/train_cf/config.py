@@ -1,18 +1,12 @@
 """The options of `recli train-cf`: those of every algorithm, gathered from the registry."""
 
 import dataclasses
-import re
 from dataclasses import dataclass
 from typing import Any, get_type_hints
 
 from recli.config import Config, argument, choices_of, option, option_name, spec_of
 from recli.errors import UsageError
 from recli.models.base import Algorithm, algorithms
-from recli.models.fusion import LOG_POPULARITY
-from recli.models.popularity import RECENT_POPULARITY
-
-RESERVED = ("all", "none")
-SOURCE_NAMES = (LOG_POPULARITY, RECENT_POPULARITY)  # beside algorithms
 
 
 def _cf_names() -> tuple[str, ...]:
@@ -65,9 +59,7 @@ class CommonConfig(Config):
         "row, quarters it. Values of sparse matrices get float16 in either.",
         choices=("float32", "float16", "int8"),
     )
-    refit: bool = option(
-        False, "At last train again on train and validation together, with the options that were found."
-    )
+    refit: bool = option(False, "Refit on train + validation in the end, with the options that were found.")
 
 
 def _own_options() -> list[tuple[str, Any, Any]]:
@@ -121,7 +113,7 @@ def given_options(config: Any, algorithm: Algorithm) -> dict[str, Any]:
     """The algorithm's options that the user has set. Raises `UsageError` for those of other algorithms."""
     common = {f.name for f in dataclasses.fields(CommonConfig)}
     own = {f.name: option_name(f) for f in dataclasses.fields(algorithm.config)}
-    given = {}
+    chosen = {}
     for field in dataclasses.fields(config):
         value = getattr(config, field.name)
         if field.name in common or value is None:
@@ -129,24 +121,5 @@ def given_options(config: Any, algorithm: Algorithm) -> dict[str, Any]:
         if field.name not in own:
             has = f"it has {', '.join(own.values())}" if own else "it has no options"
             raise UsageError(f"{option_name(field)} is not an option of {algorithm.name}; {has}")
-        given[field.name] = value
-    return given
-
-
-def checked_name(name: str, algorithm: str) -> str:
-    """A model's name, which becomes a directory's. Raises `UsageError`.
-
-    Names of sources mean something to `recli train-hybrid`: only a model of that algorithm has them.
-    """
-    if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}", name):
-        raise UsageError(f"--name must be made of letters, digits, '.', '_' and '-', not {name!r}")
-    if name in RESERVED:
-        raise UsageError(
-            f"--name {name}: the word has a meaning in recli evaluate --models", "choose another name"
-        )
-    if name != algorithm and name in (*algorithms.names(), *SOURCE_NAMES):
-        raise UsageError(
-            f"--name {name}: that is what recli train-hybrid calls a source of another kind, and this is {algorithm}",
-            "choose another name",
-        )
-    return name
+        chosen[field.name] = value
+    return chosen

@@ -2,240 +2,200 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from pathlib import Path
+from typing import Any
 
-from recli.cli.console import Console, run_path
-from recli.config import to_dict, validate
+import polars as pl
+
+from recli.compute.devices import choose_device
+from recli.config import to_dict
+from recli.data.interactions import Interactions
 from recli.errors import UsageError
-from recli.models.base import Algorithm, algorithms
-from recli.reporting import Advance
-from recli.steps.train_cf.config import CommonConfig, checked_name, given_options
-from recli.steps.train_cf.config import TrainCfConfig as TrainCfConfig
-
-if TYPE_CHECKING:
-    from recli.data.interactions import Interactions
-    from recli.models.base import Model
-    from recli.training.fit import FitResult
-    from recli.training.validation import Validator
-
-
-def train_cf(config: CommonConfig, console: Console) -> None:
-    """Train a collaborative-filtering model on the interactions: RUN/models/NAME.
-
-    ials, als, bpr and lmf factorize; item-knn and user-knn go by neighbors; ease is linear, in closed form, and often
-    the best where the catalogue is not too large (above 20,000 items it is sparse, an approximation); gf-cf, bspm and
-    rp3beta need no training and suit large, sparse logs. sequential-rules goes by the order of events, and so does any
-    other with --history-half-life: worth a try where what comes next is to be told. popularity is the baseline; bias
-    predicts ratings. bpr's best learning rate, regularization and iterations differ up to tenfold from log to log, and
-    with unfit ones it can fall below popularity: use --tune.
-
-    Example: recli train-cf sample_data/run --algorithm ials --patience 3
-    """
-    from recli.compute.devices import choose_device
-    from recli.storage import runs
-    from recli.training import validation
-
-    chosen = algorithms[config.algorithm]
-    given = given_options(config, chosen)
-    options = chosen.config(**given)
-    validate(options)
-    name = checked_name(chosen.name if config.name is None else config.name, chosen.name)
-    if config.patience and not hasattr(options, "iterations"):
-        raise UsageError(f"--patience: {chosen.name} has no iterations to stop")
-    if config.storage_dtype != "float32" and not chosen.personal:
-        raise UsageError(
-            f"--storage-dtype {config.storage_dtype}: {chosen.name} has one number for each item, and stays as it is",
-            "leave it out",
-        )
-    device, note = choose_device(config.device, chosen.name, chosen.gpu)
-    run = run_path(config.run)
-    interactions = runs.read_interactions(run)
-    chooses = bool(config.patience or config.tune or config.refit)
-    validator = (
-        validation.validator_of(interactions, config.seed)
-        if chooses or validation.has_validation(interactions)
-        else None
-    )
-    if note:
-        console.say(note)
-    if chosen.name == "bpr" and config.threads > 1:
-        console.warn("bpr with more than one thread: the same seed will not give the same model again")
-
-    made = _Trainer(config, chosen, given, interactions, validator, device, console)
-    summary: dict[str, Any] = {}
-    trained = made.tuned(summary) if config.tune else made.once(options)
-    if validator is not None:
-        score = round(validator(made.as_stored(trained)), 6)
-        summary["validation"] = {"ndcg@20": score, "users": int(validator.users.size)}
-        console.say(
-            f"validation ndcg@20 {score:.4f} ({validator.users.size:,} users){made.in_float32(trained)}"
-        )
-    if config.refit:
-        trained = made.refitted(trained.config)
-    if hasattr(trained.config, "iterations"):
-        summary["iterations"] = trained.config.iterations
-    splits = made.final_splits
-    stored = to_dict(trained.config)
-    path = runs.write_model(
-        run,
-        name,
-        chosen.name,
-        stored,
-        trained.model,
-        seed=config.seed,
-        trained_on=splits,
-        summary=summary,
-        history_half_life=config.history_half_life,
-        storage_dtype=config.storage_dtype,
-    )
-    console.say(f"wrote {path}")
-    facts: dict[str, Any] = {
-        "model": name,
-        "algorithm": chosen.name,
-        "options": stored,
-        "trained_on": list(splits),
-    }
-    if config.history_half_life:
-        facts["history_half_life"] = config.history_half_life
-    if config.storage_dtype != "float32":
-        facts["storage_dtype"] = config.storage_dtype
-    console.result(run, facts | summary)
+from recli.models.base import Algorithm, Model, algorithms
+from recli.models.wrappers import with_recency
+from recli.reporting import SILENT, Reporter
+from recli.steps.train_cf.config import CommonConfig, given_options
+from recli.storage import quantization, runs
+from recli.storage.names import checked_name
+from recli.training import fit, tuning
+from recli.training.fit import FitResult
+from recli.training.validation import ValidationFigures, Validator, has_validation, validator_of
 
 
 @dataclass(frozen=True)
-class _Trainer:
-    """Trains one algorithm as the command line says: once, by search, and on more rows at the end."""
+class TrainedModel:
+    """A model that `train_cf` has written."""
 
-    config: CommonConfig
-    algorithm: Algorithm
-    given: dict[str, Any]
-    interactions: "Interactions"
-    validator: "Validator | None"
-    device: str
-    console: Console
+    run: Path
+    name: str
+    algorithm: str
+    path: Path
+    trained_on: tuple[str, ...]  # splits
+    summary: dict[str, Any]  # as `--json` prints it
+    validation: ValidationFigures | None  # None: there are no validation rows
+    ndcg_float32: float | None = None  # on validation, before the values were stored with fewer bits
+    trials: pl.DataFrame | None = None  # of `--tune`: a column for each option, `ndcg@20`, `best`
 
-    @property
-    def final_splits(self) -> tuple[str, ...]:
-        return ("train", "validation") if self.config.refit else ("train",)
 
-    def once(self, options: Any) -> "FitResult":
-        """Train with these options on the training split, with a progress bar."""
-        return self._train(options, ("train",), self.config.patience, f"training {self.algorithm.name}")
+def train_cf(config: CommonConfig, reporter: Reporter = SILENT) -> TrainedModel:
+    """Train a collaborative-filtering model on a run's interactions, and write it to RUN/models/NAME.
 
-    def refitted(self, options: Any) -> "FitResult":
-        """Train on train and validation, as many iterations as were found best."""
-        return self._train(
-            options, self.final_splits, 0, f"training {self.algorithm.name} on train + validation"
-        )
+    `config`: a `TrainCfConfig`. Raises `UsageError` for options that do not go together, `RecliError` for data that
+    the algorithm cannot learn from, `DeviceError` for a device that is missing.
+    """
+    algorithm = algorithms[config.algorithm]
+    fixed = given_options(config, algorithm)
+    options = algorithm.config(**fixed)
+    name = checked_name(algorithm.name if config.name is None else config.name, algorithm.name)
+    _check_options(config, algorithm, options)
+    device, note = choose_device(config.device, algorithm.name, algorithm.gpu)
+    interactions = runs.read_interactions(Path(config.run))
+    chooses = bool(config.patience or config.tune or config.refit)
+    validator = validator_of(interactions, config.seed) if chooses or has_validation(interactions) else None
+    if note:
+        reporter.say(note)
+    if algorithm.name == "bpr" and config.threads > 1:
+        reporter.warn("bpr with more than one thread: the same seed will not give the same model again")
 
-    def _train(self, options: Any, splits: tuple[str, ...], patience: int, what: str) -> "FitResult":
-        from recli.training import fit
-
-        with self.console.progress(what, fit.total_steps(options), "iterations") as advance:
-            return self._fit(options, splits, patience, advance, self.console.say)
-
-    def _fit(
-        self,
-        options: Any,
-        splits: tuple[str, ...],
-        patience: int,
-        advance: Advance,
-        say: Callable[[str], None] = lambda text: None,
-    ) -> "FitResult":
-        from recli.training import fit
-
-        return fit.train(
-            self.algorithm,
-            options,
-            self.interactions,
-            splits=splits,
-            seed=self.config.seed,
-            device=self.device,
-            threads=self.config.threads,
-            advance=advance,
-            say=say,
-            validate=self.validator,
-            patience=patience,
-            history_half_life=self.config.history_half_life,
-        )
-
-    def as_stored(self, trained: "FitResult") -> "Model":
-        """The model as it will be read from disk."""
-        from recli.models.wrappers import with_recency
-        from recli.storage import quantization
-
-        if self.config.storage_dtype == quantization.FLOAT32:
-            return trained.model
-        heights = (self.interactions.n_users, self.interactions.n_items)
-        state = quantization.compact_state(trained.model.state(), heights, self.config.storage_dtype)
-        model = self.algorithm.load(trained.config, quantization.expand_state(state))
-        return with_recency(model, self.config.history_half_life)
-
-    def in_float32(self, trained: "FitResult") -> str:
-        """What the storage costs: the figure without it, for the line that has the figure with it."""
-        if self.config.storage_dtype == "float32" or self.validator is None:
-            return ""
-        return f"; {self.validator(trained.model):.4f} in float32"
-
-    def tuned(self, summary: dict[str, Any]) -> "FitResult":
-        """Search the options, print and note the trials, and return the best model."""
-        from recli.reporting import no_progress
-        from recli.training import tuning
-
-        assert self.validator is not None
-        validator, best = self.validator, _Best()
-
-        def measure(options: Any) -> float:
-            trained = self._fit(options, ("train",), self.config.patience, no_progress)
-            score = round(validator(trained.model), 6)
-            best.keep(trained, score)
-            return score
-
-        what, trials = f"searching {self.algorithm.name}", self.config.tune
-        with self.console.progress(what, trials, "trials") as advance:
-            tried = tuning.search(
-                self.algorithm.config,
-                self.given,
-                measure,
-                trials=trials,
-                seed=self.config.seed,
-                advance=advance,
+    train = partial(
+        fit.train,
+        algorithm,
+        interactions=interactions,
+        seed=config.seed,
+        device=device,
+        threads=config.threads,
+        validate=validator,
+        history_half_life=config.history_half_life,
+    )
+    tried: list[tuning.Tried] = []
+    if config.tune:
+        assert validator is not None
+        trained, tried = _search(config, fixed, train, validator, reporter)
+    else:
+        with reporter.progress(
+            f"training {algorithm.name}", fit.total_steps(options), "iterations"
+        ) as advance:
+            trained = train(options, patience=config.patience, reporter=reporter, advance=advance)
+    figures, ndcg_float32 = None, None
+    if validator is not None:
+        figures = validator.figures(_as_stored(config, trained, interactions))
+        if config.storage_dtype != quantization.FLOAT32:
+            ndcg_float32 = validator(trained.model)
+    if config.refit:
+        what, total = f"training {algorithm.name} on train + validation", fit.total_steps(trained.config)
+        with reporter.progress(what, total, "iterations") as advance:
+            trained = train(
+                trained.config, splits=("train", "validation"), reporter=reporter, advance=advance
             )
-        summary["trials"] = [{"options": t.options, "ndcg@20": t.score} for t in tried]
-        self._print(tried)
-        assert best.trained is not None
-        return best.trained
-
-    def _print(self, tried: "list[Any]") -> None:
-        from recli.training import tuning
-
-        names, winner = list(tried[0].options), tuning.best_of(tried)
-        rows = [
-            [
-                f"{i + 1}{' best' if t is winner else ''}",
-                *(_digits(t.options[n]) for n in names),
-                f"{t.score:.4f}",
-            ]
-            for i, t in enumerate(tried)
-        ]
-        labels = [n.replace("_", "-") for n in names]
-        note = "Trial 1 has the defaults. " if not self.given else "What was given stayed fixed. "
-        self.console.table("Trials", ["trial", *labels, "ndcg@20"], rows, note + "NDCG@20 on validation.")
+    return _write(config, name, trained, figures, ndcg_float32, tried)
 
 
-def _digits(value: Any) -> str:
-    if value is None:
-        return "by data"
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+def _check_options(config: CommonConfig, algorithm: Algorithm, options: Any) -> None:
+    """Raises `UsageError` for options of the training that do not go with the algorithm."""
+    if config.patience:
+        fit.check_patience(algorithm, options)
+    if config.storage_dtype != quantization.FLOAT32 and not algorithm.personal:
+        raise UsageError(
+            f"--storage-dtype {config.storage_dtype}: {algorithm.name} has one number for each item, "
+            "and stays as it is",
+            "leave it out",
+        )
 
 
-@dataclass
-class _Best:
-    """The best model so far, so that it need not be trained again, and only it is held."""
+def _search(
+    config: CommonConfig,
+    fixed: dict[str, Any],
+    train: Callable[..., FitResult],
+    validator: Validator,
+    reporter: Reporter,
+) -> tuple[FitResult, list[tuning.Tried]]:
+    """The best model of `--tune`, and all trials. Only the best model so far is held, and not trained again."""
+    best: FitResult | None = None
+    best_score = -1.0
 
-    trained: "FitResult | None" = None
-    score: float = -1.0
+    def measure(options: Any) -> float:
+        nonlocal best, best_score
+        trained = train(options, patience=config.patience)
+        score = round(validator(trained.model), 6)
+        if score > best_score:
+            best, best_score = trained, score
+        return score
 
-    def keep(self, trained: "FitResult", score: float) -> None:
-        if score > self.score:
-            self.trained, self.score = trained, score
+    searched = algorithms[config.algorithm].config
+    with reporter.progress(f"searching {config.algorithm}", config.tune, "trials") as advance:
+        tried = tuning.search(searched, fixed, measure, trials=config.tune, seed=config.seed, advance=advance)
+    assert best is not None
+    return best, tried
+
+
+def _as_stored(config: CommonConfig, trained: FitResult, interactions: Interactions) -> Model:
+    """The model as it will be read from disk."""
+    if config.storage_dtype == quantization.FLOAT32:
+        return trained.model
+    heights = (interactions.n_users, interactions.n_items)
+    state = quantization.compact_state(trained.model.state(), heights, config.storage_dtype)
+    model = algorithms[config.algorithm].load(trained.config, quantization.expand_state(state))
+    return with_recency(model, config.history_half_life)
+
+
+def _write(
+    config: CommonConfig,
+    name: str,
+    trained: FitResult,
+    figures: ValidationFigures | None,
+    ndcg_float32: float | None,
+    tried: list[tuning.Tried],
+) -> TrainedModel:
+    """Write the model, and describe it."""
+    measured: dict[str, Any] = {}
+    if tried:
+        measured["trials"] = [{"options": trial.options, "ndcg@20": trial.score} for trial in tried]
+    if figures is not None:
+        measured["validation"] = figures.summary()
+    if hasattr(trained.config, "iterations"):
+        measured["iterations"] = trained.config.iterations
+    splits = ("train", "validation") if config.refit else ("train",)
+    options = to_dict(trained.config)
+    path = runs.write_model(
+        Path(config.run),
+        name,
+        config.algorithm,
+        options,
+        trained.model,
+        seed=config.seed,
+        trained_on=splits,
+        summary=measured,
+        history_half_life=config.history_half_life,
+        storage_dtype=config.storage_dtype,
+    )
+    summary: dict[str, Any] = {
+        "model": name,
+        "algorithm": config.algorithm,
+        "options": options,
+        "trained_on": list(splits),
+    }
+    if config.history_half_life:
+        summary["history_half_life"] = config.history_half_life
+    if config.storage_dtype != quantization.FLOAT32:
+        summary["storage_dtype"] = config.storage_dtype
+    return TrainedModel(
+        run=Path(config.run),
+        name=name,
+        algorithm=config.algorithm,
+        path=path,
+        trained_on=splits,
+        summary=summary | measured,
+        validation=figures,
+        ndcg_float32=ndcg_float32,
+        trials=_table(tried),
+    )
+
+
+def _table(tried: list[tuning.Tried]) -> pl.DataFrame | None:
+    """The trials, one a row, in the order in which they were tried."""
+    if not tried:
+        return None
+    best = tuning.best_of(tried)
+    rows = [{**trial.options, "ndcg@20": trial.score, "best": trial is best} for trial in tried]
+    return pl.DataFrame(rows, infer_schema_length=None)

@@ -1,17 +1,25 @@
-"""The options of `recli train-hybrid`."""
+"""The options of `recli train-hybrid`, their checks, and the names of the sources that they ask for."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING
 
-from recli.config import Config, argument, option
+from recli import schema
+from recli.config import Config, argument, option, option_name, parse_pairs, spec_of
+from recli.errors import RecliError, UsageError
+from recli.models.base import algorithms
 from recli.models.cease import CeaseConfig
 from recli.models.content_knn import ContentKnnConfig
 from recli.models.fusion import LOG_POPULARITY, FusionConfig
 from recli.models.popularity import RECENT_POPULARITY
 from recli.models.text_factors import TextFactorsConfig
 
+if TYPE_CHECKING:
+    from recli.data.interactions import Interactions
+
 FUSION, SOURCES, CEASE = "Fusion", "Sources", "Collective EASE"  # panels of the help
-CONTENT = ("content-knn", "text-factors")
-# Up to so many, cease is a usual source: its time grows with their cube, 20 s for 12,000.
+RANK_FUSIONS = ("rrf", "borda")
+FACTOR_MODELS = ("ials", "als")  # text-factors predicts the factors of one of these; by default of the first
+# Up to so many items, cease is a default source: its time grows with their cube, 20 s for 12,000.
 EXACT_ITEMS = 15_000
 
 
@@ -19,12 +27,13 @@ EXACT_ITEMS = 15_000
 class TrainHybridConfig(Config):
     run: str = argument(..., "The run's directory; - reads its path from stdin.", metavar="RUN", stored=False)
     name: str | None = option(
-        None, "Name of the model: RUN/models/NAME.", default_text="hybrid, or --model's", stored=False
+        None, "Name of the model: RUN/models/NAME.", default_text="hybrid, or --algorithm's", stored=False
     )
-    model: str = option(
+    algorithm: str = option(
         "fusion",
         "Late fusion of several sources, or one content model: collective EASE, content-kNN, text factors.",
-        choices=("fusion", "cease", *CONTENT),
+        choices=("fusion", "cease", "content-knn", "text-factors"),
+        formerly=("model",),
     )
     embeddings: tuple[str, ...] = option(
         (),
@@ -37,7 +46,7 @@ class TrainHybridConfig(Config):
         None,
         "What is fused: algorithms, or models of the run by name. A model that the run has under the algorithm's "
         f"name is taken, the others are trained with their defaults. {RECENT_POPULARITY} is popularity with a "
-        "half-life that is found on validation. Sources whose weight is found to be 0 are left out of the model.",
+        "half-life that is chosen on validation. Sources that get weight 0 there are left out of the model.",
         default_text="ials,bspm,user-knn,ease; with texts content-knn,text-factors, and up to "
         f"{EXACT_ITEMS:,} items cease for ease; with an order of events sequential-rules, with times "
         f"{RECENT_POPULARITY}",
@@ -53,7 +62,7 @@ class TrainHybridConfig(Config):
     )
     neighbors: int = option(
         ContentKnnConfig.neighbors,
-        "content-knn: nearest items kept per item.",
+        "content-knn: number of neighbors kept per item.",
         min=1,
         max=100_000,
         panel=SOURCES,
@@ -61,7 +70,7 @@ class TrainHybridConfig(Config):
     )
     ridge: float = option(
         TextFactorsConfig.ridge,
-        "text-factors: regularization of the map from texts to factors.",
+        "text-factors: L2 regularization strength of the map from texts to factors.",
         min=1e-6,
         max=1e6,
         panel=SOURCES,
@@ -81,9 +90,13 @@ class TrainHybridConfig(Config):
     )
     fusion: str = option(
         "linear",
-        "linear: weights found on validation; weighted: those of --weights; voting: by places in the lists.",
-        choices=("linear", "weighted", "voting"),
+        "linear: weights found on validation; weighted: those of --weights. By ranks in the lists, with equal weights: "
+        "rrf (sum of 1/(k + rank)), borda (mean rank). Safe only between equally strong sources: one weak one was "
+        "measured to cost rrf 34%.",
+        choices=("linear", "weighted", *RANK_FUSIONS),
         panel=FUSION,
+        formerly=("voting",),
+        former_values=(("voting", "--fusion rrf or --fusion borda"),),
     )
     weights: str | None = option(
         None,
@@ -91,15 +104,8 @@ class TrainHybridConfig(Config):
         metavar="A=W,B=W,...",
         panel=FUSION,
     )
-    voting: str = option(
-        "rrf",
-        "rrf: sum of 1/(k + place). Safe only between equally strong sources: one weak one was measured to cost "
-        "34%. borda: mean place.",
-        choices=("rrf", "borda"),
-        panel=FUSION,
-    )
     rrf_k: int = option(
-        60, "k of rrf: the higher, the less the first places count.", min=1, max=100_000, panel=FUSION
+        60, "k of rrf: the higher, the less the first ranks count.", min=1, max=100_000, panel=FUSION
     )
     cold_boost: float | None = option(
         None,
@@ -118,7 +124,7 @@ class TrainHybridConfig(Config):
     )
     max_warm_loss: float | None = option(
         None,
-        "Find the largest boost, or the least malus, at which warm items lose at most this share of their "
+        "Find the largest boost, or the smallest penalty, at which warm items lose at most this share of their "
         "NDCG@20 on validation to cold ones in the lists, e.g. 0.05.",
         min=0,
         max=1,
@@ -133,7 +139,7 @@ class TrainHybridConfig(Config):
     )
     l2: float | None = option(
         None,
-        "cease: regularization.",
+        "cease: L2 regularization strength.",
         min=1e-3,
         max=1e9,
         default_text="searched on validation",
@@ -156,7 +162,161 @@ class TrainHybridConfig(Config):
         "for each row, quarters it. Values of sparse matrices get float16 in either.",
         choices=("float32", "float16", "int8"),
     )
-    refit: bool = option(
-        False, "At last train the sources again on train and validation together, keeping the weights."
-    )
+    refit: bool = option(False, "Refit the sources on train + validation in the end, keeping the weights.")
     seed: int = option(0, "Seed of all randomness.", min=0, max=2**31 - 2)
+
+    def __post_init__(self) -> None:
+        """Raises `UsageError` for options that do not go together."""
+        super().__post_init__()
+        if self.algorithm != "fusion":
+            _check_no_fusion(self)
+        finding = {"--cold-share": self.cold_share, "--max-warm-loss": self.max_warm_loss}
+        boosts = finding | {"--cold-boost": self.cold_boost}
+        named = [name for name, value in boosts.items() if value is not None]
+        if len(named) > 1:
+            raise UsageError(f"{named[0]} and {named[1]} both say where cold items stand", "give one of them")
+        if self.weights is not None and self.fusion != "weighted":
+            raise UsageError("--weights needs --fusion weighted")
+
+    @property
+    def boost_target(self) -> str | None:
+        """The option by which the boost of cold items is to be found, as typed; None: there is none."""
+        if self.cold_share is not None:
+            return f"--cold-share {self.cold_share:g}"
+        return None if self.max_warm_loss is None else f"--max-warm-loss {self.max_warm_loss:g}"
+
+    @property
+    def fusion_options(self) -> FusionConfig:
+        """The fusion's config, without sources and weights yet."""
+        boost = FusionConfig.cold_boost if self.cold_boost is None else self.cold_boost
+        return FusionConfig(self.fusion, self.rrf_k, boost)
+
+    @property
+    def trained_on(self) -> tuple[str, ...]:
+        """The splits that the model has learned from in the end."""
+        return ("train", "validation") if self.refit else ("train",)
+
+
+def _check_no_fusion(config: TrainHybridConfig) -> None:
+    """Raises `UsageError` for options of the fusion."""
+    for field in fields(config):
+        of_fusion = spec_of(field).panel == FUSION or field.name in ("sources", "cf", "history_half_life")
+        if of_fusion and getattr(config, field.name) != field.default:
+            raise UsageError(
+                f"{option_name(field)} is about a fusion: it does not go with --algorithm {config.algorithm}"
+            )
+
+
+def content_algorithms() -> tuple[str, ...]:
+    return algorithms.names(lambda a: a.family == "content")
+
+
+def needs_texts(config: TrainHybridConfig, sources: tuple[str, ...]) -> bool:
+    return config.algorithm != "fusion" or any(name in content_algorithms() for name in sources)
+
+
+def source_names(
+    config: TrainHybridConfig, interactions: "Interactions", models: list[str]
+) -> tuple[str, ...]:
+    """Names of the sources in order; `models`: those that the run has.
+
+    Raises `UsageError` for none, one named twice, or one that cannot be.
+    """
+    if config.algorithm != "fusion":
+        return (config.algorithm,)
+    in_every_fusion = ("", LOG_POPULARITY)
+    names = [n for n in _requested_names(config, interactions, models) if n not in in_every_fusion]
+    if config.cf:
+        names = [*config.cf, *(name for name in names if name in content_algorithms())]
+    if not names:
+        option = "--sources" if config.sources is not None else "--weights"
+        raise UsageError(
+            f"{option} names no source ({LOG_POPULARITY} is in every fusion)",
+            "name some, such as ials,user-knn",
+        )
+    for name in names:
+        if names.count(name) > 1:
+            raise UsageError(f"the source {name!r} is named twice")
+        if name == LOG_POPULARITY:
+            raise UsageError(f"{LOG_POPULARITY} is in every fusion already")
+        if name in algorithms.names(lambda a: a.family == "hybrid"):
+            raise UsageError(f"{name!r} cannot be a source")
+    return tuple(names)
+
+
+def _requested_names(config: TrainHybridConfig, interactions: "Interactions", models: list[str]) -> list[str]:
+    """What --sources names, or else --weights, or else what the interactions allow."""
+    if config.sources is not None:
+        return [name.strip() for name in config.sources.split(",")]
+    if config.weights is not None and not config.cf:
+        return list(parse_pairs(config.weights, "--weights"))
+    texts = bool(config.embeddings) or interactions.items[schema.TEXT].null_count() < interactions.n_items
+    return list(default_sources(interactions, models, texts))
+
+
+def default_sources(interactions: "Interactions", models: list[str], with_texts: bool) -> tuple[str, ...]:
+    """What is fused where nothing is named: as many different views as the interactions allow.
+
+    Of the factor models the one that the run has among its `models`.
+    """
+    names = [next((base for base in FACTOR_MODELS if base in models), FACTOR_MODELS[0]), "bspm", "user-knn"]
+    if with_texts:
+        names += ["content-knn", "text-factors"]
+    names.append("cease" if with_texts and interactions.n_items <= EXACT_ITEMS else "ease")
+    if interactions.has_order:
+        names.append("sequential-rules")
+    if interactions.has_times:
+        names.append(RECENT_POPULARITY)
+    return tuple(names)
+
+
+def check_used(config: TrainHybridConfig, sources: tuple[str, ...]) -> None:
+    """Raises `UsageError` for options of something that is not part of what is to be trained."""
+    needed = {
+        "rrf_k": ("--fusion rrf", config.fusion == "rrf"),
+        "neighbors": ("the source content-knn", "content-knn" in sources),
+        "ridge": ("the source text-factors", "text-factors" in sources),
+        **{
+            f.name: ("the source cease", "cease" in sources)
+            for f in fields(config)
+            if spec_of(f).panel == CEASE
+        },
+        **dict.fromkeys(("embeddings", "tfidf"), ("texts", needs_texts(config, sources))),
+    }
+    for field in fields(config):
+        what, present = needed.get(field.name, ("", True))
+        if not present and getattr(config, field.name) != field.default:
+            among = "" if what.startswith("--") else f"; the sources are {', '.join(sources)}"
+            raise UsageError(
+                f"{option_name(field)} is about {what}, which is not asked for{among}", "leave it out"
+            )
+
+
+def check_times(sources: tuple[str, ...], interactions: "Interactions") -> None:
+    """Raises `RecliError` for recent popularity where events have no times."""
+    if RECENT_POPULARITY in sources and not interactions.has_times:
+        raise RecliError(
+            f"the source {RECENT_POPULARITY} needs the time of events, and these interactions have no timestamps",
+            "prepare the run from a log with a time column (recli prepare --time-column), or leave it out",
+        )
+
+
+def fixed_weights(config: TrainHybridConfig, sources: tuple[str, ...]) -> dict[str, float] | None:
+    """Weights by source: those of --weights, or equal ones for ranks; None: they are fitted. Raises `UsageError`."""
+    if config.fusion in RANK_FUSIONS:
+        return dict.fromkeys(sources, 1 / len(sources))
+    if config.fusion != "weighted":
+        return None
+    if config.weights is None:
+        raise UsageError(f"--fusion weighted needs --weights, such as {sources[0]}=0.6,{LOG_POPULARITY}=0.1")
+    weights = parse_pairs(config.weights, "--weights")
+    for name, weight in weights.items():
+        if name not in (*sources, LOG_POPULARITY):
+            raise UsageError(
+                f"--weights: {name!r} is no source; they are {', '.join((*sources, LOG_POPULARITY))}"
+            )
+        if weight < 0:
+            raise UsageError(f"--weights: {name}={weight:g} is negative")
+    if not any(weights.values()):
+        raise UsageError("--weights: all are 0")
+    return weights

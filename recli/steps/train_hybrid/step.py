@@ -1,178 +1,262 @@
 """`recli train-hybrid`: collaborative filtering and the items' texts in one model."""
 
 from contextlib import suppress
-from dataclasses import fields
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
+
+import polars as pl
 
 from recli import schema
-from recli.cli.console import Console, run_path
-from recli.config import option_name, parse_pairs, spec_of, to_dict
+from recli.config import to_dict
+from recli.data.interactions import Interactions
 from recli.errors import RecliError, UsageError
-from recli.models.fusion import LOG_POPULARITY
-from recli.models.popularity import RECENT_POPULARITY
-from recli.steps.train_cf.config import checked_name
-from recli.steps.train_hybrid.boost import boost_option, check_boost
-from recli.steps.train_hybrid.config import CEASE, FUSION
-from recli.steps.train_hybrid.config import TrainHybridConfig as TrainHybridConfig
-from recli.steps.train_hybrid.making import Making
-from recli.steps.train_hybrid.sources import (
-    named_sources,
-    needs_texts,
-    read_ingredients,
-    read_texts,
-    run_models,
+from recli.models.base import Model
+from recli.reporting import SILENT, Reporter
+from recli.steps.train_hybrid.cold_items import (
+    ColdBoost,
+    ListedCold,
+    check_boost,
+    count_listed,
+    fit_cold_boost,
+    rank_for_boost,
 )
+from recli.steps.train_hybrid.config import (
+    TrainHybridConfig,
+    check_times,
+    check_used,
+    fixed_weights,
+    needs_texts,
+    source_names,
+)
+from recli.steps.train_hybrid.content import with_cease_options
+from recli.steps.train_hybrid.half_lives import with_history_half_lives, with_popularity_half_life
+from recli.steps.train_hybrid.sources import (
+    TRAIN,
+    SourceSpec,
+    TrainedSources,
+    TrainingInputs,
+    build_fusion,
+    choose_sources,
+    run_models,
+    train_sources,
+)
+from recli.steps.train_hybrid.texts import Texts, read_texts, with_profiles
+from recli.steps.train_hybrid.weights import FittedWeights, fit_weights, without_weightless
+from recli.storage import metadata, parts, runs
+from recli.storage.names import checked_name
+from recli.training.fit import check_order
+from recli.training.validation import ValidationFigures, has_validation, validator_of
 
-if TYPE_CHECKING:
-    from recli.data.interactions import Interactions
+
+@dataclass(frozen=True, kw_only=True)
+class HybridFigures:
+    """What was measured while a hybrid was trained; None: not measured, or does not apply to it."""
+
+    validation: ValidationFigures | None = None  # of a fusion: among warm items
+    pseudo_cold: ValidationFigures | None = None  # of a fusion: among hidden items
+    sources: pl.DataFrame | None = None  # of a fusion, see `FusionWeights.table`
+    trials: pl.DataFrame | None = None  # of cease: `l2`, `text_weight`, `ndcg@20`
+    listed_cold: ListedCold | None = None
+    cold_boost: ColdBoost | None = None
 
 
-def train_hybrid(config: TrainHybridConfig, console: Console) -> None:
-    """Fuse collaborative filtering with the vectors of the texts: RUN/models/NAME.
+@dataclass(frozen=True, kw_only=True)
+class TrainedHybrid(HybridFigures):
+    """A hybrid that `train_hybrid` has written."""
 
-    Each source scores all items; its scores are standardized user by user and added with weights, which are found
-    on the validation split. Items without training events are scored from their texts, in a block of their own.
+    run: Path
+    name: str
+    algorithm: str
+    path: Path
+    trained_on: tuple[str, ...]  # splits
+    summary: dict[str, Any]  # as `--json` prints it
+    saved_sources: tuple[Path, ...]  # by `--save-sources`
 
-    Example: recli train-hybrid sample_data/run
+
+@dataclass(frozen=True)
+class _Trained:
+    """A model that is ready to be written."""
+
+    options: Any
+    model: Model
+    made_from: TrainedSources
+    summary: dict[str, Any]
+    figures: HybridFigures
+
+
+def train_hybrid(config: TrainHybridConfig, reporter: Reporter = SILENT) -> TrainedHybrid:
+    """Train a fusion of several sources, or one content model, and write it to RUN/models/NAME.
+
+    Raises `UsageError` for options that do not go together, `RecliError` for a run that lacks what they need.
     """
-    from recli.steps.train_hybrid.weights import TrainingInputs
-    from recli.storage import runs
-    from recli.training import validation
-
-    usual = "hybrid" if config.model == "fusion" else config.model
-    name = checked_name(usual if config.name is None else config.name, config.model)
-    _check_fusion_options(config)
-    asked = boost_option(config)
-    run = run_path(config.run)
+    run = Path(config.run)
+    default_name = "hybrid" if config.algorithm == "fusion" else config.algorithm
+    name = checked_name(default_name if config.name is None else config.name, config.algorithm)
     interactions = runs.read_interactions(run)
-    sources = named_sources(config, interactions, run_models(run, config))
-    _check_used(config, sources)
-    given = _given_weights(config, sources)
-    _check_times(config, sources, interactions)
-    if config.model == "fusion" and given is None and not validation.has_validation(interactions):
+    names = source_names(config, interactions, run_models(run, config))
+    weights = fixed_weights(config, names)
+    _check_options(config, names, interactions, weights)
+    texts = read_texts(run, config, interactions, reporter) if needs_texts(config, names) else None
+    specs = choose_sources(config, names, run, interactions, reporter)
+    _check_overwriting(run, name, config, specs, reporter)
+    check_boost(config, interactions, specs)
+    inputs = TrainingInputs(interactions, texts.features if texts else None, config.seed, reporter)
+    if config.algorithm == "fusion":
+        trained = _train_fusion(config, inputs, specs, weights, texts)
+    else:
+        trained = _train_content_model(config, inputs, specs)
+    sha256 = {f"{schema.MODELS}/{spec.name}": spec.sha256 for spec in specs if spec.sha256 is not None}
+    return _write(config, name, trained, sha256 | (texts.sha256 if texts else {}))
+
+
+def _train_fusion(
+    config: TrainHybridConfig,
+    inputs: TrainingInputs,
+    specs: tuple[SourceSpec, ...],
+    weights: dict[str, float] | None,
+    texts: Texts | None,
+) -> _Trained:
+    """Train the sources, fit the weights and the boost of cold items, and put the fusion together."""
+    trained = train_sources(inputs, with_popularity_half_life(inputs, specs), TRAIN)
+    trained = with_history_half_lives(inputs, trained, config.history_half_life)
+    options = config.fusion_options
+    fitted, pseudo_cold = fit_weights(inputs, trained, options, weights, config)
+    table = fitted.table(trained.specs)
+    trained = without_weightless(trained, fitted, inputs.reporter)
+    options = fitted.options(options, trained)
+    rankings = rank_for_boost(config, inputs, trained, options, pseudo_cold)
+    del pseudo_cold  # its models are as large as those that are trained next
+    if config.refit:
+        trained = train_sources(inputs, trained.specs, config.trained_on)
+    matrix = inputs.interactions.matrix(*config.trained_on)
+    fusion = build_fusion(options, matrix, trained.models)
+    boost = fit_cold_boost(config, inputs, fusion, rankings)
+    if boost is not None:
+        fusion = replace(fusion, config=replace(options, cold_boost=boost.boost))
+    figures = HybridFigures(
+        validation=_validation(fitted.warm),
+        pseudo_cold=_validation(fitted.cold),
+        sources=table,
+        listed_cold=None if boost else count_listed(fusion, inputs.interactions, config),
+        cold_boost=boost,
+    )
+    summary: dict[str, Any] = {"sources": fitted.summary(), **_summary(figures)}
+    if texts is not None:
+        summary["encoder"] = texts.encoder
+        fusion = with_profiles(fusion, texts, matrix)
+    return _Trained(fusion.config, fusion, trained, summary, figures)
+
+
+def _train_content_model(
+    config: TrainHybridConfig, inputs: TrainingInputs, specs: tuple[SourceSpec, ...]
+) -> _Trained:
+    """Train one content algorithm by itself, and what it builds on."""
+    interactions = inputs.interactions
+    validator = validator_of(interactions, config.seed) if has_validation(interactions) else None
+    specs, trials = with_cease_options(config, inputs, specs, validator)
+    trained = train_sources(inputs, specs, TRAIN)
+    figures = HybridFigures(
+        validation=None if validator is None else validator.figures(trained.models[config.algorithm]),
+        trials=trials,
+    )
+    if config.refit:
+        trained = train_sources(inputs, specs, config.trained_on)
+    summary: dict[str, Any] = {}
+    if trials is not None:
+        summary["trials"] = [row | {"ndcg@20": round(row["ndcg@20"], 6)} for row in trials.to_dicts()]
+    options = next(spec.config for spec in specs if spec.name == config.algorithm)
+    return _Trained(options, trained.models[config.algorithm], trained, summary | _summary(figures), figures)
+
+
+def _validation(weights: FittedWeights) -> ValidationFigures | None:
+    return None if weights.ndcg is None else ValidationFigures(weights.ndcg, weights.users)
+
+
+def _summary(figures: HybridFigures) -> dict[str, Any]:
+    """The figures of the whole model, for the manifest."""
+    named = {
+        "validation": figures.validation,
+        "pseudo_cold": figures.pseudo_cold,
+        "cold_items": figures.cold_boost,
+    }
+    return {name: measured.summary() for name, measured in named.items() if measured is not None}
+
+
+def _check_options(
+    config: TrainHybridConfig,
+    sources: tuple[str, ...],
+    interactions: Interactions,
+    weights: dict[str, float] | None,
+) -> None:
+    """Raises `UsageError` for options of what is not used, `RecliError` for those that the data does not allow."""
+    check_used(config, sources)
+    check_times(sources, interactions)
+    if config.history_half_life:
+        check_order(interactions)
+    if config.algorithm == "fusion" and weights is None and not has_validation(interactions):
         raise RecliError(
-            f"there are no validation rows in {run} to find weights on",
+            f"there are no validation rows in {config.run} to find weights on",
             "prepare it with some: recli prepare LOG --out RUN --validation-size 0.1; or give the weights: "
             "--fusion weighted --weights ials=0.5,...",
-        )
-    texts = read_texts(run, config, interactions, console) if needs_texts(config, sources) else None
-    kitchen = TrainingInputs(interactions, texts.features if texts else None, config.seed, console.progress)
-    inputs, ingredients = read_ingredients(run, config, interactions, sources, console)
-    _check_overwriting(run, name, config, inputs, console)
-    made = Making(config, console, kitchen, sources, ingredients)
-    if asked is not None:
-        check_boost(config, asked, interactions, made.fused, made.splits)
-    if config.model == "fusion":
-        options, model, summary = made.fusion(given, texts)
-    else:
-        options, model, summary = made.content(validation.has_validation(interactions))
-    if config.save_sources:
-        made.save(run, inputs)
-    embeddings = texts.inputs() if texts else {}
-    path = runs.write_model(
-        run,
-        name,
-        config.model,
-        to_dict(options),
-        model,
-        seed=config.seed,
-        trained_on=made.splits,
-        inputs=inputs | embeddings,
-        summary=summary,
-        storage_dtype=config.storage_dtype,
-    )
-    console.say(f"wrote {path}")
-    console.result(
-        run, {"model": name, "algorithm": config.model, "trained_on": list(made.splits), **summary}
-    )
-
-
-def _check_fusion_options(config: TrainHybridConfig) -> None:
-    """Raises `UsageError` for options of the fusion where there is none."""
-    if config.model == "fusion":
-        return
-    for one in fields(config):
-        of_fusion = spec_of(one).panel == FUSION or one.name in ("sources", "cf", "history_half_life")
-        if of_fusion and getattr(config, one.name) != one.default:
-            raise UsageError(
-                f"{option_name(one)} is about a fusion: it does not go with --model {config.model}"
-            )
-
-
-def _check_used(config: TrainHybridConfig, sources: tuple[str, ...]) -> None:
-    """Raises `UsageError` for options of something that is not part of what is to be trained."""
-    needed = {
-        "voting": ("--fusion voting", config.fusion == "voting"),
-        "rrf_k": ("--fusion voting", config.fusion == "voting"),
-        "neighbors": ("the source content-knn", "content-knn" in sources),
-        "ridge": ("the source text-factors", "text-factors" in sources),
-        **{
-            one.name: ("the source cease", "cease" in sources)
-            for one in fields(config)
-            if spec_of(one).panel == CEASE
-        },
-        **dict.fromkeys(("embeddings", "tfidf"), ("texts", needs_texts(config, sources))),
-    }
-    for one in fields(config):
-        what, there = needed.get(one.name, ("", True))
-        if not there and getattr(config, one.name) != one.default:
-            among = "" if what.startswith("--") else f"; the sources are {', '.join(sources)}"
-            raise UsageError(
-                f"{option_name(one)} is about {what}, which is not asked for{among}", "leave it out"
-            )
-
-
-def _check_times(config: TrainHybridConfig, sources: tuple[str, ...], interactions: "Interactions") -> None:
-    """Raises `RecliError` where something is asked that needs the times or the order of events, and there are none."""
-    if RECENT_POPULARITY in sources and not interactions.has_times:
-        raise RecliError(
-            f"the source {RECENT_POPULARITY} needs the time of events, and these interactions have no timestamps",
-            "prepare the run from a log with a time column (recli prepare --time-column), or leave it out",
-        )
-    if config.history_half_life and not interactions.has_order:
-        raise RecliError(
-            "--history-half-life needs the order of events, which these interactions do not have",
-            "prepare the run from a log with times (recli prepare --time-column) or with rows in order (--in-order), "
-            "or leave it out",
         )
 
 
 def _check_overwriting(
-    run: Path, name: str, config: TrainHybridConfig, inputs: dict[str, str], console: Console
+    run: Path, name: str, config: TrainHybridConfig, specs: tuple[SourceSpec, ...], reporter: Reporter
 ) -> None:
     """Raises `UsageError` where the product would replace one of its own sources; warns of other replacements."""
-    from recli.storage import metadata, parts
-
-    if f"{schema.MODELS}/{name}" in inputs:
+    if any(spec.name == name and spec.sha256 is not None for spec in specs):
         raise UsageError(
             f"--name {name} would overwrite the model {name}, which is a source of it", "choose another name"
         )
     if name in parts.part_names(run, schema.MODELS):
         with suppress(RecliError):  # one that is damaged may be replaced without a word
-            found = metadata.model_meta(parts.open_part(run / schema.MODELS / name, schema.MODELS)).algorithm
-            if found != config.model:
-                console.warn(f"the model {name} in {run}, which is of kind {found}, will be replaced")
+            algorithm = metadata.model_meta(
+                parts.open_part(run / schema.MODELS / name, schema.MODELS)
+            ).algorithm
+            if algorithm != config.algorithm:
+                reporter.warn(f"the model {name} in {run}, which is of kind {algorithm}, will be replaced")
 
 
-def _given_weights(config: TrainHybridConfig, sources: tuple[str, ...]) -> dict[str, float] | None:
-    """The weights that need no search: those of --weights, or equal ones for voting. Raises `UsageError`."""
-    if config.fusion == "weighted" and config.weights is None:
-        raise UsageError(f"--fusion weighted needs --weights, such as {sources[0]}=0.6,{LOG_POPULARITY}=0.1")
-    if config.weights is not None and config.fusion != "weighted":
-        raise UsageError("--weights needs --fusion weighted")
-    if config.fusion == "voting":
-        return dict.fromkeys(sources, 1 / len(sources))
-    if config.weights is None:
-        return None
-    given = parse_pairs(config.weights, "--weights")
-    for name, weight in given.items():
-        if name not in (*sources, LOG_POPULARITY):
-            raise UsageError(
-                f"--weights: {name!r} is no source; they are {', '.join((*sources, LOG_POPULARITY))}"
+def _write(config: TrainHybridConfig, name: str, trained: _Trained, inputs: dict[str, str]) -> TrainedHybrid:
+    """Write the model, and before it the sources that are to be saved."""
+    run, saved = Path(config.run), []
+    for spec in trained.made_from.specs if config.save_sources else ():
+        if spec.sha256 is None and spec.name != config.algorithm:
+            saved.append(
+                runs.write_model(
+                    run,
+                    spec.name,
+                    spec.algorithm,
+                    to_dict(spec.config),
+                    trained.made_from.models[spec.name],
+                    seed=config.seed,
+                    trained_on=config.trained_on,
+                    history_half_life=spec.history_half_life,
+                    storage_dtype=config.storage_dtype,
+                )
             )
-        if weight < 0:
-            raise UsageError(f"--weights: {name}={weight:g} is negative")
-    if not any(given.values()):
-        raise UsageError("--weights: all are 0")
-    return given
+    path = runs.write_model(
+        run,
+        name,
+        config.algorithm,
+        to_dict(trained.options),
+        trained.model,
+        seed=config.seed,
+        trained_on=config.trained_on,
+        inputs=inputs,
+        summary=trained.summary,
+        storage_dtype=config.storage_dtype,
+    )
+    summary = {"model": name, "algorithm": config.algorithm, "trained_on": list(config.trained_on)}
+    return TrainedHybrid(
+        run=run,
+        name=name,
+        algorithm=config.algorithm,
+        path=path,
+        trained_on=config.trained_on,
+        summary=summary | trained.summary,
+        saved_sources=tuple(saved),
+        **vars(trained.figures),
+    )

@@ -449,7 +449,7 @@ def test_int8_keeps_zero_vectors_and_what_a_hybrid_needs_of_the_space(
     run = write_board(tmp_path / "run", with_texts(board, texts))
     recli("embed", run, "--model", "tfidf", "--storage-dtype", "int8")
     assert not vectors(run, "tfidf")[0].any() and vectors(run, "tfidf")[1:].any(axis=1).all()
-    recli("train-hybrid", run, "--model", "content-knn")
+    recli("train-hybrid", run, "--algorithm", "content-knn")
     stored = runs.read_model(run / "models" / "content-knn").part.tensors("model")
     assert not [name for name in stored if "scale" in name]
 

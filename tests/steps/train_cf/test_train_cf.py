@@ -13,13 +13,13 @@ from conftest import write_board
 
 from recli.compute import devices
 from recli.config import from_dict
-from recli.data.history import History
 from recli.data.interactions import Interactions
 from recli.metrics import ndcg_at
-from recli.models.base import Model, Training, algorithms
+from recli.models.base import Training, algorithms
 from recli.models.item_knn import ItemKnnConfig
 from recli.ranking import topk
-from recli.steps.train_cf.config import CommonConfig
+from recli.steps.train_cf.config import CommonConfig, TrainCfConfig
+from recli.steps.train_cf.step import train_cf
 from recli.storage import runs
 from recli.training import fit, validation
 
@@ -207,6 +207,37 @@ def test_without_validation_rows_it_trains_but_does_not_choose(
         assert "there are no validation rows" in err and "--validation-size" in err
 
 
+# --- the step as a function
+
+
+def test_the_step_returns_what_it_wrote_and_says_nothing(
+    board_run: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    trained = train_cf(TrainCfConfig(run=str(board_run), algorithm="item-knn", tune=3, storage_dtype="int8"))
+    assert capfd.readouterr() == ("", "")
+    assert (trained.name, trained.algorithm, trained.trained_on) == ("item-knn", "item-knn", ("train",))
+    stored = runs.read_model(trained.path)
+    assert trained.path == board_run / "models" / "item-knn"
+    assert stored.part.summary.items() <= trained.summary.items()
+    assert trained.validation is not None and trained.ndcg_float32 is not None
+    assert trained.summary["validation"] == {"ndcg@20": trained.validation.ndcg, "users": 33}
+    trials = trained.trials
+    assert trials is not None
+    assert trials.columns == ["neighbors", "weighting", "shrinkage", "ndcg@20", "best"]
+    assert trials["ndcg@20"].to_list() == [t["ndcg@20"] for t in stored.part.summary["trials"]]
+    (best,) = trials.filter("best").to_dicts()
+    assert (
+        best["ndcg@20"] == trials["ndcg@20"].max()
+        and best["neighbors"] == trained.summary["options"]["neighbors"]
+    )
+
+
+def test_a_step_without_a_search_has_no_trials(board_run: Path) -> None:
+    trained = train_cf(TrainCfConfig(run=str(board_run), algorithm="popularity", name="counts"))
+    assert trained.trials is None and trained.ndcg_float32 is None
+    assert trained.path == board_run / "models" / "counts"
+
+
 # --- what goes wrong
 
 
@@ -323,9 +354,9 @@ def test_the_help_shows_each_algorithms_defaults(recli: Recli, monkeypatch: pyte
 # --- the validator
 
 
-def test_the_judge_is_mean_ndcg_over_users_with_validation_rows(board: Interactions) -> None:
-    class Oracle(Model):
-        def score(self, history: History, users: np.ndarray | None = None) -> np.ndarray:
+def test_the_validator_is_mean_ndcg_over_users_with_validation_rows(board: Interactions) -> None:
+    class Oracle:
+        def score(self, history: object, users: np.ndarray | None = None) -> np.ndarray:
             assert users is not None
             return (board.matrix("validation")[users].toarray() * 9).astype(np.float32)
 
@@ -342,20 +373,20 @@ def test_the_judge_is_mean_ndcg_over_users_with_validation_rows(board: Interacti
     assert validator(popular) == pytest.approx(expected) and 0 < expected < 1
 
 
-def test_the_judge_samples_users_by_seed_where_there_are_many(board: Interactions) -> None:
+def test_the_validator_samples_users_by_seed_where_there_are_many(board: Interactions) -> None:
     one, same, other = (validation.validator_of(board, seed, max_users=10) for seed in (1, 1, 2))
     assert one.users.size == 10 and np.array_equal(one.users, same.users)
     assert not np.array_equal(one.users, other.users)
     assert np.array_equal(np.sort(one.users), one.users)
 
 
-def test_users_without_training_rows_are_judged_by_folding_in(board: Interactions) -> None:
+def test_users_without_training_rows_are_folded_in(board: Interactions) -> None:
     rows = board.splits["train"].filter(pl.col("user") != 0)
     validator = validation.validator_of(replace(board, splits=board.splits | {"train": rows}))
     asked: list[np.ndarray] = []
 
-    class Spy(Model):
-        def score(self, history: History, users: np.ndarray | None = None) -> np.ndarray:
+    class Spy:
+        def score(self, history: np.ndarray, users: np.ndarray | None = None) -> np.ndarray:
             assert users is not None
             asked.append(users)
             return np.zeros((len(users), board.n_items), dtype=np.float32)

@@ -20,6 +20,7 @@ from recli.metrics.accuracy import hits_of
 from recli.models.base import Model
 from recli.models.fusion import Fusion, FusionConfig
 from recli.ranking.topk import rank, tie_order
+from recli.reporting import no_progress
 from recli.schema import CSR, Float32, Int64, State
 from recli.steps.train_hybrid.cold_items import (
     BlockTopK,
@@ -27,7 +28,7 @@ from recli.steps.train_hybrid.cold_items import (
     boost_for_loss,
     boost_for_share,
     cold_figures,
-    contest,
+    rank_blocks,
     share_of_cold,
     trade_off,
     warm_loss,
@@ -39,10 +40,6 @@ from recli.storage import parts
 Recli = Callable[..., tuple[int, str, str]]
 GRID = [float(b) for b in np.arange(-6, 6, 0.05)]
 TWO = ("--sources", "user-knn,content-knn")
-
-
-def silent(steps: int, text: str) -> None:
-    pass
 
 
 # arithmetic by hand
@@ -188,61 +185,65 @@ def to_find(given: Candidates, items: Int64) -> CSR:
 def test_counted_is_what_lists_show(given: tuple[Fusion, Candidates]) -> None:
     model, of_warm = given
     of_cold = replace(of_warm, items=np.flatnonzero(model.cold))
-    told, hidden = (contest(model, candidates, silent) for candidates in (of_warm, of_cold))
+    on_validation, on_hidden = (
+        rank_blocks(model, candidates, no_progress) for candidates in (of_warm, of_cold)
+    )
     asked = to_find(of_warm, of_warm.items), to_find(of_warm, of_cold.items)
     some = [np.diff(relevant.indptr) > 0 for relevant in asked]
     for boost in (-50.0, -1.0, -0.3, 0.0, 0.5, 2.0, 50.0):
         lists = listed(model, of_warm, boost)
-        assert share_of_cold(told, boost) == float(model.cold[lists].mean())
-        assert warm_ndcg(told, boost) == pytest.approx(float(ndcg_at(lists, asked[0])[some[0]].mean()))
+        assert share_of_cold(on_validation, boost) == float(model.cold[lists].mean())
+        assert warm_ndcg(on_validation, boost) == pytest.approx(
+            float(ndcg_at(lists, asked[0])[some[0]].mean())
+        )
         recall = hits_of(lists, asked[1]).sum(axis=1)[some[1]] / np.diff(asked[1].indptr)[some[1]]
-        assert cold_figures(hidden, boost) == (
+        assert cold_figures(on_hidden, boost) == (
             pytest.approx(float(ndcg_at(lists, asked[1])[some[1]].mean())),
             pytest.approx(float(recall.mean())),
         )
-    assert share_of_cold(told, -50.0) == 0
-    assert share_of_cold(told, 50.0) == 1
-    assert warm_ndcg(told, -50.0) == warm_ndcg(told, None)
-    assert warm_ndcg(told, 50.0) == 0
+    assert share_of_cold(on_validation, -50.0) == 0
+    assert share_of_cold(on_validation, 50.0) == 1
+    assert warm_ndcg(on_validation, -50.0) == warm_ndcg(on_validation, None)
+    assert warm_ndcg(on_validation, 50.0) == 0
 
 
 def test_more_boost_is_more_cold_items_and_more_loss(given: tuple[Fusion, Candidates]) -> None:
-    told = contest(*given, silent)
+    on_validation = rank_blocks(*given, no_progress)
     for figure in (share_of_cold, warm_loss):
-        values = [figure(told, boost) for boost in GRID]
+        values = [figure(on_validation, boost) for boost in GRID]
         assert values == sorted(values)
         assert values[0] < values[100] < values[-1]
 
 
 @pytest.mark.parametrize("asked", [0.0, 0.01, 0.1, 0.333, 0.5, 0.9, 1.0])
 def test_no_boost_comes_nearer_to_the_share(given: tuple[Fusion, Candidates], asked: float) -> None:
-    told = contest(*given, silent)
-    found = abs(share_of_cold(told, boost_for_share(told, asked)) - asked)
-    assert found <= min(abs(share_of_cold(told, boost) - asked) for boost in GRID)
+    on_validation = rank_blocks(*given, no_progress)
+    found = abs(share_of_cold(on_validation, boost_for_share(on_validation, asked)) - asked)
+    assert found <= min(abs(share_of_cold(on_validation, boost) - asked) for boost in GRID)
     assert found < 1.01 / (60 * 20)  # one place of all lists
 
 
 @pytest.mark.parametrize("allowed", [0.0, 0.01, 0.05, 0.2, 0.5, 0.95])
 def test_no_larger_boost_keeps_the_loss(given: tuple[Fusion, Candidates], allowed: float) -> None:
-    told = contest(*given, silent)
-    boost, bounded = boost_for_loss(told, allowed)
+    on_validation = rank_blocks(*given, no_progress)
+    boost, bounded = boost_for_loss(on_validation, allowed)
     assert bounded
-    assert warm_loss(told, boost) <= allowed
-    kept = max(b for b in GRID if warm_loss(told, b) <= allowed)
-    assert warm_loss(told, kept) <= warm_loss(told, boost)
+    assert warm_loss(on_validation, boost) <= allowed
+    kept = max(b for b in GRID if warm_loss(on_validation, b) <= allowed)
+    assert warm_loss(on_validation, kept) <= warm_loss(on_validation, boost)
 
 
 def test_the_trade_off_keeps_warm_and_cold_apart(given: tuple[Fusion, Candidates]) -> None:
     model, of_warm = given
-    told = contest(model, of_warm, silent)
-    hidden = contest(model, replace(of_warm, items=np.flatnonzero(model.cold)), silent)
-    low, high = trade_off(told, hidden, (-0.5, 0.5))
+    on_validation = rank_blocks(model, of_warm, no_progress)
+    on_hidden = rank_blocks(model, replace(of_warm, items=np.flatnonzero(model.cold)), no_progress)
+    low, high = trade_off(on_validation, on_hidden, (-0.5, 0.5))
     assert low["cold_boost"] == -0.5
-    assert low["warm_ndcg@20"] == round(warm_ndcg(told, -0.5) or 0, 6)
+    assert low["warm_ndcg@20"] == round(warm_ndcg(on_validation, -0.5) or 0, 6)
     for name in ("cold_share", "warm_loss", "hidden_ndcg@20", "hidden_recall@20"):
         assert (low[name] or 0) < (high[name] or 0)
     assert (low["warm_ndcg@20"] or 0) > (high["warm_ndcg@20"] or 0)
-    assert trade_off(told, None, (0.0,))[0]["hidden_ndcg@20"] is None
+    assert trade_off(on_validation, None, (0.0,))[0]["hidden_ndcg@20"] is None
 
 
 # the command
@@ -321,8 +322,8 @@ def test_a_boost_that_is_given_or_left_out(run: Path, recli: Recli) -> None:
         (("--cold-share", 0.1, "--cold-boost", 0), "--cold-share and --cold-boost both say"),
         (("--cold-boost", 1, "--max-warm-loss", 0.1), "--max-warm-loss and --cold-boost both say"),
         (("--cold-share", 0.1, "--max-warm-loss", 0.1), "--cold-share and --max-warm-loss both say"),
-        (("--model", "cease", "--cold-share", 0.1), "--cold-share is about a fusion"),
-        (("--model", "cease", "--max-warm-loss", 0.1), "--max-warm-loss is about a fusion"),
+        (("--algorithm", "cease", "--cold-share", 0.1), "--cold-share is about a fusion"),
+        (("--algorithm", "cease", "--max-warm-loss", 0.1), "--max-warm-loss is about a fusion"),
         (("--sources", "user-knn", "--cold-share", 0.1), "needs a source that knows items without events"),
         (("--cold-share", 1.1), "cold-share"),
         (("--max-warm-loss", -0.1), "max-warm-loss"),

@@ -17,16 +17,16 @@ from recli.models.base import Model, Training, algorithms
 from recli.models.fusion import Fusion
 from recli.models.popularity import HALF_LIFE_DAYS
 from recli.models.wrappers import RecencyWeighted, unwrap, with_recency
+from recli.reporting import no_progress
 from recli.schema import Float32, Int64, State
-from recli.steps.train_hybrid import half_lives as timing
-from recli.steps.train_hybrid import weights as hybrid
-from recli.steps.train_hybrid.weights import SourceSpec, TrainingInputs
+from recli.steps.train_hybrid import half_lives as choosing
+from recli.steps.train_hybrid.sources import SourceSpec, TrainingInputs, train_sources
 from recli.storage import parts, runs
 from recli.training import fit
 from recli.training import validation as training
 
 Recli = Callable[..., tuple[int, str, str]]
-VOTING = ("--fusion", "voting")  # equal weights: no source is left out
+RRF = ("--fusion", "rrf")  # equal weights: no source is left out
 DAY = 86_400  # seconds
 Event = tuple[int, int, int]  # user, item, second
 
@@ -52,11 +52,8 @@ def log_of(train: list[Event], validation: list[Event], n_users: int, n_items: i
     return Interactions(users, items, {name: rows(events) for name, events in splits.items()})
 
 
-def quiet(steps: int, text: str) -> None: ...
-
-
-def kitchen_of(interactions: Interactions) -> TrainingInputs:
-    return TrainingInputs(interactions, None, 0, hybrid._silent)
+def inputs_of(interactions: Interactions) -> TrainingInputs:
+    return TrainingInputs(interactions, None, 0)
 
 
 # recent popularity
@@ -78,8 +75,8 @@ def test_popularity_ages_as_fast_as_tastes_move() -> None:
     # 30 * 2^(-90/h). The first is above the second where h > 30 / log2(12/3) = 15, and above the third where
     # h < 60 / log2(30/12) = 45: of 0, 1, 3, 7, 14, 30 and 90 days only 30 puts the items of day 60 on top.
     steps: list[str] = []
-    kitchen = kitchen_of(moving(range(5, 10)))
-    found = timing.trend_config(kitchen, lambda n, text: steps.extend([text] * n))
+    inputs = inputs_of(moving(range(5, 10)))
+    found = choosing.recent_popularity_config(inputs, lambda n, text: steps.extend([text] * n))
     assert found.popularity_half_life == 30.0
     assert len(steps) == len(HALF_LIFE_DAYS) + 1
     assert "30 days: ndcg@20 1.0000" in steps
@@ -95,13 +92,19 @@ def test_tuned_popularity_has_the_half_life_of_the_tastes(tmp_path: Path, recli:
 
 def test_of_equally_good_half_lives_the_longest_is_taken() -> None:
     # The items of day 90 are on top with any half-life below 15 days: 1, 3, 7 and 14 are all the same here.
-    assert timing.trend_config(kitchen_of(moving(range(10, 15))), quiet).popularity_half_life == 14.0
+    assert (
+        choosing.recent_popularity_config(inputs_of(moving(range(10, 15))), no_progress).popularity_half_life
+        == 14.0
+    )
 
 
 def test_popularity_does_not_age_where_tastes_stay() -> None:
     # Items of day 0 are liked on day 91: 30 users against 12 and 3 put them on top without a half-life. With 90
     # days they are as much on top (15 against 9.5 and 3), which is no gain.
-    assert timing.trend_config(kitchen_of(moving(range(5))), quiet).popularity_half_life == 0.0
+    assert (
+        choosing.recent_popularity_config(inputs_of(moving(range(5))), no_progress).popularity_half_life
+        == 0.0
+    )
 
 
 # histories
@@ -132,17 +135,17 @@ def chains(n_lately: int, n_always: int) -> Interactions:
 
 
 def test_histories_age_where_the_last_events_say_more() -> None:
-    kitchen = kitchen_of(chains(n_lately=20, n_always=0))
+    inputs = inputs_of(chains(n_lately=20, n_always=0))
     models: dict[str, Any] = {"loud": Chain(1.5), "even": Chain(0.5)}
     config = algorithms["item-knn"].config()
     asked = [SourceSpec(name, "item-knn", config) for name in models]
     steps: list[str] = []
-    found = timing.choose_half_lives(kitchen, asked, models, lambda n, text: steps.extend([text] * n))
+    found = choosing.choose_half_lives(inputs, asked, models, lambda n, text: steps.extend([text] * n))
     # loud: item 1 has 1.5 * 0.5^(1/h), item 6 has 1. Half-life 1: .75, and 6 is first; 2: 1.06, and it is second,
     # 1/log2(3) = .6309. even: item 6 is first whatever the half-life.
     assert found == {"loud": 1.0, "even": 0.0}
     assert steps[:2] == ["loud, 1 events: ndcg@20 1.0000", "loud, 2 events: ndcg@20 0.6309"]
-    assert len(steps) == 2 * len(timing.HALF_LIVES)
+    assert len(steps) == 2 * len(choosing.HALF_LIVES)
 
 
 @pytest.mark.parametrize(("n_lately", "half_life"), [(54, 0.0), (56, 1.0)])
@@ -150,9 +153,9 @@ def test_a_gain_within_its_standard_error_is_noise(n_lately: int, half_life: flo
     # Of 100 users, k have the item they take in the first place with half-life 1 and in the second without, the
     # others the other way round: k gain 1 - 1/log2(3), the others lose as much. In units of it the mean gain is
     # (2k - 100) / 100 = .08 for 54, .12 for 56, and its error sqrt((1 - mean^2) / 99) = .100, .0998.
-    kitchen = kitchen_of(chains(n_lately=n_lately, n_always=100 - n_lately))
+    inputs = inputs_of(chains(n_lately=n_lately, n_always=100 - n_lately))
     asked = [SourceSpec("loud", "item-knn", algorithms["item-knn"].config())]
-    assert timing.choose_half_lives(kitchen, asked, {"loud": Chain(1.5)}, quiet) == {"loud": half_life}
+    assert choosing.choose_half_lives(inputs, asked, {"loud": Chain(1.5)}, no_progress) == {"loud": half_life}
 
 
 def test_what_may_age(board: Interactions) -> None:
@@ -160,7 +163,7 @@ def test_what_may_age(board: Interactions) -> None:
         algorithm = algorithms[name]
         data = Training(board.matrix("train"), rows=board.splits["train"])
         model = with_recency(algorithm.fit(algorithm.config(), data), more.get("history_half_life", 0.0))
-        return timing.may_age(SourceSpec(name, name, algorithm.config(), **more), model)
+        return choosing.may_age(SourceSpec(name, name, algorithm.config(), **more), model)
 
     assert asked("item-knn")
     assert not asked("item-knn", history_half_life=2.0), "it was given"
@@ -219,7 +222,7 @@ def test_recent_popularity_is_trained_with_the_half_life_that_was_found(tmp_path
 
 def test_refit_keeps_the_half_life_of_popularity(tmp_path: Path, recli: Recli) -> None:
     run = write_log(tmp_path / "run", moving(range(5, 10)))
-    recli("train-hybrid", run, "--sources", "recent-popularity,item-knn", "--refit", *VOTING)
+    recli("train-hybrid", run, "--sources", "recent-popularity,item-knn", "--refit", *RRF)
     model = fused(run)
     assert model.config.sources[0]["options"]["popularity_half_life"] == 30.0
     # 31 days before the latest event, 12; and 5 on the last day. Of day 0: 30 * 2^(-91/30)
@@ -231,14 +234,14 @@ def test_refit_keeps_the_half_life_of_popularity(tmp_path: Path, recli: Recli) -
 def test_each_source_gets_the_half_life_that_is_best_for_it(board_run: Path, recli: Recli) -> None:
     """The same figures as without the command."""
     names = ("item-knn", "user-knn", "sequential-rules")
-    _, _, err = recli("train-hybrid", board_run, "--sources", ",".join(names), *VOTING)
+    _, _, err = recli("train-hybrid", board_run, "--sources", ",".join(names), *RRF)
     assert "half-lives of histories" in err
     data = runs.read_interactions(board_run)
     validator, expected = training.validator_of(data), {"sequential-rules": 0.0}
     for name in names[:2]:
         model = fit.train(algorithms[name], algorithms[name].config(), data).model
         aged = {
-            h: validator.per_user(with_recency(model, h)) for h in timing.HALF_LIVES
+            h: validator.per_user(with_recency(model, h)) for h in choosing.HALF_LIVES
         }  # from short to long
         scores = aged | {0.0: validator.per_user(model)}
         best = max(scores.values(), key=lambda score: score.mean())
@@ -255,14 +258,14 @@ def test_histories_of_a_hybrid_age_where_order_matters(tmp_path: Path, recli: Re
     run = write_log(tmp_path / "run", log_of(train, [(u, (u + 5) % 12, 9) for u in range(48)], 48, 12))
     recli("train-hybrid", run, "--sources", "item-knn", "--seed", 1)
     found = half_lives(fused(run))
-    assert found["item-knn"] in timing.HALF_LIVES
+    assert found["item-knn"] in choosing.HALF_LIVES
     validator = training.validator_of(runs.read_interactions(run))
     model = fused(run).sources["item-knn"]
     assert validator(model) > 1.01 * validator(unwrap(model))
 
 
 def test_a_half_life_that_is_given(board_run: Path, recli: Recli) -> None:
-    command = ("train-hybrid", board_run, "--sources", "item-knn,user-knn,sequential-rules", *VOTING)
+    command = ("train-hybrid", board_run, "--sources", "item-knn,user-knn,sequential-rules", *RRF)
     _, _, err = recli(*command, "--history-half-life", 3)
     assert "half-lives of histories" not in err, "nothing is looked for"
     assert half_lives(fused(board_run)) == {"item-knn": 3.0, "user-knn": 3.0, "sequential-rules": 0.0}
@@ -279,7 +282,7 @@ def test_a_half_life_that_is_given(board_run: Path, recli: Recli) -> None:
 def test_refit_keeps_half_lives_of_histories(board_run: Path, recli: Recli, stored: tuple[str, ...]) -> None:
     if stored:  # a model that has seen validation is taken as it is, but for its histories
         recli("train-cf", board_run, "--algorithm", "item-knn", *stored)
-    command = ("--sources", "item-knn,user-knn", "--history-half-life", 2, *VOTING)
+    command = ("--sources", "item-knn,user-knn", "--history-half-life", 2, *RRF)
     recli("train-hybrid", board_run, *command, "--refit")
     model, data = fused(board_run), runs.read_interactions(board_run)
     assert half_lives(model) == {"item-knn": 2.0, "user-knn": 2.0}
@@ -288,10 +291,10 @@ def test_refit_keeps_half_lives_of_histories(board_run: Path, recli: Recli, stor
     history = data.history(splits)
     expected = alone.score(history)
     np.testing.assert_allclose(model.sources["item-knn"].score(history), expected, rtol=1e-5)
-    kitchen = kitchen_of(data)
+    inputs = inputs_of(data)
     read = runs.read_model(board_run / "models" / "item-knn").model if stored else None
     asked = SourceSpec("item-knn", "item-knn", algorithm.config(), read, splits, 2.0)
-    made = hybrid.train_sources(kitchen, [asked], splits)["item-knn"]
+    made = train_sources(inputs, [asked], splits).models["item-knn"]
     np.testing.assert_allclose(made.score(history), expected, rtol=1e-5)
 
 
@@ -316,7 +319,7 @@ def test_without_times_nothing_ages_and_what_needs_them_is_refused(
         assert "training" not in err
     assert parts.part_names(run, "models") == []
     for more in ((), ("--history-half-life", 0)):
-        _, _, err = recli("train-hybrid", run, "--sources", "item-knn,user-knn", *VOTING, *more)
+        _, _, err = recli("train-hybrid", run, "--sources", "item-knn,user-knn", *RRF, *more)
         assert "half-lives of histories" not in err
         assert set(half_lives(fused(run)).values()) == {0.0}
 
@@ -324,7 +327,7 @@ def test_without_times_nothing_ages_and_what_needs_them_is_refused(
 def test_without_validation_nothing_is_looked_for(tmp_path: Path, board: Interactions, recli: Recli) -> None:
     splits = {**board.splits, "validation": board.splits["validation"].clear()}
     run = write_board(tmp_path / "run", replace(board, splits=splits))
-    _, _, err = recli("train-hybrid", run, "--sources", "item-knn,recent-popularity", *VOTING)
+    _, _, err = recli("train-hybrid", run, "--sources", "item-knn,recent-popularity", *RRF)
     assert "half-li" not in err
     model = fused(run)
     assert set(half_lives(model).values()) == {0.0}
@@ -335,7 +338,7 @@ def test_saved_sources_have_their_half_lives(board_run: Path, recli: Recli) -> N
     recli("train-hybrid", board_run, "--sources", "item-knn", "--history-half-life", 2, "--save-sources")
     saved = runs.read_model(board_run / "models" / "item-knn")
     assert isinstance(saved.model, RecencyWeighted) and saved.model.half_life == 2.0
-    recli("train-hybrid", board_run, "--sources", "item-knn", "--name", "again", *VOTING)
+    recli("train-hybrid", board_run, "--sources", "item-knn", "--name", "again", *RRF)
     assert half_lives(fused(board_run, "again")) == {"item-knn": 2.0}
 
 
@@ -343,7 +346,7 @@ def test_saved_sources_have_their_half_lives(board_run: Path, recli: Recli) -> N
 def aged(board_run: Path, recli: Recli) -> Path:
     """A run with a hybrid whose histories age quickly."""
     recli("embed", board_run, "--model", "tfidf")
-    sources = ("--sources", "item-knn,ials,content-knn,text-factors", *VOTING)
+    sources = ("--sources", "item-knn,ials,content-knn,text-factors", *RRF)
     recli("train-hybrid", board_run, *sources, "--history-half-life", 1)
     return board_run
 

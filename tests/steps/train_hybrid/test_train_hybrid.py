@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,15 +16,17 @@ from safetensors.numpy import load_file
 
 from recli.data.history import History
 from recli.data.interactions import Interactions
+from recli.errors import ConfigError, UsageError
 from recli.models.base import algorithms
 from recli.models.fusion import LOG_POPULARITY, Fusion
-from recli.steps.train_hybrid.making import Making
-from recli.steps.train_hybrid.sources import default_sources
+from recli.reporting import Advance
+from recli.steps.train_hybrid.config import TrainHybridConfig, default_sources
+from recli.steps.train_hybrid.step import train_hybrid
 from recli.steps.train_hybrid.weight_search import CandidatePool, SearchResult, search_weights
 from recli.storage import parts, runs
 
 Recli = Callable[..., tuple[int, str, str]]
-VOTING = ("--fusion", "voting")  # equal weights: no source is left out
+RRF = ("--fusion", "rrf")  # equal weights: no source is left out
 DEFAULT = (
     *("ials", "bspm", "user-knn", "content-knn", "text-factors", "cease", "sequential-rules"),
     "recent-popularity",
@@ -124,7 +127,7 @@ def test_json_name_and_stdin(run: Path, recli: Recli, monkeypatch: pytest.Monkey
 
 def test_a_model_of_the_run_is_reused(run: Path, recli: Recli) -> None:
     train_ials(run)
-    _, _, err = recli("train-hybrid", run, "--sources", "ials,content-knn", *VOTING)
+    _, _, err = recli("train-hybrid", run, "--sources", "ials,content-knn", *RRF)
     assert "ials: the run's model" in err
     assert "training ials" not in err
     made = stored(run)
@@ -136,7 +139,7 @@ def test_a_model_of_the_run_is_reused(run: Path, recli: Recli) -> None:
 
 def test_cf_names_models_of_the_run(run: Path, recli: Recli) -> None:
     train_ials(run, "small", factors=4)
-    recli("train-hybrid", run, "--cf", "small", "--sources", "ials,content-knn,text-factors", *VOTING)
+    recli("train-hybrid", run, "--cf", "small", "--sources", "ials,content-knn,text-factors", *RRF)
     made = stored(run)
     assert isinstance(made.model, Fusion)
     assert list(made.model.sources) == ["small", "content-knn", "text-factors"]
@@ -148,7 +151,7 @@ def test_cf_names_models_of_the_run(run: Path, recli: Recli) -> None:
 
 
 def test_sources_without_a_base_still_have_text_factors(run: Path, recli: Recli) -> None:
-    recli("train-hybrid", run, "--sources", "user-knn,text-factors", *VOTING)
+    recli("train-hybrid", run, "--sources", "user-knn,text-factors", *RRF)
     made = stored(run)
     assert isinstance(made.model, Fusion)
     assert list(made.model.sources) == ["user-knn", "text-factors"]
@@ -156,7 +159,7 @@ def test_sources_without_a_base_still_have_text_factors(run: Path, recli: Recli)
 
 
 def test_text_factors_predict_the_factors_of_the_source_that_has_some(run: Path, recli: Recli) -> None:
-    command = ("train-hybrid", run, "--sources", "user-knn,als,text-factors", *VOTING)
+    command = ("train-hybrid", run, "--sources", "user-knn,als,text-factors", *RRF)
     _, _, err = recli(*command, "--save-sources")
     assert "training ials" not in err
     made = stored(run).model
@@ -173,7 +176,7 @@ def test_a_model_that_is_only_named_as_the_base_is_none(run: Path, recli: Recli)
 
 
 def test_any_cf_algorithm_and_cease_can_be_sources(run: Path, recli: Recli) -> None:
-    recli("train-hybrid", run, "--sources", "ease,item-knn,cease,content-knn", *VOTING)
+    recli("train-hybrid", run, "--sources", "ease,item-knn,cease,content-knn", *RRF)
     made = stored(run)
     assert isinstance(made.model, Fusion)
     assert set(made.model.config.cold_weights) == {"cease", "content-knn"}
@@ -214,7 +217,7 @@ def test_a_fusion_does_not_overwrite_its_sources(run: Path, recli: Recli) -> Non
 
 
 def test_the_prior_may_be_named_among_the_sources(run: Path, recli: Recli) -> None:
-    recli("train-hybrid", run, "--sources", f"user-knn,{LOG_POPULARITY},content-knn", *VOTING)
+    recli("train-hybrid", run, "--sources", f"user-knn,{LOG_POPULARITY},content-knn", *RRF)
     model = stored(run).model
     assert isinstance(model, Fusion)
     assert sorted(model.config.weights) == ["content-knn", LOG_POPULARITY, "user-knn"]
@@ -223,8 +226,8 @@ def test_the_prior_may_be_named_among_the_sources(run: Path, recli: Recli) -> No
 def test_the_figure_of_the_weighing_is_that_of_the_table(
     run: Path, recli: Recli, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def search(panel: CandidatePool, advance: Callable[[int, str], None]) -> SearchResult:
-        found = search_weights(panel, advance)
+    def search(pool: CandidatePool, advance: Advance) -> SearchResult:
+        found = search_weights(pool, advance)
         advance(1, "ndcg@20 0.0001")  # as from a last start that ends below the first
         return found
 
@@ -254,15 +257,86 @@ def test_it_says_how_often_cold_items_are_listed(run: Path, recli: Recli, board:
 
 
 def test_save_sources(run: Path, recli: Recli) -> None:
-    recli("train-hybrid", run, *VOTING)
+    recli("train-hybrid", run, *RRF)
     assert parts.part_names(run, "models") == ["hybrid"]
-    recli("train-hybrid", run, *VOTING, "--save-sources")
+    recli("train-hybrid", run, *RRF, "--save-sources")
     assert parts.part_names(run, "models") == sorted(["hybrid", *DEFAULT])
     assert stored(run, "content-knn").algorithm == "content-knn"
     assert stored(run, "text-factors").algorithm == "text-factors"
     # and the next run takes the collaborative ones
     _, _, err = recli("train-hybrid", run)
     assert "ials: the run's model" in err
+
+
+# the step as a function
+
+
+def test_the_step_returns_what_it_wrote_and_says_nothing(
+    run: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    hybrid = train_hybrid(TrainHybridConfig(str(run), sources="user-knn,content-knn", save_sources=True))
+    assert capfd.readouterr() == ("", "")
+    assert (hybrid.name, hybrid.algorithm, hybrid.trained_on) == ("hybrid", "fusion", ("train",))
+    assert hybrid.path == run / "models" / "hybrid"
+    assert [path.name for path in hybrid.saved_sources] == ["user-knn", "content-knn"]
+    summary = stored(run).part.summary
+    assert summary.items() <= hybrid.summary.items()
+    assert hybrid.sources is not None and hybrid.validation is not None and hybrid.pseudo_cold is not None
+    rows = {row.pop("source"): row for row in hybrid.sources.to_dicts()}
+    assert list(rows) == ["user-knn", "content-knn", LOG_POPULARITY, "fusion"]
+    for name, stored_figures in summary["sources"].items():
+        for key, value in stored_figures.items():
+            assert rows[name][key] == pytest.approx(value, abs=1e-6)
+    assert rows["user-knn"]["cold_weight"] is None
+    assert (rows["fusion"]["ndcg@20"], hybrid.validation.users) == (hybrid.validation.ndcg, 33)
+    assert hybrid.listed_cold is not None and (hybrid.listed_cold.n_cold, hybrid.listed_cold.users) == (
+        3,
+        33,
+    )
+    assert hybrid.trials is None and hybrid.cold_boost is None
+
+
+def test_the_step_returns_trials_and_the_boost(run: Path) -> None:
+    cease = train_hybrid(TrainHybridConfig(str(run), algorithm="cease", l2=7.0))
+    assert cease.trials is not None and cease.trials["l2"].to_list() == [7.0] * 3
+    assert cease.sources is None and cease.listed_cold is None
+    fused = train_hybrid(TrainHybridConfig(str(run), sources="user-knn,content-knn", cold_share=0.1))
+    assert fused.cold_boost is not None and fused.listed_cold is None
+    assert fused.cold_boost.target == "--cold-share 0.1"
+    assert fused.cold_boost.boost in [row["cold_boost"] for row in fused.cold_boost.trade_off]
+
+
+def test_pseudo_cold_models_are_dropped_before_the_sources_are_trained_again(
+    run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from recli.steps.train_hybrid import step
+
+    splits: list[weakref.ref[Any]] = []
+    alive: list[list[bool]] = []
+    fit_weights, train_sources = step.fit_weights, step.train_sources
+
+    def fit(*arguments: Any) -> Any:
+        weights, pseudo_cold = fit_weights(*arguments)
+        splits.append(weakref.ref(pseudo_cold))
+        return weights, pseudo_cold
+
+    def train(*arguments: Any) -> Any:
+        alive.append([split() is not None for split in splits])
+        return train_sources(*arguments)
+
+    monkeypatch.setattr(step, "fit_weights", fit)
+    monkeypatch.setattr(step, "train_sources", train)
+    train_hybrid(TrainHybridConfig(str(run), sources="user-knn,content-knn", cold_share=0.1, refit=True))
+    assert alive == [[], [False]]
+
+
+def test_a_config_checks_itself() -> None:
+    with pytest.raises(ConfigError, match="--fusion voting is now --fusion rrf or --fusion borda"):
+        TrainHybridConfig("run", fusion="voting")
+    with pytest.raises(UsageError, match="--cold-share and --cold-boost both say"):
+        TrainHybridConfig("run", cold_share=0.1, cold_boost=0.0)
+    with pytest.raises(UsageError, match="--cf is about a fusion"):
+        TrainHybridConfig("run", algorithm="cease", cf=("ials",))
 
 
 # what is fused where nothing is named
@@ -272,7 +346,7 @@ def test_save_sources(run: Path, recli: Recli) -> None:
 @pytest.mark.parametrize("texts", [True, False])
 @pytest.mark.parametrize("few", [True, False])
 @pytest.mark.parametrize("times", [True, False])
-def test_usual_sources(
+def test_default_sources(
     board: Interactions,
     monkeypatch: pytest.MonkeyPatch,
     models: list[str],
@@ -280,7 +354,7 @@ def test_usual_sources(
     few: bool,
     times: bool,
 ) -> None:
-    monkeypatch.setattr("recli.steps.train_hybrid.sources.EXACT_ITEMS", 30 if few else 29)  # the board has 30
+    monkeypatch.setattr("recli.steps.train_hybrid.config.EXACT_ITEMS", 30 if few else 29)  # the board has 30
     if not times:
         splits = {name: rows.drop("timestamp") for name, rows in board.splits.items()}
         board = Interactions(board.users, board.items, splits)
@@ -291,9 +365,9 @@ def test_usual_sources(
     assert default_sources(board, models, texts) == tuple(expected)
 
 
-def test_the_factor_model_of_the_run_is_a_usual_source(run: Path, recli: Recli) -> None:
+def test_the_factor_model_of_the_run_is_a_default_source(run: Path, recli: Recli) -> None:
     recli("train-cf", run, "--algorithm", "als", "--factors", 4)
-    _, _, err = recli("train-hybrid", run, *VOTING)
+    _, _, err = recli("train-hybrid", run, *RRF)
     assert "als: the run's model" in err.splitlines()
     model = stored(run).model
     assert isinstance(model, Fusion)
@@ -340,7 +414,9 @@ def test_sources_without_weight_are_left_out_and_change_nothing(
         LOG_POPULARITY,
     }
     assert made.part.summary["sources"]["item-knn"]["weight"] == 0
-    monkeypatch.setattr(Making, "_leave_out", lambda self, silent: None)
+    monkeypatch.setattr(
+        "recli.steps.train_hybrid.step.without_weightless", lambda trained, weights, reporter: trained
+    )
     recli(*command[:-1], "--name", "whole")
     whole = stored(run, "whole").model
     assert isinstance(whole, Fusion)
@@ -509,7 +585,7 @@ def test_weighted(run: Path, recli: Recli) -> None:
         (("--fusion", "weighted"), "needs --weights"),
         (("--weights", "ials=1"), "--weights needs --fusion weighted"),
         (("--sources", "ials", "--fusion", "weighted", "--weights", "bpr=1"), "'bpr' is no source"),
-        (("--model", "content-knn", "--history-half-life", "2"), "--history-half-life is about a fusion"),
+        (("--algorithm", "content-knn", "--history-half-life", "2"), "--history-half-life is about a fusion"),
         (("--history-half-life", "-1"), "history-half-life"),
         (("--fusion", "weighted", "--weights", "ials=-1"), "negative"),
         (("--fusion", "weighted", "--weights", "ials=0"), "all are 0"),
@@ -519,16 +595,24 @@ def test_weighted(run: Path, recli: Recli) -> None:
         (("--sources", "ials,fusion"), "cannot be a source"),
         (("--sources", LOG_POPULARITY), "names no source"),
         (("--fusion", "weighted", "--weights", "ials=1,ials=2"), "--weights names 'ials' twice"),
-        (("--model", "cease", "--fusion", "voting"), "--fusion is about a fusion"),
-        (("--model", "cease", "--voting", "borda"), "--voting is about a fusion"),
-        (("--model", "content-knn", "--sources", "ials"), "--sources is about a fusion"),
-        (("--model", "text-factors", "--weights", "ials=1"), "--weights is about a fusion"),
+        (
+            ("--algorithm", "cease", "--fusion", "rrf"),
+            "--fusion is about a fusion: it does not go with --algorithm cease",
+        ),
+        (("--algorithm", "cease", "--rrf-k", "5"), "--rrf-k is about a fusion"),
+        (("--algorithm", "content-knn", "--sources", "ials"), "--sources is about a fusion"),
+        (("--algorithm", "text-factors", "--weights", "ials=1"), "--weights is about a fusion"),
         (("--name", "none"), "--name none: the word has a meaning"),
         (("--name", "ials"), "what recli train-hybrid calls a source of another kind, and this is fusion"),
         (("--name", LOG_POPULARITY), "calls a source of another kind"),
         (("--name", ""), "--name must be"),
-        (("--voting", "borda"), "--voting is about --fusion voting, which is not asked for"),
-        (("--rrf-k", "5"), "--rrf-k is about --fusion voting"),
+        (("--model", "cease"), "no such option --model: it is --algorithm"),
+        (("--voting", "borda"), "no such option --voting: it is --fusion"),
+        (("--fusion", "voting"), "--fusion voting is now --fusion rrf or --fusion borda"),
+        (("--fusion=voting", "--voting", "rrf"), "--fusion voting is now --fusion rrf or --fusion borda"),
+        (("--fusion", "best"), "--fusion"),
+        (("--rrf-k", "5"), "--rrf-k is about --fusion rrf, which is not asked for"),
+        (("--fusion", "borda", "--rrf-k", "5"), "--rrf-k is about --fusion rrf"),
         (("--sources", "ials", "--neighbors", "5"), "--neighbors is about the source content-knn"),
         (("--sources", "ials", "--ridge", "5"), "--ridge is about the source text-factors"),
         (
@@ -549,10 +633,10 @@ def test_usage(run: Path, recli: Recli, arguments: tuple[str, ...], said: str) -
     assert parts.part_names(run, "models") == []
 
 
-def test_voting(run: Path, recli: Recli, board: Interactions) -> None:
-    command = ("train-hybrid", run, "--sources", "user-knn,content-knn", "--fusion", "voting")
+def test_fusion_of_ranks(run: Path, recli: Recli, board: Interactions) -> None:
+    command = ("train-hybrid", run, "--sources", "user-knn,content-knn")
     made: list[Any] = []
-    for more in ((), ("--rrf-k", 1), ("--voting", "borda")):
+    for more in (RRF, (*RRF, "--rrf-k", 1), ("--fusion", "borda")):
         recli(*command, *more)
         model = stored(run).model
         assert isinstance(model, Fusion)
@@ -604,8 +688,8 @@ def test_no_validation(tmp_path: Path, recli: Recli) -> None:
     _, _, err = recli("train-hybrid", run, code=1)
     assert "--validation-size" in err
     recli("train-hybrid", run, "--fusion", "weighted", "--weights", "ials=0.5,content-knn=0.5")
-    recli("train-hybrid", run, "--fusion", "voting", "--name", "votes")
-    recli("train-hybrid", run, "--model", "cease", "--name", "closed")
+    recli("train-hybrid", run, *RRF, "--name", "ranks")
+    recli("train-hybrid", run, "--algorithm", "cease", "--name", "closed")
     assert "validation" not in stored(run).part.summary
     assert stored(run, "closed").part.config["options"]["l2"] == 200.0
 
@@ -614,7 +698,7 @@ def test_no_validation(tmp_path: Path, recli: Recli) -> None:
 
 
 def test_cease_is_searched_on_validation(run: Path, recli: Recli) -> None:
-    _, _, err = recli("train-hybrid", run, "--model", "cease")
+    _, _, err = recli("train-hybrid", run, "--algorithm", "cease")
     assert "Collective EASE on validation" in err
     made = stored(run, "cease")
     trials = made.part.summary["trials"]
@@ -622,30 +706,30 @@ def test_cease_is_searched_on_validation(run: Path, recli: Recli) -> None:
     best = max(trials, key=lambda t: t["ndcg@20"])
     assert made.part.config["options"]["l2"] == best["l2"]
     assert made.part.config["options"]["text_weight"] == best["text_weight"]
-    recli("train-hybrid", run, "--model", "cease", "--l2", 7)
+    recli("train-hybrid", run, "--algorithm", "cease", "--l2", 7)
     assert {t["l2"] for t in stored(run, "cease").part.summary["trials"]} == {7.0}
-    recli("train-hybrid", run, "--model", "cease", "--l2", 7, "--text-weight", 3, "--refit")
+    recli("train-hybrid", run, "--algorithm", "cease", "--l2", 7, "--text-weight", 3, "--refit")
     made = stored(run, "cease")
     assert "trials" not in made.part.summary
     assert made.trained_on == ("train", "validation")
     assert made.part.config["options"] == {"l2": 7.0, "max_items": 40_000, "text_weight": 3.0}
-    _, _, err = recli("train-hybrid", run, "--model", "cease", "--max-items", 29, code=1)
+    _, _, err = recli("train-hybrid", run, "--algorithm", "cease", "--max-items", 29, code=1)
     assert "--max-items 30" in err
 
 
 def test_content_models_by_themselves(run: Path, recli: Recli) -> None:
-    recli("train-hybrid", run, "--model", "content-knn", "--neighbors", 3)
+    recli("train-hybrid", run, "--algorithm", "content-knn", "--neighbors", 3)
     made = stored(run, "content-knn")
     assert made.part.config["options"]["neighbors"] == 3
     rows = np.diff(made.model.state()["similarity.indptr"])
     assert rows.max() <= 6  # 3 warm and 3 cold ones
-    recli("train-hybrid", run, "--model", "text-factors", "--ridge", 4, "--name", "ridge")
+    recli("train-hybrid", run, "--algorithm", "text-factors", "--ridge", 4, "--name", "ridge")
     assert stored(run, "ridge").part.config["options"]["ridge"] == 4.0
     assert "validation" in stored(run, "ridge").part.summary
 
 
 def test_neighbors_and_ridge_reach_the_fusion(run: Path, recli: Recli) -> None:
-    recli("train-hybrid", run, "--neighbors", 2, "--ridge", 9, *VOTING)
+    recli("train-hybrid", run, "--neighbors", 2, "--ridge", 9, *RRF)
     model = stored(run).model
     assert isinstance(model, Fusion)
     options = {s["name"]: s["options"] for s in model.config.sources}
