@@ -56,6 +56,7 @@ def test_set_up_is_exactly_two_commands() -> None:
     assert lines == ["pip install '.[offline]' && make -C sample_data", "pip install -e '.[test]' && pytest"]
 
 
+@pytest.mark.slow
 def test_every_option_in_the_readme_and_the_topics_exists() -> None:
     help_texts = ""
     for command in COMMANDS:

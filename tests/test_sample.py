@@ -18,6 +18,7 @@ SAMPLE = Path(__file__).parent.parent / "sample_data"
 FILES = ("events.csv", "items.csv", "events_bad.csv")
 
 
+@pytest.mark.slow
 def test_the_generator_makes_the_files_that_are_in_the_repository(tmp_path: Path) -> None:
     subprocess.run([sys.executable, str(SAMPLE / "generate.py"), "--out", str(tmp_path)], check=True)
     for name in FILES:

@@ -56,6 +56,7 @@ def test_what_fails_is_left_out_with_what_needs_it(
     assert ("old", "evaluate") not in asked and ("new", "evaluate") in asked
 
 
+@pytest.mark.slow
 def test_a_step_over_its_limit_is_stopped(tmp_path: Path) -> None:
     assert pipeline_speed.spent(ROOT, ["--help"], 60.0) is not None
     assert pipeline_speed.spent(ROOT, ["--help"], 0.0) is None

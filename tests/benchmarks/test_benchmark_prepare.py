@@ -21,6 +21,7 @@ def test_the_log_is_the_same_in_every_format(tmp_path: Path, monkeypatch: pytest
     assert log["user_id"].n_unique() <= 25 and log.select("user_id", "item_id").n_unique() < 2500
 
 
+@pytest.mark.slow
 def test_all_sides_come_to_the_same_events(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -48,6 +49,7 @@ def test_all_sides_come_to_the_same_events(
     assert plot.read_bytes().startswith(b"\x89PNG")
 
 
+@pytest.mark.slow
 def test_other_events_than_the_others_are_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     found = iter([{"train": [5, 100]}, {"train": [5, 101]}])
     monkeypatch.setattr(prepare_speed, "figures", lambda side, out: next(found))
@@ -57,6 +59,7 @@ def test_other_events_than_the_others_are_an_error(tmp_path: Path, monkeypatch: 
         prepare_speed.main()
 
 
+@pytest.mark.slow
 def test_a_side_above_the_memory_is_stopped_and_not_tried_again(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -35,6 +35,7 @@ def test_the_loss_is_that_of_the_definition() -> None:
     assert found == pytest.approx(expected / (ials_speed.ALPHA * given.nnz), rel=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("device", ["cpu", "torch"])
 def test_both_come_down_to_one_loss(
     device: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
@@ -86,6 +87,7 @@ def test_als_is_set_beside_implicit_and_what_is_outside_its_fit_is_told(
     assert 0 < outside < took  # implicit's fit was called, and is not all
 
 
+@pytest.mark.slow
 def test_the_command_is_measured_on_a_copy(board_run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     train_speed.print_command(board_run, [4], [1], rounds=1)
     (_, row) = rows(capsys.readouterr().out)
@@ -94,6 +96,7 @@ def test_the_command_is_measured_on_a_copy(board_run: Path, capsys: pytest.Captu
     assert not (board_run / "models").exists()
 
 
+@pytest.mark.slow
 def test_a_closed_form_runs_beside_its_peer(capsys: pytest.CaptureFixture[str]) -> None:
     train_speed.print_closed(small(), ["item-knn"], [1], rounds=1, peers=True)
     _, row = rows(capsys.readouterr().out)

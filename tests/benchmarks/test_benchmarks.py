@@ -279,6 +279,7 @@ def test_a_hybrid_does_not_join_models_that_a_kept_run_has(
     assert run.once("train-hybrid {run} --algorithm content-knn").seconds == 2.0
 
 
+@pytest.mark.slow
 def test_a_process_is_measured() -> None:
     took = datasets.measured(["--version"])
     assert took.printed.startswith("recli ")

@@ -142,6 +142,7 @@ def test_colors_only_on_a_terminal(board_run: Path) -> None:
     assert done.stdout == f"{board_run}\n"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("line", "code", "said"),
     [
@@ -165,6 +166,7 @@ def test_closed_and_full_streams_are_one_line(board_run: Path, line: str, code: 
     assert done.stderr.startswith(said)
 
 
+@pytest.mark.slow
 def test_paths_that_the_locale_cannot_spell_go_from_step_to_step(board_run: Path, tmp_path: Path) -> None:
     run = tmp_path / "größe 🦊"
     run.symlink_to(board_run)

@@ -84,6 +84,7 @@ kinds = st.sampled_from(
 odd = st.sampled_from([None, True, "a", 7, 4.5, [1], {"u": 1}, "\ud83d", "\0"])
 
 
+@pytest.mark.slow
 @settings(max_examples=200, deadline=None)
 @given(
     data=st.data(),

@@ -188,6 +188,7 @@ PIECES = [
 dirty = st.lists(st.sampled_from(PIECES), max_size=60).map(b"".join)
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(text=dirty, block=st.sampled_from([8, 64, 1 << 20]))
 @example(text=b'a,"7\n', block=8)
@@ -244,6 +245,7 @@ json_values = st.recursive(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=100, deadline=None)
 @given(
     rows=st.lists(

@@ -1,6 +1,7 @@
 """Every metric by hand, against second implementations, and by its properties."""
 
 import math
+import sys
 
 import numpy as np
 import pytest
@@ -321,8 +322,12 @@ def test_agrees_with_ir_measures(k: int) -> None:
         np.testing.assert_allclose(mine, values, atol=1e-6, err_msg=name)
 
 
-@pytest.mark.slow  # ranx compiles its metrics with numba
-def test_agrees_with_ranx() -> None:
+def test_agrees_with_ranx(monkeypatch: pytest.MonkeyPatch) -> None:
+    import numba
+
+    monkeypatch.setattr(numba.config, "DISABLE_JIT", True)  # compiling its metrics takes a minute
+    for name in [name for name in sys.modules if name.partition(".")[0] == "ranx"]:
+        monkeypatch.delitem(sys.modules, name)
     from ranx import Qrels, Run, evaluate
 
     of = random_judged(1)

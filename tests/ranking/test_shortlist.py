@@ -59,6 +59,7 @@ def integers(seed: int, n: int, n_items: int, high: int, negative: float = 0.5) 
     return Factors(users, items, confidence_fold_in(items, 2.0, 1.0)), History(history)
 
 
+@pytest.mark.slow
 @settings(max_examples=40, deadline=None)
 @given(
     seed=st.integers(0, 10**6),
