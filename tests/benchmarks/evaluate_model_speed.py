@@ -32,9 +32,9 @@ ENVIRONMENT = os.environ | ONE_THREAD | {"POLARS_MAX_THREADS": "1"}
 PARTS = (  # what of the command is timed, and what it is called
     ("recli.storage.runs", "read_interactions", "reading"),
     ("recli.storage.runs", "read_model", "reading"),
-    ("recli.steps.evaluate.test_set", "make_test_set", "the exam"),
+    ("recli.steps.evaluate.test_set", "make_test_set", "the test set"),
     ("recli.steps.evaluate.evaluator", "Evaluator._before", "histories"),
-    ("recli.steps.evaluate.evaluator", "judge_model", "ranking, judging"),
+    ("recli.steps.evaluate.evaluator", "evaluate_model", "ranking, judging"),
     ("recli.steps.evaluate.test_set", "auc_of", "auc"),
     ("recli.metrics.positions", "_compiled", "compiling"),
     ("recli.steps.evaluate.evaluator", "diversity_vectors", "metrics, slices"),
@@ -194,7 +194,7 @@ def main() -> None:
         return
     with tempfile.TemporaryDirectory() as folder:
         run = asked.run or make_run(Path(folder), asked.users, asked.items, asked.events)
-        from recli.steps.evaluate.step import DEFAULT
+        from recli.steps.evaluate.config import DEFAULT
 
         rounds: list[list[dict[str, float]]] = [[], [], [], []]
         for _ in range(asked.rounds):

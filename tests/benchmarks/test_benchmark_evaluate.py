@@ -11,7 +11,7 @@ import pytest
 from benchmarks import evaluate_model_speed, evaluate_speed
 
 from recli.metrics.base import parse_metrics
-from recli.steps.evaluate.step import DEFAULT
+from recli.steps.evaluate.config import DEFAULT
 
 
 def test_lists_hold_distinct_items_and_users_one_to_ten_test_items() -> None:

@@ -1,18 +1,19 @@
-"""Paired bootstrap over users: how far would the figures move had other users been drawn?
+"""Paired bootstrap over users: how far would the metrics move had other users been drawn?
 
 Efron (1979); for rankings, Sakai (2006). All systems see the same resampled users, so their differences are paired.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from recli.reporting import Advance, no_progress
 from recli.schema import Bool, Float64, Int64
 from recli.steps.evaluate.slices import MetricValue
 
 GROUPS = 16_384  # that are drawn at most
-_CELLS = 1 << 20  # weights held at a time: 8 MiB
+_WEIGHTS = 1 << 20  # weights held at a time: 8 MiB
 _DIGITS = 10  # BLAS may add in another order on another machine: what is stored is rounded
 
 
@@ -31,7 +32,7 @@ def resample(
     systems: Sequence[Sequence[MetricValue]],
     samples: int,
     seed: int,
-    advance: Callable[[int, str], None] = lambda steps, text: None,
+    advance: Advance = no_progress,
 ) -> list[Resampled]:
     """Draw users with replacement `samples` times; all systems' figures under the same draws.
 
@@ -43,7 +44,7 @@ def resample(
     groups = None if n_users <= GROUPS else rng.permutation(n_users) % n
     packed = [_pack(figures, n, groups) for figures in systems]
     means = [np.full((samples, len(figures)), np.nan) for figures in systems]
-    step = max(1, _CELLS // max(n, 1))
+    step = max(1, _WEIGHTS // max(n, 1))
     for start in range(0, samples if n else 0, step):
         size = min(step, samples - start)
         drawn = rng.integers(0, n, size=(size, n), dtype=np.int64) + n * np.arange(size)[:, None]
@@ -75,7 +76,7 @@ def _pack(
             weights = _sums(figure.weights.astype(np.float64), n, groups)
         which.append(columns.setdefault(weights.tobytes(), (len(columns), weights))[0])
     bottom = np.stack([weights for _, weights in columns.values()], axis=1) if columns else zeros[:, None]
-    return top, bottom, which, np.array([f.asked.metric.root for f in figures], dtype=bool)
+    return top, bottom, which, np.array([f.spec.metric.root for f in figures], dtype=bool)
 
 
 def _sums(values: Float64, n: int, groups: Int64 | None) -> Float64:

@@ -1,4 +1,4 @@
-"""Rows of lists, ids as they come, as numbers in the order that was meant; some ten million take a few bytes each."""
+"""External recommendations: rows of ids to row numbers, in list order. Ten million rows take a few bytes each."""
 
 from typing import TYPE_CHECKING
 
@@ -27,16 +27,16 @@ def numbered(ids: "pl.Series", known: "pl.Series") -> tuple[Int32, int]:
 
 
 def in_order(places: Int32, items: Int32, before: Float64 | None, ties: Int32) -> Int32:
-    """The rows of judged users (places >= 0), user by user, each one's by `before` (NaN last), then by `ties` of items.
+    """The rows of evaluated users (places >= 0), user by user, in list order: by `before` (NaN last), then by `ties`.
 
     `before` None: as they come. Lists that are in order already, as most are, cost no sort.
     """
     from scipy.sparse import csr_matrix
 
-    mine = np.flatnonzero(places >= 0)
+    evaluated = np.flatnonzero(places >= 0)
     by_place = (
-        np.ones(mine.size, dtype=bool),
-        (places[mine], mine),
+        np.ones(evaluated.size, dtype=bool),
+        (places[evaluated], evaluated),
     )  # converted to csr: a sort in linear time
     rows: Int32 = csr_matrix(by_place, shape=(int(places.max(initial=0)) + 1, places.size)).indices
     if before is None:
