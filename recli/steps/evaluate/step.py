@@ -12,8 +12,9 @@ from recli.metrics.base import MetricSpec, TestSet, parse_metrics
 from recli.reporting import SILENT, Reporter
 from recli.steps.evaluate.bootstrap import resample
 from recli.steps.evaluate.config import DEFAULT, EvaluateConfig
-from recli.steps.evaluate.evaluator import Evaluator, chosen_models, diversity_vectors, labeled
+from recli.steps.evaluate.evaluator import Evaluator
 from recli.steps.evaluate.gates import Gate, check_gates, parse_gates
+from recli.steps.evaluate.inputs import chosen_models, diversity_vectors, labeled
 from recli.steps.evaluate.protocol import evaluation_protocol
 from recli.steps.evaluate.results import (
     EvaluatedSystem,

@@ -1,13 +1,12 @@
 """The test set of a split; models ranked on it in batches, external recommendations put into lists."""
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
 
 import numpy as np
 
 from recli.data.history import History
 from recli.data.interactions import Interactions
-from recli.metrics.accuracy import auc_of, held, hits_of
+from recli.metrics.accuracy import auc_of, hits_of
 from recli.metrics.base import EvaluatedLists, RatingErrors, TestSet
 from recli.metrics.positions import counter
 from recli.metrics.ratings import errors_of
@@ -15,10 +14,6 @@ from recli.models.base import Model, RatingModel, item_factors_of
 from recli.ranking.topk import rank, ranked_batches, score_batches, tie_order, top_k
 from recli.reporting import Advance, no_progress
 from recli.schema import Bool, Float64, Int32, Int64
-from recli.steps.evaluate.external_lists import first_of_each, in_order, numbered
-
-if TYPE_CHECKING:
-    import polars as pl
 
 KNOWN = {"test": ("train", "validation", "history"), "validation": ("train", "history")}
 
@@ -181,91 +176,3 @@ def rating_errors(model: Model, test_set: TestSet, users: Int64, rated: RatedPai
         return None
     predicted = model.predict(users[rated.places], rated.items)
     return errors_of(test_set.n_users, rated.places, predicted.astype(np.float64), rated.ratings)
-
-
-@dataclass(frozen=True)
-class ExternalLists:
-    """External recommendations as lists, and their irregularities counted."""
-
-    ranked: Int32  # (n, k)
-    order: str  # "rank", "score" or "file order"
-    counts: dict[str, int] = field(default_factory=dict)
-    errors: RatingErrors | None = None
-
-
-def read_lists(
-    pairs: "pl.DataFrame",
-    interactions: Interactions,
-    test_set: TestSet,
-    k: int,
-    rated: RatedPairs | None = None,
-) -> ExternalLists:
-    """Put rows of user_id, item_id [, rank] [, score] into the lists of the evaluated users.
-
-    By rank ascending, else by score descending, else as they come; equal ones in the fixed tie order. An item
-    that the catalogue does not have keeps its place and is a miss; of an item listed twice the better place
-    counts.
-    """
-    import polars as pl
-
-    users, unknown_users = numbered(pairs["user_id"], interactions.users["user_id"])
-    items, unknown_items = numbered(pairs["item_id"], interactions.items["item_id"])
-    place = np.full(
-        interactions.n_users + unknown_users, -1, dtype=np.int32
-    )  # of users, among the evaluated ones
-    place[test_set.users] = np.arange(test_set.n_users)
-    untested = np.zeros(interactions.n_users, dtype=bool)
-    untested[users[users < interactions.n_users]] = True
-    untested[test_set.users] = False
-    places = place[users]
-    key = "rank" if "rank" in pairs.columns else "score" if "score" in pairs.columns else "row"
-    before = None if key == "row" else pairs[key].cast(pl.Float64).fill_null(np.nan).to_numpy()
-    if before is not None and key == "score":
-        before = -before
-    rows = in_order(
-        places,
-        items,
-        before,
-        np.append(test_set.ties, np.full(unknown_items, test_set.n_items, dtype=np.int32)),
-    )
-    once = rows[first_of_each(places[rows], items[rows])]
-    counts = {
-        "rows": pairs.height,
-        "unknown users": unknown_users,
-        "unknown items": unknown_items,
-        "users without test items": int(untested.sum()),
-        "listed twice": int(rows.size - once.size),
-    }
-    errors = None
-    if "score" in pairs.columns and rated is not None:
-        errors = _errors_of_lists(places[once], items[once], pairs["score"].gather(once), test_set, rated)
-    items = np.where(items < test_set.n_items, items, -1)
-    if test_set.allowed is not None:
-        once = once[test_set.allowed[items[once]] | (items[once] < 0)]
-    places, items = places[once], items[once]
-    starts = np.searchsorted(places, np.arange(test_set.n_users + 1))
-    counts["already seen"] = int(held(test_set.seen, starts, items).sum())
-    counts["users without a list"] = int((np.diff(starts) == 0).sum())
-    position = np.arange(places.size) - starts[places]
-    top = position < k
-    ranked = np.full((test_set.n_users, k), -1, dtype=np.int32)
-    ranked[places[top], position[top]] = items[top]
-    order = {"rank": "rank", "score": "score", "row": "file order"}[key]
-    return ExternalLists(ranked, order, counts, errors)
-
-
-def _errors_of_lists(
-    places: Int32, items: Int32, scores: "pl.Series", test_set: TestSet, rated: RatedPairs
-) -> RatingErrors | None:
-    """Errors of a list's scores read as ratings, on the test pairs that it holds."""
-    import polars as pl
-
-    tested = pl.DataFrame({"place": rated.places, "item": rated.items, "rating": rated.ratings})
-    listed = pl.DataFrame({"place": places, "item": items, "score": scores.cast(pl.Float64)}).drop_nulls(
-        "score"
-    )
-    both = tested.join(listed.cast({"place": pl.Int64, "item": pl.Int64}), on=["place", "item"], how="inner")
-    if not both.height:
-        return None
-    predicted, ratings = both["score"].to_numpy(), both["rating"].to_numpy()
-    return errors_of(test_set.n_users, both["place"].to_numpy(), predicted, ratings)

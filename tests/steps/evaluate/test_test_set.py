@@ -14,14 +14,13 @@ from recli.metrics.base import TestSet, parse_metrics
 from recli.models.fallback import WithFallback
 from recli.models.kernels.factors import Factors, confidence_fold_in
 from recli.schema import CSR, Float32, Int64, State
-from recli.steps.evaluate.external_lists import first_of_each, in_order, numbered
+from recli.steps.evaluate.external_lists import first_of_each, in_order, numbered, read_lists
 from recli.steps.evaluate.slices import COLD_ONLY, measure, slices_of
 from recli.steps.evaluate.test_set import (
     evaluate_model,
     make_test_set,
     rated_pairs,
     rating_errors,
-    read_lists,
 )
 
 
