@@ -163,7 +163,10 @@ def table(
 
     line("ranking alone", ranking, ranking)
     both = (short, whole)
-    line("ranking and measuring, on top", *(b["ranking, measuring"] - b.get("auc", 0.0) - ranking for b in both))
+    line(
+        "ranking and measuring, on top",
+        *(b["ranking, measuring"] - b.get("auc", 0.0) - ranking for b in both),
+    )
     line("auc, machine code made before", *(b.get("auc", 0.0) - b.get("compiling", 0.0) for b in both))
     line("making it", *(b.get("compiling", 0.0) for b in both))
     parts = [

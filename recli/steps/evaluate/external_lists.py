@@ -1,9 +1,9 @@
 """External recommendations: rows of ids to row numbers, in list order. Ten million rows take a few bytes each."""
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 import numpy as np
+import polars as pl
 
 from recli.data.interactions import Interactions
 from recli.metrics.accuracy import held
@@ -11,9 +11,6 @@ from recli.metrics.base import RatingErrors, TestSet
 from recli.metrics.ratings import errors_of
 from recli.schema import Bool, Float64, Int32
 from recli.steps.evaluate.test_set import RatedPairs
-
-if TYPE_CHECKING:
-    import polars as pl
 
 
 @dataclass(frozen=True)
@@ -27,7 +24,7 @@ class ExternalLists:
 
 
 def read_lists(
-    pairs: "pl.DataFrame",
+    pairs: pl.DataFrame,
     interactions: Interactions,
     test_set: TestSet,
     k: int,
@@ -65,10 +62,8 @@ def read_lists(
     return ExternalLists(ranked, order, counts | irregular, errors)
 
 
-def _order(pairs: "pl.DataFrame") -> tuple[str, Float64 | None]:
+def _order(pairs: pl.DataFrame) -> tuple[str, Float64 | None]:
     """By what lists are ordered, and numbers that ascend in that order, float64 (rows,); None: as they come."""
-    import polars as pl
-
     for column, sign in (("rank", 1), ("score", -1)):
         if column in pairs.columns:
             return column, sign * pairs[column].cast(pl.Float64).fill_null(np.nan).to_numpy()
@@ -94,11 +89,9 @@ def _ranked(places: Int32, items: Int32, test_set: TestSet, k: int) -> tuple[Int
 
 
 def _errors_of_lists(
-    places: Int32, items: Int32, scores: "pl.Series", test_set: TestSet, rated: RatedPairs
+    places: Int32, items: Int32, scores: pl.Series, test_set: TestSet, rated: RatedPairs
 ) -> RatingErrors | None:
     """Errors of a list's scores read as ratings, on the test pairs that it holds."""
-    import polars as pl
-
     tested = pl.DataFrame({"place": rated.places, "item": rated.items, "rating": rated.ratings})
     listed = pl.DataFrame({"place": places, "item": items, "score": scores.cast(pl.Float64)}).drop_nulls(
         "score"
@@ -110,11 +103,10 @@ def _errors_of_lists(
     return errors_of(test_set.n_users, both["place"].to_numpy(), predicted, ratings)
 
 
-def numbered(ids: "pl.Series", known: "pl.Series") -> tuple[Int32, int]:
+def numbered(ids: pl.Series, known: pl.Series) -> tuple[Int32, int]:
     """Row numbers of ids in `known`, int32 (rows,), and the numbers after for others; how many others there are."""
-    import polars as pl
 
-    def numbers(among: "pl.Series") -> "pl.Series":
+    def numbers(among: pl.Series) -> pl.Series:
         return (
             ids.cast(pl.Enum(among), strict=False).to_physical().cast(pl.Int32)
         )  # null where it is none of them

@@ -3,9 +3,9 @@
 import hashlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
+import polars as pl
 
 from recli import schema
 from recli.data.interactions import Interactions
@@ -13,9 +13,6 @@ from recli.errors import InvalidDataError, RecliError, UsageError
 from recli.schema import CSR, Float32
 from recli.storage import atomic, parts, runs
 from recli.storage.parts import Part
-
-if TYPE_CHECKING:
-    import polars as pl
 
 Warn = Callable[[str], None]
 _FIRST_ROWS = 1000  # of lists, among which a known id is looked for first
@@ -96,7 +93,7 @@ def diversity_vectors(
     return unit, f"embeddings/{name}", {f"{schema.EMBEDDINGS}/{name}": part.sha256}
 
 
-def read_recommendations(path: str, interactions: Interactions, warn: Warn) -> "tuple[pl.DataFrame, str]":
+def read_recommendations(path: str, interactions: Interactions, warn: Warn) -> tuple[pl.DataFrame, str]:
     """Rows of external recommendations, user_id, item_id [, rank] [, score], and the file's sha256.
 
     Raises `InvalidDataError` where there are none, or the run knows none of the users or none of the items.
@@ -118,7 +115,7 @@ def read_recommendations(path: str, interactions: Interactions, warn: Warn) -> "
     return pairs, hashlib.sha256(pairs.write_csv().encode()).hexdigest()
 
 
-def _check_known(path: str, pairs: "pl.DataFrame", interactions: Interactions) -> None:
+def _check_known(path: str, pairs: pl.DataFrame, interactions: Interactions) -> None:
     tables = {"user": interactions.users, "item": interactions.items}
     for what, frame in tables.items():
         listed, known = pairs[f"{what}_id"], frame[f"{what}_id"]

@@ -86,25 +86,17 @@ class MetricValue:
 def measure(lists: EvaluatedLists, specs: Sequence[MetricSpec], parts: Sequence[Slice]) -> list[MetricValue]:
     """All metrics of one system, slice by slice in the order of `specs`; what cannot be measured is left out."""
     overall = list(_measure(lists, specs, ALL))
+    of_items = [s for s in specs if s.metric.family == "accuracy" and s.metric.at]
     values: list[MetricValue] = []
     for part in parts:
         if part is ALL:
             values += overall
         elif part.users is not None:
             values += [_mean(v.spec, part, v.values, v.weights, part.users) for v in overall]
-        else:
-            values += _measure_items(lists, specs, part)
+        elif part.items is not None:
+            view = lists.cold_only if part.name == COLD_ONLY else lists.only(part.items)
+            values += [] if view is None else _measure(view, of_items, part)
     return [v for v in values if v.values is not None or v.part is ALL]
-
-
-def _measure_items(lists: EvaluatedLists, specs: Sequence[MetricSpec], part: Slice) -> Iterator[MetricValue]:
-    view = lists.cold_only if part.name == COLD_ONLY else lists.only(_all_if_none(part.items, lists))
-    if view is not None:
-        yield from _measure(view, [s for s in specs if s.metric.family == "accuracy" and s.metric.at], part)
-
-
-def _all_if_none(items: Bool | None, lists: EvaluatedLists) -> Bool:
-    return np.ones(lists.test_set.n_items, dtype=bool) if items is None else items
 
 
 def _measure(view: EvaluatedLists, specs: Sequence[MetricSpec], part: Slice) -> Iterator[MetricValue]:

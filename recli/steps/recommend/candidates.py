@@ -2,20 +2,17 @@
 
 import difflib
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
+import polars as pl
 
 from recli.errors import UsageError
 from recli.schema import Bool
 
-if TYPE_CHECKING:
-    import polars as pl
-
 _MAX_COMPARED = 200_000  # ids: difflib looks at about a million ids per second
 
 
-def where(frame: "pl.DataFrame", conditions: Sequence[str]) -> Bool:
+def where(frame: pl.DataFrame, conditions: Sequence[str]) -> Bool:
     """The rows of `frame` for which all SQL `conditions` hold, bool (n,); a null is no match.
 
     Raises `UsageError` for what is no condition, or names columns that are not there.
@@ -26,9 +23,7 @@ def where(frame: "pl.DataFrame", conditions: Sequence[str]) -> Bool:
     return keep
 
 
-def _where(frame: "pl.DataFrame", condition: str) -> Bool:
-    import polars as pl
-
+def _where(frame: pl.DataFrame, condition: str) -> Bool:
     try:
         expression = pl.sql_expr(condition)
         named = expression.meta.root_names()
@@ -63,7 +58,7 @@ def _hint(condition: str) -> str:
     return "write it as after WHERE in SQL, e.g. --where \"year >= 2000 AND genres LIKE '%Comedy%'\""
 
 
-def _types(frame: "pl.DataFrame", named: Sequence[str]) -> str:
+def _types(frame: pl.DataFrame, named: Sequence[str]) -> str:
     shown = [f"{name} is {frame.schema[name]}" for name in dict.fromkeys(named)]
     return f"types: {', '.join(shown)}" if shown else _hint("")
 

@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
+import polars as pl
 
 from recli import schema
 from recli.models.fallback import POPULARITY
@@ -12,9 +12,6 @@ from recli.schema import Float32
 from recli.steps.recommend.explain import sentence
 from recli.steps.recommend.recommender import RecommendationBatch
 from recli.storage.runs import StoredModel
-
-if TYPE_CHECKING:
-    import polars as pl
 
 
 @dataclass(frozen=True)
@@ -36,8 +33,6 @@ TITLES = ("title", "name", "headline", "label", "product_name", "product_title")
 
 def item_labels(stored: StoredModel, who: Sequence[str], titles: list[str | None] | None) -> ItemLabels:
     """What is printed for the items of the model's run."""
-    import polars as pl
-
     shown = None if titles is None else pl.Series(titles, dtype=pl.String)
     ids = stored.interactions.items[schema.ITEM_ID]
     return ItemLabels(pl.Series(who, dtype=pl.String), ids, shown, stored.item_counts)
@@ -49,15 +44,13 @@ def title_column(columns: Sequence[str]) -> str | None:
     return next((lower[name] for name in TITLES if name in lower), None)
 
 
-def frame_of(batch: RecommendationBatch, labels: ItemLabels, first: str, explained: bool) -> "pl.DataFrame":
+def frame_of(batch: RecommendationBatch, labels: ItemLabels, first: str, explained: bool) -> pl.DataFrame:
     """The lists as rows: `first` (user_id, similar_to), rank, item_id, score, source [, title] [, because,
     reasons, sources].
 
     `because` is a sentence; `reasons` holds item_id, title and share of items of the history, `sources` name and
     share of a hybrid's sources.
     """
-    import polars as pl
-
     there = batch.ranked.items >= 0
     lengths = there.sum(axis=1)
     items = batch.ranked.items[there]
@@ -79,9 +72,7 @@ def frame_of(batch: RecommendationBatch, labels: ItemLabels, first: str, explain
 
 def _because(
     batch: RecommendationBatch, items: list[int], of: list[int], labels: ItemLabels
-) -> "dict[str, pl.Series]":
-    import polars as pl
-
+) -> dict[str, pl.Series]:
     explanations = [reasons for listed in batch.reasons for reasons in listed]
     source_shares = [shares for listed in batch.shares for shares in listed]
     sentences = []
@@ -111,10 +102,8 @@ def _because(
     }
 
 
-def _nested(columns: "dict[str, pl.Series]", lengths: list[int]) -> "pl.Series":
+def _nested(columns: dict[str, pl.Series], lengths: list[int]) -> pl.Series:
     """A column of lists of structs, list i with the next lengths[i] rows of `columns`."""
-    import polars as pl
-
     rows = pl.Series("row", np.repeat(np.arange(len(lengths)), lengths), dtype=pl.Int64)
     grouped = pl.DataFrame({"row": rows, **columns}).group_by("row", maintain_order=True)
     lists = grouped.agg(pl.struct(*columns).alias("lists"))

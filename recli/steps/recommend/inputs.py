@@ -3,26 +3,27 @@
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+import numpy as np
+import polars as pl
 
 from recli import schema
 from recli.errors import RecliError, UsageError
+from recli.models.base import algorithms
 from recli.reporting import Reporter
+from recli.schema import Bool, Float32, Int64
+from recli.steps.recommend import candidates, frames
 from recli.steps.recommend.config import RecommendConfig
-
-if TYPE_CHECKING:
-    from recli.schema import Bool, Float32, Int64
-    from recli.steps.recommend.users import UserQueries
-    from recli.storage.runs import StoredModel
+from recli.steps.recommend.recommender import text_model
+from recli.steps.recommend.users import COMMAND_LINE, UserQueries, all_users, lines_of, parse
+from recli.storage import atomic, parts, runs
+from recli.storage.runs import StoredModel
 
 PREFERRED = "hybrid"
 
 
-def open_model(path: Path, config: RecommendConfig, reporter: Reporter) -> "StoredModel":
+def open_model(path: Path, config: RecommendConfig, reporter: Reporter) -> StoredModel:
     """The model of the run that was named or is preferred, or the model whose folder `path` is."""
-    from recli.models.base import algorithms
-    from recli.storage import atomic, parts, runs
-
     if (path / atomic.MANIFEST).exists():
         if config.model is not None or config.save:
             raise UsageError(f"{path} is a model, not a run: --model and --save need a run")
@@ -32,9 +33,7 @@ def open_model(path: Path, config: RecommendConfig, reporter: Reporter) -> "Stor
     if not names:
         raise RecliError(f"there is no model in {path}", f"train one: recli train-cf {path}")
     if config.model is not None and config.model not in names:
-        from recli.steps.recommend.candidates import did_you_mean
-
-        close = did_you_mean(config.model, names)
+        close = candidates.did_you_mean(config.model, names)
         raise RecliError(
             f"there is no model {config.model!r} in {path}; models: {', '.join(names)}",
             " ".join(
@@ -54,8 +53,6 @@ def open_model(path: Path, config: RecommendConfig, reporter: Reporter) -> "Stor
 
 def _lines(texts: Sequence[str], known: dict[str, int]) -> Iterator[tuple[str, str]]:
     """Ids as typed, as (place, text): an id that is known, a file, - for stdin, or ids with commas."""
-    from recli.steps.recommend.users import COMMAND_LINE, lines_of
-
     for text in texts:
         if text == "-":
             yield from lines_of(sys.stdin.buffer, "stdin")
@@ -79,9 +76,7 @@ def _index(ids: Sequence[str]) -> dict[str, int]:
     return {id: row for row, id in enumerate(ids)}
 
 
-def read_users(stored: "StoredModel", config: RecommendConfig, reporter: Reporter) -> "UserQueries":
-    from recli.steps.recommend.users import all_users, parse
-
+def read_users(stored: StoredModel, config: RecommendConfig, reporter: Reporter) -> UserQueries:
     user_ids = stored.interactions.users[schema.USER_ID].to_list()
     if not (config.users or config.histories or config.profiles):
         return all_users(user_ids)
@@ -112,15 +107,11 @@ def read_users(stored: "StoredModel", config: RecommendConfig, reporter: Reporte
     return queries
 
 
-def titles(stored: "StoredModel", config: RecommendConfig) -> list[str | None] | None:
+def titles(stored: StoredModel, config: RecommendConfig) -> list[str | None] | None:
     """Titles of the items, from the catalogue's column that was named or looks like it; None: no such column.
 
     Raises `UsageError` for a named column that is not there, or holds lists.
     """
-    import polars as pl
-
-    from recli.steps.recommend import candidates, frames
-
     catalogue, named = stored.catalogue, config.title_column
     columns = [] if catalogue is None else catalogue.columns
     if named is not None and named not in columns:
@@ -151,10 +142,8 @@ def say_mask(config: RecommendConfig, reporter: Reporter) -> None:
     reporter.say(lines[config.mask])
 
 
-def allowed_items(stored: "StoredModel", config: RecommendConfig, reporter: Reporter) -> "Bool | None":
+def allowed_items(stored: StoredModel, config: RecommendConfig, reporter: Reporter) -> Bool | None:
     """Which items may be recommended, bool (n_items,); None: all."""
-    from recli.steps.recommend import candidates
-
     items = stored.interactions.items
     if not (config.allow or config.deny or config.where):
         return None
@@ -187,11 +176,9 @@ def allowed_items(stored: "StoredModel", config: RecommendConfig, reporter: Repo
     return allowed
 
 
-def similar_to_rows(stored: "StoredModel", config: RecommendConfig) -> "Int64":
-    import numpy as np
+def similar_to_rows(stored: StoredModel, config: RecommendConfig) -> Int64:
 
     from recli.models.base import algorithms
-    from recli.steps.recommend import candidates
 
     if not algorithms[stored.algorithm].personal:
         raise UsageError(
@@ -210,13 +197,12 @@ def similar_to_rows(stored: "StoredModel", config: RecommendConfig) -> "Int64":
 
 
 def profile_vectors(
-    stored: "StoredModel", queries: "UserQueries", config: RecommendConfig, reporter: Reporter
-) -> "dict[int, Float32]":
+    stored: StoredModel, queries: UserQueries, config: RecommendConfig, reporter: Reporter
+) -> dict[int, Float32]:
     """The profiles' texts as vectors, by place in the queries, encoded as the items' texts were."""
     if not queries.profiles:
         return {}
     from recli.encoders.reencode import encode_like
-    from recli.steps.recommend.recommender import text_model
 
     model = text_model(stored.model)
     made_by = stored.part.summary["encoder"]
