@@ -57,7 +57,7 @@ def _stdout_sink(format: str) -> Iterator[Sink]:
 
 def _say(config: RecommendConfig, recommendations: "Recommendations", console: Console) -> None:
     """Lists that are not the model's own, shorter than wanted, or missing."""
-    from recli.models.fallback import POPULARITY
+    from recli.models.wrappers import POPULARITY
 
     counts = recommendations.counts
     whose = "items" if config.similar_to else "users"

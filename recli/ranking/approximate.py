@@ -13,7 +13,7 @@ import numpy as np
 
 from recli.data.history import History
 from recli.errors import RecliError
-from recli.models.base import Model, item_factors_of, user_vectors_of
+from recli.models.base import Model
 from recli.ranking.ann import Index, only
 from recli.ranking.topk import Ranked, nothing, rank, ranked_batches
 from recli.schema import CSR, Bool, Float32, Int32, Int64
@@ -121,7 +121,7 @@ class Search:
     def able(self, places: Int64) -> tuple[Int64, Float32]:
         """Which of the places have a vector of their own and not too long a history, and these vectors."""
         history = self.asked.history[places]
-        vectors, whole_rows = user_vectors_of(self.asked.model, history, places)
+        vectors, whole_rows = self.asked.model.user_embeddings(history, places)
         able = ~whole_rows & (history.sizes > 0) & vectors.any(axis=1) & np.isfinite(vectors).all(axis=1)
         able &= self.asked.k + self.asked.n_seen[places] <= LONGEST
         return np.flatnonzero(able), vectors
@@ -174,7 +174,7 @@ def tuned(asked: RankingRequest, wanted: Approximate) -> "Search | None":
 
     None where a sixth of all lists is not enough.
     """
-    factors = item_factors_of(asked.model)
+    factors = asked.model.item_embeddings()
     if factors is None:
         raise RecliError("this model's scores are no dot products")
     index, selector = wanted.index(), None

@@ -9,7 +9,7 @@ import numpy as np
 from recli.compute.threads import in_threads
 from recli.data.history import History
 from recli.errors import RecliError
-from recli.models.base import Model, item_factors_of, scores_of, user_vectors_of
+from recli.models.base import Model
 from recli.ranking.shortlist import Shortlist, shortlist
 from recli.schema import CSR, Bool, Float32, Int32, Int64, UInt64
 
@@ -54,7 +54,7 @@ def score_batches(
     size = _batch_size(n_items)
     for start in range(0, n_users, size):
         rows = slice(start, min(start + size, n_users))
-        scores = scores_of(model, history[rows], users[rows])
+        scores = model.score(history[rows], users[rows])
         _check_numbers(scores)
         if seen is not None:
             _mask(scores, seen[rows])
@@ -210,7 +210,7 @@ def ranked_batches(
     Many users of a model whose scores are products of factors are ranked by shortlists, in threads: the same lists,
     except for the order of scores that differ by float32's rounding.
     """
-    factors = item_factors_of(model)
+    factors = model.item_embeddings()
     if factors is not None:
         allowed_rows = None if allowed is None else np.flatnonzero(allowed)
         given = _Given(model, allowed_rows, history, users, k, ties, seen, allowed)
@@ -246,7 +246,7 @@ class _Given:
         """Some users at a time: vectors, who must be scored as a whole, and what was seen of `allowed_rows`."""
         for start in range(0, self.users.size, size):
             rows = slice(start, min(start + size, self.users.size))
-            vectors, whole_rows = user_vectors_of(self.model, self.history[rows], self.users[rows])
+            vectors, whole_rows = self.model.user_embeddings(self.history[rows], self.users[rows])
             _check_numbers(vectors)
             seen = None if self.seen is None else self.seen[rows]
             yield (

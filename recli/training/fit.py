@@ -9,7 +9,7 @@ import numpy as np
 from recli.data.interactions import Interactions
 from recli.errors import RecliError, UsageError
 from recli.models.base import Algorithm, Model, Training
-from recli.models.recency import with_recency
+from recli.models.wrappers import with_recency
 from recli.schema import Float32
 
 

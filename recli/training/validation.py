@@ -9,7 +9,7 @@ from recli.data.interactions import Interactions
 from recli.errors import RecliError
 from recli.metrics import ndcg_at
 from recli.models.base import Model
-from recli.models.fallback import WithFallback, item_counts
+from recli.models.wrappers import WithFallback, item_counts
 from recli.ranking import topk
 from recli.schema import CSR, Float32, Float64, Int32, Int64
 
@@ -21,7 +21,7 @@ MAX_USERS = 10_000  # more are judged by a sample: the mean's standard error is 
 class Validator:
     """NDCG@20 of a model on the validation split: full ranking, what was seen in training masked.
 
-    Users without training rows are judged by what they would be served: see `recli.models.fallback`.
+    Users without training rows are judged by what they would be served: see `recli.models.wrappers.WithFallback`.
     """
 
     users: Int64  # (n,), those with validation rows

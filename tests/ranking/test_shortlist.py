@@ -11,10 +11,9 @@ from scipy.sparse import csr_matrix
 from recli.compute.threads import in_threads
 from recli.data.history import History
 from recli.errors import RecliError
-from recli.models.base import Model, item_factors_of
-from recli.models.fallback import WithFallback
+from recli.models.base import Model
 from recli.models.kernels.factors import Factors, confidence_fold_in
-from recli.models.recency import with_recency
+from recli.models.wrappers import WithFallback, with_recency
 from recli.ranking import shortlist, topk
 from recli.ranking.topk import rank, ranked_batches
 from recli.schema import CSR, Bool, Float32, Int64
@@ -191,7 +190,7 @@ def test_models_around_models_are_ranked_as_they_score(monkeypatch: pytest.Monke
         (WithFallback(model, counts, "none"), known),
         (scorer, places),
     ):
-        shared = item_factors_of(around)
+        shared = around.item_embeddings()
         assert shared is not None and shared is items
         found, expected = both_ways(monkeypatch, around, history, asked, 10, seen=values)
         assert float((found.items == expected.items).mean()) > 0.999
@@ -229,5 +228,5 @@ def test_users_with_a_text_are_scored_apart(monkeypatch: pytest.MonkeyPatch) -> 
     assert asked == [30]
     nothing = (history.sizes == 0) | ~model.user_factors.any(axis=1)
     scorer = replace(scorer, vectors={4: np.ones(2, dtype=np.float32)})
-    _, whole_rows = scorer.user_side(history, np.arange(30))
+    _, whole_rows = scorer.user_embeddings(history, np.arange(30))
     assert not nothing[4] and np.flatnonzero(whole_rows & ~nothing).tolist() == [4]

@@ -7,8 +7,7 @@ import numpy as np
 from recli.data.history import History
 from recli.data.interactions import Interactions
 from recli.metrics.base import MetricSpec, TestSet
-from recli.models.base import OrderedModel
-from recli.models.fallback import POPULARITY, WithFallback, item_counts
+from recli.models.wrappers import POPULARITY, WithFallback, item_counts
 from recli.reporting import Reporter
 from recli.schema import Float32
 from recli.steps.evaluate.external_lists import read_lists
@@ -82,7 +81,7 @@ class Evaluator:
                 known,
                 self._k,
                 with_auc=self._wants("auc"),
-                again=replace(served, noted=lambda users: None),
+                again=replace(served, record=lambda n_rows: None),
                 advance=advance,
             )
         if self.rated is not None and self._wants("rmse", "mae"):
@@ -96,7 +95,7 @@ class Evaluator:
 
         Kept for the next models: most are trained on the same.
         """
-        data, ordered = self.interactions, isinstance(stored.model, OrderedModel)
+        data, ordered = self.interactions, stored.model.uses_order
         key = ordered, stored.trained_on
         if key not in self.histories:
             if ordered:

@@ -7,7 +7,7 @@ import numpy as np
 import polars as pl
 
 from recli import schema
-from recli.models.fallback import POPULARITY
+from recli.models.wrappers import POPULARITY
 from recli.schema import Float32
 from recli.steps.recommend.explain import sentence
 from recli.steps.recommend.recommender import RecommendationBatch

@@ -10,7 +10,7 @@ import polars as pl
 
 from recli import schema
 from recli.config import to_dict
-from recli.models.fallback import POPULARITY
+from recli.models.wrappers import POPULARITY
 from recli.reporting import SILENT, Advance, Reporter, no_progress
 from recli.steps.recommend import inputs
 from recli.steps.recommend.approximate import approximate

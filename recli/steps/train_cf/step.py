@@ -161,7 +161,7 @@ class _Trainer:
 
     def as_stored(self, trained: "FitResult") -> "Model":
         """The model as it will be read from disk."""
-        from recli.models.recency import with_recency
+        from recli.models.wrappers import with_recency
         from recli.storage import quantization
 
         if self.config.storage_dtype == quantization.FLOAT32:

@@ -7,9 +7,9 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
-from recli.models.base import Model, OrderedModel, algorithms
+from recli.models.base import Model, algorithms
 from recli.models.popularity import HALF_LIFE_DAYS, PopularityConfig
-from recli.models.recency import unwrap, with_recency
+from recli.models.wrappers import unwrap, with_recency
 from recli.schema import Float64
 from recli.steps.train_hybrid.weights import SourceSpec, TrainingInputs
 from recli.training.fit import train
@@ -39,7 +39,7 @@ def trend_config(kitchen: TrainingInputs, advance: Advance) -> PopularityConfig:
 def may_age(ingredient: SourceSpec, model: Model) -> bool:
     """Whether a half-life is to be looked for: not where one was given, nor where the model knows its own order."""
     personal = algorithms[ingredient.algorithm].personal
-    return personal and not ingredient.history_half_life and not isinstance(unwrap(model), OrderedModel)
+    return personal and not ingredient.history_half_life and not unwrap(model).uses_order
 
 
 def choose_half_lives(

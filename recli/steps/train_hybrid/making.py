@@ -116,7 +116,7 @@ class Making:
 
     def _age_histories(self) -> None:
         """Give the sources half-lives of histories: the one that was asked for, or those found on validation."""
-        from recli.models.recency import with_recency
+        from recli.models.wrappers import with_recency
         from recli.steps.train_hybrid import half_lives
         from recli.training import validation
 

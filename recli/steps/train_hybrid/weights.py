@@ -10,7 +10,7 @@ import numpy as np
 from recli.config import to_dict
 from recli.data.history import History
 from recli.data.interactions import Interactions
-from recli.models.base import FactorModel, Model, Training, algorithms, scores_of
+from recli.models.base import Model, Training, algorithms
 from recli.models.cease import CeaseConfig
 from recli.models.fusion import (
     LOG_POPULARITY,
@@ -19,12 +19,12 @@ from recli.models.fusion import (
     FusionConfig,
     Source,
     block_of,
+    normalized_scores,
     profile_map,
     standard_logs,
-    votes,
 )
-from recli.models.recency import unwrap, with_recency
 from recli.models.text_factors import TextFactors
+from recli.models.wrappers import unwrap, with_recency
 from recli.ranking.topk import rank, tie_order
 from recli.schema import CSR, Bool, Float32, Int32, Int64, State
 from recli.steps.train_hybrid.weight_search import (
@@ -237,12 +237,12 @@ def _slices(
         block = block_of(given.items, history.values)
         said = []
         for model in models.values():
-            scores = block.of(scores_of(model, history, users))
-            said.append(votes(config.fusion, scores, block, config.rrf_k))
+            scores = block.of(model.score(history, users))
+            said.append(normalized_scores(config.fusion, scores, block, config.rrf_k))
         if prior is not None:
             same = np.repeat(prior[given.items][None, :], users.size, axis=0)
             linear = config.fusion in ("linear", "weighted")
-            said.append(same if linear else votes(config.fusion, same, block, config.rrf_k))
+            said.append(same if linear else normalized_scores(config.fusion, same, block, config.rrf_k))
         yield ScoreBatch(said, (block.rows, block.columns), _relevant(given, rows, block))
         advance(users.size, "")
 
@@ -365,8 +365,7 @@ def with_profiles(fused: Fusion, vectors: Float32, space: State, history: CSR) -
     users = np.flatnonzero(np.asarray((history @ vectors != 0).any(axis=1)))
     if text is None or not users.size:
         return fused
-    assert isinstance(text.base, FactorModel)
-    factors = text.base.user_vectors(history[users], users)
+    factors, _ = text.base.user_embeddings(History(history[users]), users)
     return replace(fused, profile=profile_map(vectors, space, history[users], factors))
 
 

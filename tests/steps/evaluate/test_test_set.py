@@ -11,9 +11,10 @@ from scipy.sparse import csr_matrix
 from recli.data.history import History
 from recli.data.interactions import Interactions
 from recli.metrics.base import TestSet, parse_metrics
-from recli.models.fallback import WithFallback
+from recli.models.base import Model
 from recli.models.kernels.factors import Factors, confidence_fold_in
-from recli.schema import CSR, Float32, Int64, State
+from recli.models.wrappers import WithFallback
+from recli.schema import Float32, Int64, State
 from recli.steps.evaluate.external_lists import first_of_each, in_order, numbered, read_lists
 from recli.steps.evaluate.slices import COLD_ONLY, measure, slices_of
 from recli.steps.evaluate.test_set import (
@@ -24,14 +25,14 @@ from recli.steps.evaluate.test_set import (
 )
 
 
-class Fixed:
+class Fixed(Model):
     """Scores that are given for all users; it remembers what it was asked."""
 
     def __init__(self, rows: Float32) -> None:
         self.rows = rows
         self.users: list[int] = []
 
-    def score(self, history: CSR, users: Int64 | None = None) -> Float32:
+    def score(self, history: History, users: Int64 | None = None) -> Float32:
         assert users is not None
         start = len(self.users)
         self.users += users.tolist()
@@ -40,7 +41,7 @@ class Fixed:
     def state(self) -> State:
         return {}
 
-    def predict(self, users: Int64, items: Int64) -> Float32:
+    def predict_ratings(self, users: Int64, items: Int64) -> Float32:
         return (items % 5).astype(np.float32)
 
 
@@ -162,7 +163,7 @@ def test_factors_are_evaluated_by_lists_as_by_all_scores(board: Interactions) ->
     silent: list[int] = []
     counts = np.arange(board.n_items, dtype=np.float32)
     model = WithFallback(Factors(users, items, confidence_fold_in(items, 2.0, 1.0)), counts)
-    noted = replace(model, noted=silent.append)
+    noted = replace(model, record=silent.append)
     by_scores = evaluate_model(noted, test_set, history, known, 5)
     told = sum(silent)
     silent.clear()

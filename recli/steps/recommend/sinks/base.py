@@ -35,7 +35,7 @@ class OutputFormat:
     open: OpenSink
 
 
-formats: Registry[OutputFormat] = Registry("output format", "recli.steps.recommend.sinks")
+formats: Registry[OutputFormat] = Registry("output format", "recli.steps.recommend.sinks", "recli.sinks")
 
 
 def sink(name: str, suffixes: tuple[str, ...] = (), binary: bool = False) -> Callable[[Opener], Opener]:
