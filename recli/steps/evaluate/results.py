@@ -176,6 +176,9 @@ class Evaluation:
     per_user: pl.DataFrame
     comparisons: pl.DataFrame
 
+    def __fspath__(self) -> str:
+        return str(self.run)
+
     @property
     def protocol(self) -> list[str]:
         """The evaluation protocol, one sentence per rule."""

@@ -31,7 +31,7 @@ class ItemLabels:
 TITLES = ("title", "name", "headline", "label", "product_name", "product_title")
 
 
-def item_labels(stored: StoredModel, who: Sequence[str], titles: list[str | None] | None) -> ItemLabels:
+def labels_of(stored: StoredModel, who: Sequence[str], titles: list[str | None] | None) -> ItemLabels:
     """What is printed for the items of the model's run."""
     shown = None if titles is None else pl.Series(titles, dtype=pl.String)
     ids = stored.interactions.items[schema.ITEM_ID]

@@ -10,7 +10,7 @@ import polars as pl
 from recli import schema
 from recli.errors import RecliError, UsageError
 from recli.models.base import algorithms
-from recli.reporting import Reporter
+from recli.reporting import SILENT, Reporter
 from recli.schema import Bool, Float32, Int64
 from recli.steps.recommend import candidates, frames
 from recli.steps.recommend.config import RecommendConfig
@@ -107,12 +107,11 @@ def read_users(stored: StoredModel, config: RecommendConfig, reporter: Reporter)
     return queries
 
 
-def titles(stored: StoredModel, config: RecommendConfig) -> list[str | None] | None:
-    """Titles of the items, from the catalogue's column that was named or looks like it; None: no such column.
+def item_titles(catalogue: pl.DataFrame | None, named: str | None = None) -> list[str | None] | None:
+    """Titles of the items, from the catalogue's column `named` or the one that looks like it; None: no such column.
 
     Raises `UsageError` for a named column that is not there, or holds lists.
     """
-    catalogue, named = stored.catalogue, config.title_column
     columns = [] if catalogue is None else catalogue.columns
     if named is not None and named not in columns:
         has = f"columns: {', '.join(columns)}" if columns else "the run has no catalogue"
@@ -196,10 +195,17 @@ def similar_to_rows(stored: StoredModel, config: RecommendConfig) -> Int64:
     return np.asarray(rows, dtype=np.int64)
 
 
-def profile_vectors(
-    stored: StoredModel, queries: UserQueries, config: RecommendConfig, reporter: Reporter
+def encode_profiles(
+    stored: StoredModel,
+    queries: UserQueries,
+    encoder: str | None = None,
+    device: str = "auto",
+    reporter: Reporter = SILENT,
 ) -> dict[int, Float32]:
-    """The profiles' texts as vectors, by place in the queries, encoded as the items' texts were."""
+    """The profiles' texts as vectors, (d,), by place in the queries, encoded as the items' texts were.
+
+    `encoder`: folder of the text encoder, where the embeddings were made from a folder.
+    """
     if not queries.profiles:
         return {}
     from recli.encoders.reencode import encode_like
@@ -214,8 +220,8 @@ def profile_vectors(
             model.text_space,
             [queries.profiles[place] for place in places],
             stored.interactions.items[schema.TEXT].to_list(),
-            model=config.encoder,
-            device=config.device,
+            model=encoder,
+            device=device,
         )
         advance(len(places), "")
     encoded = {place: vectors[row] for row, place in enumerate(places) if vectors[row].any()}

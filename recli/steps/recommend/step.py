@@ -10,12 +10,13 @@ import polars as pl
 
 from recli import schema
 from recli.config import to_dict
+from recli.errors import RecliError
 from recli.models.wrappers import POPULARITY
 from recli.reporting import SILENT, Advance, Reporter, no_progress
 from recli.steps.recommend import inputs
 from recli.steps.recommend.approximate import approximate
 from recli.steps.recommend.config import RecommendConfig
-from recli.steps.recommend.frames import ItemLabels, frame_of, item_labels
+from recli.steps.recommend.frames import ItemLabels, frame_of, labels_of
 from recli.steps.recommend.recommender import (
     RecommendationBatch,
     RecommendOptions,
@@ -50,15 +51,31 @@ class ListCounts:
 
 @dataclass(frozen=True)
 class Recommendations:
-    """The result of `recommend`. `frame`: user_id (or similar_to), rank, item_id, score, source [, title] [, because,
-    reasons, sources], a row for each recommendation; None where the lists went to a file, into the run or to a sink.
-    """
+    """The result of `recommend`; it stands for the path of its run."""
 
     run: Path
     model: str
     queries: int  # users, or items of --similar-to, that were asked for
     counts: ListCounts
-    frame: pl.DataFrame | None = None
+    saved: bool = False  # as the part RUN/recommendations
+    kept: pl.DataFrame | None = None  # all lists, unless they were written
+
+    def __fspath__(self) -> str:
+        return str(self.run)
+
+    @property
+    def frame(self) -> pl.DataFrame:
+        """A row for each recommendation: user_id (or similar_to), rank, item_id, score, source [, title] [, because,
+        reasons, sources]. Raises `RecliError` where the lists were written to a file or a sink instead.
+        """
+        if self.saved:
+            part = parts.open_part(self.run / schema.RECOMMENDATIONS, schema.RECOMMENDATIONS)
+            return part.table("recommendations")
+        if self.kept is None:
+            raise RecliError(
+                "the lists were written, not kept", "read the file, or leave `out` and `sink` out"
+            )
+        return self.kept
 
     @property
     def summary(self) -> dict[str, Any]:
@@ -101,7 +118,7 @@ def recommend(
 ) -> Recommendations:
     """Recommend items to users of the run or new ones, or items similar to those of `similar_to`.
 
-    Lists go into the run (`save`), to `sink` or to the file `out`, batch by batch, else into the result's frame.
+    Lists go into the run (`save`), to `sink` or to the file `out`, batch by batch, else they are kept in the result.
     `with_progress`: whether the reporter is told how many lists are made.
     """
     format = None if config.file is None else config.format or format_of(config.file)
@@ -126,13 +143,13 @@ def recommend(
                 counts = lists.write(file, advance)
         else:
             counts = lists.write(sink or frame_sink, advance)
-    frame = pl.concat(frame_sink.batches) if frame_sink.batches else None
-    return Recommendations(run, stored.name, queries, counts, frame)
+    kept = pl.concat(frame_sink.batches) if frame_sink.batches else None
+    return Recommendations(run, stored.name, queries, counts, config.save, kept)
 
 
 def _lists(run: Path, stored: StoredModel, config: RecommendConfig, reporter: Reporter) -> _Lists:
     """The lists that the config asks for; nothing is ranked before they are written."""
-    titles = inputs.titles(stored, config)
+    titles = inputs.item_titles(stored.catalogue, config.title_column)
     options = RecommendOptions(
         k=config.k,
         mask=config.mask,
@@ -147,12 +164,12 @@ def _lists(run: Path, stored: StoredModel, config: RecommendConfig, reporter: Re
         items = inputs.similar_to_rows(stored, config)
         ids = stored.interactions.items[schema.ITEM_ID].gather(items).to_list()
         batches = similar_items(stored, items, options)
-        return _Lists("similar_to", item_labels(stored, ids, titles), batches, bool(options.reasons))
+        return _Lists("similar_to", labels_of(stored, ids, titles), batches, bool(options.reasons))
     queries = inputs.read_users(stored, config, reporter)
     inputs.say_mask(config, reporter)
-    profiles = inputs.profile_vectors(stored, queries, config, reporter)
+    profiles = inputs.encode_profiles(stored, queries, config.encoder, config.device, reporter)
     batches = recommend_batches(stored, queries, options, profiles)
-    labels = item_labels(stored, queries.user_ids, titles)
+    labels = labels_of(stored, queries.user_ids, titles)
     return _Lists(schema.USER_ID, labels, batches, bool(options.reasons))
 
 

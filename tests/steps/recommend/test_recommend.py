@@ -20,7 +20,7 @@ from conftest import write_board
 from recli.config import to_dict
 from recli.data.history import History
 from recli.data.interactions import Interactions
-from recli.errors import UsageError
+from recli.errors import RecliError, UsageError
 from recli.models.base import Algorithm, Model, Training, algorithms
 from recli.ranking.topk import rank, tie_order
 from recli.schema import Float32, Int64, State
@@ -831,16 +831,14 @@ def test_from_python_it_returns_a_frame_and_says_nothing(
     assert capfd.readouterr() == ("", "")
     assert result.model == "als" and result.queries == 2
     assert result.counts == ListCounts(lists=2, short=0, empty=0, popularity=1)
-    assert result.frame is not None
     expected = rows_of(recli("recommend", als, "--users", "u003", "--users", user, "-k", 5, "--explain")[1])
     assert result.frame["item_id"].to_list() == [row["item_id"] for row in expected]
     assert result.frame["because"].to_list() == [row["because"] for row in expected]
     similar = recommend(RecommendConfig(str(als), similar_to=("i003",), k=2)).frame
-    assert similar is not None and similar.columns[0] == "similar_to" and similar.height == 2
+    assert similar.columns[0] == "similar_to" and similar.height == 2
     saved = recommend(RecommendConfig(str(als), k=2, save=True))
-    assert saved.frame is None and saved.counts.lists == 36
-    table = parts.open_part(als / "recommendations", "recommendations").table("recommendations")
-    assert table["user_id"].n_unique() == 36
+    assert saved.counts.lists == 36 and saved.frame["user_id"].n_unique() == 36
+    assert os.fspath(saved) == str(als)
 
 
 def test_lists_reach_a_sink_batch_by_batch(als: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -855,5 +853,6 @@ def test_lists_reach_a_sink_batch_by_batch(als: Path, monkeypatch: pytest.Monkey
             heights.append(0)
 
     result = recommend(RecommendConfig(str(als), k=2, explain=True), sink=Heights())
-    assert result.frame is None
+    with pytest.raises(RecliError, match="written, not kept"):
+        _ = result.frame
     assert heights == [10] * 7 + [2, 0]
