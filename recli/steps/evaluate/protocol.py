@@ -39,16 +39,7 @@ def evaluation_protocol(
         have = "has" if without_history == 1 else "have"
         lines.append(f"{without_history} of the {test_set.n_users} users {have} no history.")
     if by_fallback:
-        served = (
-            "they get no list, count 0, and have no auc"
-            if config.fallback == "none"
-            else "popularity, as `recommend` serves them"
-        )
-        by_model = ", ".join(f"{name} {count}" for name, count in by_fallback.items())
-        lines.append(
-            f"Users without a history, or with equal scores for all items: {served} (--fallback {config.fallback}): "
-            f"{by_model}. Fusions and models that are the same for all users rank items for such users themselves."
-        )
+        lines.append(_fallback_rule(config.fallback, by_fallback))
     if counts.repeated:
         lines.append(f"{counts.repeated} test events on items that the user already had are no targets.")
     if counts.cold_left_out:
@@ -60,12 +51,28 @@ def evaluation_protocol(
     if names & {"novelty", "diversity", "popularity-bias"}:
         lines.append("novelty, diversity, popularity-bias: users for whom they are undefined are left out.")
     if config.samples:
-        lines.append(
-            f"Intervals: {100 * config.confidence:g}% percentile bootstrap over users, "
-            f"{config.samples} draws, seed {config.seed}, "
-            f"{'' if test_set.n_users <= GROUPS else f'of {GROUPS} random groups of them, '}"
-            "paired; p two-sided, (count + 1) / (draws + 1), not corrected for the number of comparisons; "
-            "coverage and gini have none."
-        )
+        lines.append(_interval_rule(config, test_set.n_users))
     lines += [f"Slices, {kind}: {what}." for kind, what in SLICE_RULES.items()]
     return lines
+
+
+def _fallback_rule(fallback: str, by_fallback: Mapping[str, int]) -> str:
+    served = (
+        "they get no list, count 0, and have no auc"
+        if fallback == "none"
+        else "popularity, as `recommend` serves them"
+    )
+    by_model = ", ".join(f"{name} {count}" for name, count in by_fallback.items())
+    return (
+        f"Users without a history, or with equal scores for all items: {served} (--fallback {fallback}): {by_model}. "
+        "Fusions and models that are the same for all users rank items for such users themselves."
+    )
+
+
+def _interval_rule(config: EvaluateConfig, n_users: int) -> str:
+    groups = "" if n_users <= GROUPS else f"of {GROUPS} random groups of them, "
+    return (
+        f"Intervals: {100 * config.confidence:g}% percentile bootstrap over users, {config.samples} draws, "
+        f"seed {config.seed}, {groups}paired; p two-sided, (count + 1) / (draws + 1), not corrected for the number "
+        "of comparisons; coverage and gini have none."
+    )
