@@ -75,6 +75,6 @@ class EvaluateConfig(Config):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        parts = (schema.INTERACTIONS, schema.EMBEDDINGS, schema.MODELS, schema.RECOMMENDATIONS)
+        parts = set(schema.PART_KINDS) - {schema.METRICS}
         if not self.name or "/" in self.name or self.name.startswith(".") or self.name in parts:
             raise UsageError(f"--name {self.name!r} cannot name the metrics of a run", "use a plain word")

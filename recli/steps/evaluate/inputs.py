@@ -8,10 +8,11 @@ import numpy as np
 import polars as pl
 
 from recli import schema
+from recli.data.arrays import unit_rows
 from recli.data.interactions import Interactions
 from recli.errors import InvalidDataError, RecliError, UsageError
 from recli.schema import CSR, Float32
-from recli.storage import atomic, parts, runs
+from recli.storage import atomic, metadata, parts, runs
 from recli.storage.parts import Part
 
 Warn = Callable[[str], None]
@@ -43,11 +44,14 @@ def chosen_models(
         return {}
     _check_there(run, there, named, with_lists)
     chosen: dict[str, Part] = {}
+    if named is None:
+        there = list(runs.models_with_known_algorithms(run, there, warn))
     for name in dict.fromkeys(there if named is None else named):
         part = parts.open_part(run / schema.MODELS / name, schema.MODELS)
         remedy = f"train {name} again, or leave it out with --models"
         parts.check_same_input(part, schema.INTERACTIONS, interactions.sha256, remedy)
-        if split not in part.config["trained_on"]:
+        runs.check_algorithms(part)
+        if split not in metadata.model_meta(part).trained_on:
             chosen[name] = part
         elif named is None:
             warn(f"{name} was trained on the {split} split and is left out")
@@ -88,9 +92,7 @@ def diversity_vectors(
         return users, "the items' sets of training users", {}
     name = name or there[0]
     vectors, part = runs.read_embeddings(run, name)
-    length = np.linalg.norm(vectors, axis=1, keepdims=True)
-    unit = np.divide(vectors, length, out=np.zeros_like(vectors), where=length > 0)
-    return unit, f"embeddings/{name}", {f"{schema.EMBEDDINGS}/{name}": part.sha256}
+    return unit_rows(vectors), f"embeddings/{name}", {f"{schema.EMBEDDINGS}/{name}": part.sha256}
 
 
 def read_recommendations(path: str, interactions: Interactions, warn: Warn) -> tuple[pl.DataFrame, str]:

@@ -40,7 +40,12 @@ def open_model(path: Path, config: RecommendConfig, reporter: Reporter) -> Store
                 filter(None, (close, f"name one with --model, or train another: recli train-cf {path}"))
             ),
         )
-    name = config.model or (PREFERRED if PREFERRED in names else names[0])
+    by_preference = sorted(names, key=lambda name: name != PREFERRED)
+    name = config.model or next(runs.models_with_known_algorithms(path, by_preference, reporter.warn), None)
+    if name is None:
+        raise RecliError(
+            f"{path} has no model whose algorithm is installed", f"train one: recli train-cf {path}"
+        )
     if config.model is None and len(names) > 1:
         reporter.say(f"{len(names)} models in the run ({', '.join(names)}); --model names another")
     stored = runs.read_model(path / schema.MODELS / name)
@@ -211,12 +216,10 @@ def encode_profiles(
     from recli.encoders.reencode import encode_like
 
     model = text_model(stored.model)
-    made_by = stored.part.summary["encoder"]
     places = sorted(queries.profiles)
     with reporter.progress("encoding profiles", total=len(places)) as advance:
         vectors = encode_like(
-            made_by["config"],
-            made_by["summary"],
+            stored.encoder,
             model.text_space,
             [queries.profiles[place] for place in places],
             stored.interactions.items[schema.TEXT].to_list(),

@@ -123,9 +123,9 @@ def recommend(
     """
     format = None if config.file is None else config.format or format_of(config.file)
     if config.device.startswith("cuda"):  # named: it must be there, even where no profile needs it
-        from recli.compute.torch_device import pick_device
+        from recli.compute.devices import choose_device
 
-        pick_device(config.device)
+        choose_device(config.device)
     run = Path(config.run)
     stored = inputs.open_model(run, config, reporter)
     reporter.say(f"model: {stored.name} ({stored.algorithm})")

@@ -1,12 +1,13 @@
 """What `recli train-hybrid` starts from: the items' texts as features, and the sources it is to fuse."""
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from recli import schema
 from recli.cli.console import Console
-from recli.config import from_dict, parse_pairs, to_dict
+from recli.config import parse_pairs, to_dict
 from recli.errors import RecliError, UsageError
 from recli.models.base import algorithms
 from recli.models.content_knn import ContentKnnConfig
@@ -114,11 +115,12 @@ def read_texts(run: Path, config: TrainHybridConfig, interactions: "Interactions
     """Read the embeddings that are to be used, and join TF-IDF vectors to them unless they are such already."""
     from recli.steps.train_hybrid.weights import join_features
     from recli.storage import runs
+    from recli.storage.metadata import embedding_meta
 
     read = [runs.read_embeddings(run, name) for name in _embedding_names(run, config)]
     parts = tuple(part for _, part in read)
     joined = {part.path.name: vectors for vectors, part in read}
-    if config.tfidf and all(part.config.get("model") != "tfidf" for part in parts):
+    if config.tfidf and all(embedding_meta(part).model != "tfidf" for part in parts):
         with console.progress("TF-IDF of the texts", None) as advance:
             joined["TF-IDF"] = _tfidf(interactions, config.seed)
             advance(1, f"{joined['TF-IDF'].shape[1]} dimensions")
@@ -158,15 +160,35 @@ def _tfidf(interactions: "Interactions", seed: int) -> "Float32":
     """TF-IDF vectors of the texts, float32 (n_items, d), zero where there is no text."""
     import numpy as np
 
-    from recli.encoders.base import fitted
+    from recli.encoders import tfidf
     from recli.encoders.texts import unique
 
     texts = unique(interactions.items[schema.TEXT].to_list())
-    encoder = fitted["tfidf"]
-    encoded = encoder.encode(texts.texts, texts.texts, encoder.dim, seed)
+    encoded = tfidf.encode(texts.texts, texts.texts, tfidf.DIM, seed)
     vectors = np.zeros((interactions.n_items, encoded.shape[1]), dtype=np.float32)
     vectors[texts.row >= 0] = encoded[texts.row[texts.row >= 0]]
     return vectors
+
+
+def run_models(
+    run: Path,
+    config: TrainHybridConfig,
+    warned: Sequence[str] = (),
+    warn: Callable[[str], None] = lambda line: None,
+) -> list[str]:
+    """The run's models that may be sources: where none is named, those whose algorithms are installed.
+
+    `warn` gets a line for each other one that is among `warned`.
+    """
+    from recli.storage import parts, runs
+
+    names = parts.part_names(run, schema.MODELS)
+    if config.sources is not None or config.weights is not None or config.cf:
+        return names
+    known: list[str] = []
+    for name in names:
+        known += runs.models_with_known_algorithms(run, [name], warn if name in warned else lambda line: None)
+    return known
 
 
 def read_ingredients(
@@ -181,9 +203,9 @@ def read_ingredients(
     Where text-factors is among them and no base of it (see `FACTOR_MODELS`) is, the first base is added behind them.
     """
     from recli.steps.train_hybrid.weights import SourceSpec
-    from recli.storage import parts
 
     inputs: dict[str, str] = {}
+    models = run_models(run, config, sources, console.warn)
     made: list[SourceSpec] = []
     wanted = list(sources)
     for name in wanted:
@@ -191,7 +213,7 @@ def read_ingredients(
             made.append(SourceSpec(name, name, _content_config(config, name)))
         elif name == RECENT_POPULARITY:
             made.append(SourceSpec(name, "popularity", PopularityConfig()))
-        elif name in parts.part_names(run, schema.MODELS):
+        elif name in models:
             found, sha256 = _stored(run, name, interactions, console)
             inputs[f"{schema.MODELS}/{name}"] = sha256
             made.append(found)
@@ -229,13 +251,12 @@ def _stored(run: Path, name: str, interactions: "Interactions", console: Console
         )
     again = f"recli train-cf {run} --algorithm {stored.algorithm} --name {name}"
     parts.check_same_input(stored.part, schema.INTERACTIONS, interactions.sha256, again)
-    options = from_dict(algorithms[stored.algorithm].config, stored.part.config["options"])
     if stored.trained_on == ("train",):
         console.say(f"{name}: the run's model")
     else:
         console.say(f"{name}: the run's model has seen validation; its options are trained again without")
-    half_life = stored.part.config.get("history_half_life", 0.0)
-    found = SourceSpec(name, stored.algorithm, options, stored.model, stored.trained_on, half_life)
+    half_life = stored.meta.history_half_life
+    found = SourceSpec(name, stored.algorithm, stored.options, stored.model, stored.trained_on, half_life)
     return found, stored.part.sha256
 
 

@@ -16,7 +16,13 @@ from recli.steps.train_hybrid.boost import boost_option, check_boost
 from recli.steps.train_hybrid.config import CEASE, FUSION
 from recli.steps.train_hybrid.config import TrainHybridConfig as TrainHybridConfig
 from recli.steps.train_hybrid.making import Making
-from recli.steps.train_hybrid.sources import named_sources, needs_texts, read_ingredients, read_texts
+from recli.steps.train_hybrid.sources import (
+    named_sources,
+    needs_texts,
+    read_ingredients,
+    read_texts,
+    run_models,
+)
 
 if TYPE_CHECKING:
     from recli.data.interactions import Interactions
@@ -31,7 +37,7 @@ def train_hybrid(config: TrainHybridConfig, console: Console) -> None:
     Example: recli train-hybrid sample_data/run
     """
     from recli.steps.train_hybrid.weights import TrainingInputs
-    from recli.storage import parts, runs
+    from recli.storage import runs
     from recli.training import validation
 
     usual = "hybrid" if config.model == "fusion" else config.model
@@ -40,7 +46,7 @@ def train_hybrid(config: TrainHybridConfig, console: Console) -> None:
     asked = boost_option(config)
     run = run_path(config.run)
     interactions = runs.read_interactions(run)
-    sources = named_sources(config, interactions, parts.part_names(run, schema.MODELS))
+    sources = named_sources(config, interactions, run_models(run, config))
     _check_used(config, sources)
     given = _given_weights(config, sources)
     _check_times(config, sources, interactions)
@@ -136,7 +142,7 @@ def _check_overwriting(
     run: Path, name: str, config: TrainHybridConfig, inputs: dict[str, str], console: Console
 ) -> None:
     """Raises `UsageError` where the product would replace one of its own sources; warns of other replacements."""
-    from recli.storage import parts
+    from recli.storage import metadata, parts
 
     if f"{schema.MODELS}/{name}" in inputs:
         raise UsageError(
@@ -144,7 +150,7 @@ def _check_overwriting(
         )
     if name in parts.part_names(run, schema.MODELS):
         with suppress(RecliError):  # one that is damaged may be replaced without a word
-            found = parts.open_part(run / schema.MODELS / name, schema.MODELS).config["algorithm"]
+            found = metadata.model_meta(parts.open_part(run / schema.MODELS / name, schema.MODELS)).algorithm
             if found != config.model:
                 console.warn(f"the model {name} in {run}, which is of kind {found}, will be replaced")
 

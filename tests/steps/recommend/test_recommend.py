@@ -97,11 +97,11 @@ def summing(board_run: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     known = dict(algorithms._load())
     known["sum"] = Algorithm("sum", "", NoConfig, lambda c, t: Sum({}), lambda c, s: Sum(s), "test")
     monkeypatch.setattr(algorithms, "_things", known)
-    from recli.encoders.base import fitted
+    from recli.encoders import tfidf
 
     data = runs.read_interactions(board_run)
     texts = data.items["text"].to_list()
-    vectors = fitted["tfidf"].encode(texts, texts, 200, 0)
+    vectors = tfidf.encode(texts, texts, 200, 0)
     norms = np.linalg.norm(vectors, axis=1, keepdims=True)
     space = {
         "center": np.zeros(vectors.shape[1], dtype=np.float32),

@@ -695,10 +695,10 @@ def test_a_text_about_a_user_is_encoded_like_the_items_and_scored(
     recli("embed", board_run, "--model", "tfidf")
     recli("train-hybrid", board_run)
     made = stored(board_run)
-    model, encoder = made.model, made.part.summary["encoder"]
+    model = made.model
     assert isinstance(model, Fusion)
     corpus = made.interactions.items["text"].to_list()
-    vectors = encode_like(encoder["config"], encoder["summary"], model.text_space, WORDS, corpus)
+    vectors = encode_like(made.encoder, model.text_space, WORDS, corpus)
     assert vectors.shape == (3, model.text_dim)
     top = np.argsort(-model.score_text(vectors), axis=1)[:, :5]
     assert (top // 10 == np.arange(3)[:, None]).all()
