@@ -90,7 +90,7 @@ def nearest(features: Float32, cold: Bool, neighbors: int, power: float, advance
     """The nearest items of each item with their similarity**power, float32 csr (n_items, n_items).
 
     `features`: float32 (n_items, d), l2-normalized. An item is not its own neighbor. Cold items never compete
-    with warm ones for a place (their lists are made apart), so each item gets `neighbors` warm and as many
+    with warm ones (they are fused as two blocks), so each item gets `neighbors` warm and as many
     cold neighbors, if there are that many with a similarity above 0.
     """
     from scipy.sparse import csr_matrix

@@ -27,7 +27,7 @@ _NEARNESS = 0.5  # power of the steps between a pair; 1 was 1 to 13% worse, 0 fr
 @dataclass(frozen=True)
 class SequentialRulesConfig(Config):
     # Chosen on validation. NDCG@20 on Amazon Beauty (leave-last-out), MovieTweetings (global temporal) and MovieLens
-    # (610 users, random): .076, .086, .151; the paper's rules, asked by the last item mostly: .072, .072, .032.
+    # (610 users, random): .076, .086, .151; the paper's rules, those of the last item mostly: .072, .072, .032.
     window: int = option(
         20, "Pairs count that are at most so many steps apart.", min=1, max=10_000, tune=Tune(1, 50, log=True)
     )

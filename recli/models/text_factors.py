@@ -33,7 +33,7 @@ class TextFactorsConfig(Config):
 
 @dataclass(frozen=True)
 class TextFactors(Model):
-    """score = user_vectors . item_factors, the users' vectors being those of the base model."""
+    """score = user_embeddings . item_factors, the user embeddings being those of the base model."""
 
     item_factors: Float32  # (n_items, f), predicted from the texts
     base: Model

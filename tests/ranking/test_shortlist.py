@@ -23,7 +23,7 @@ from recli.steps.recommend.recommender import UserScorer
 @pytest.fixture(autouse=True)
 def always(monkeypatch: pytest.MonkeyPatch) -> None:
     """Shortlists for few users too, also where bfloat16 is emulated."""
-    monkeypatch.setattr(shortlist, "_MANY", 0)
+    monkeypatch.setattr(shortlist, "_MIN_SCORES", 0)
     monkeypatch.setattr(shortlist, "native_bfloat16", lambda: True)
 
 
@@ -44,7 +44,7 @@ def both_ways(
     made = rank(model, history, users, k=k, ties=ties, seen=seen, allowed=allowed)
     with monkeypatch.context() as patch:
         patch.setattr(topk, "shortlist", whole)
-        patch.setattr(topk, "_SOME", 0)
+        patch.setattr(topk, "_FEW_ITEMS", 0)
         return made, rank(model, history, users, k=k, ties=ties, seen=seen, allowed=allowed)
 
 
@@ -91,7 +91,7 @@ def test_few_allowed_items_are_scored_alone(monkeypatch: pytest.MonkeyPatch) -> 
     allowed[np.random.default_rng(1).choice(800, 60, replace=False)] = True
     monkeypatch.setattr(topk, "shortlist", whole)
     monkeypatch.setattr(topk, "_CELLS", 20 * 60)
-    monkeypatch.setattr(topk, "_MOST", 0)
+    monkeypatch.setattr(topk, "_MAX_CELLS", 0)
     found, expected = both_ways(
         monkeypatch, around, history, np.arange(90), 9, seen=history.values, allowed=allowed
     )
@@ -154,7 +154,7 @@ def test_not_for_few_users_long_lists_or_factors_that_say_nothing(monkeypatch: p
     assert shortlist.shortlist(items, 1, 11) is None  # the k-th best of 20 blocks of 32 would be a bad floor
     assert shortlist.shortlist(np.ones((640, 3), dtype=np.float32), 1, 10) is None
     assert shortlist.shortlist(np.full((640, 3), np.nan, dtype=np.float32), 1, 10) is None
-    monkeypatch.setattr(shortlist, "_MANY", 641)
+    monkeypatch.setattr(shortlist, "_MIN_SCORES", 641)
     assert shortlist.shortlist(items, 1, 10) is None and shortlist.shortlist(items, 2, 10) is not None
     monkeypatch.setattr(shortlist, "native_bfloat16", lambda: False)
     assert shortlist.shortlist(items, 2, 10) is None

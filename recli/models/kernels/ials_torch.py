@@ -66,8 +66,8 @@ class TorchEngine:
         return torch.from_numpy(factors).to(self.device)
 
     def numpy(self, factors: "Tensor") -> Float32:
-        found: Float32 = factors.cpu().numpy()
-        return found
+        array: Float32 = factors.cpu().numpy()
+        return array
 
     def penalty(self, side: Batches, factors: "Tensor") -> float:
         """The loss's term of this side: sum of l2 |x|^2."""

@@ -19,7 +19,7 @@ from recli.schema import CSR, Float32, Float64, Int64, State
 
 _DENSE = 2000  # up to so many users or items, the spectrum is computed densely: exact, and in about a second
 _USERS = 64  # users at a time: their scores of one item are 4 lines of the cache
-_FEW = 8  # users that are scored sooner than a map for many is made (1.7 s on yelp2018)
+_FEW = 8  # users up to which scoring is faster than making the map for many (1.7 s on yelp2018)
 _ZERO = 1e-5  # singular values below this share of the largest one are rounding
 
 
@@ -55,7 +55,7 @@ class SpectralConfig(Config):
 
 @dataclass(frozen=True)
 class Spectrum:
-    """The normalized graph and its smoothest signals: all that a filter is made of."""
+    """The normalized graph and its smoothest signals: what every filter is computed from."""
 
     graph: CSR  # float32 (n_users, n_items), R~
     sizes: (

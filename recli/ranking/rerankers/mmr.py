@@ -98,9 +98,9 @@ def common_users_similarity(by_item: CSR, items: Int32) -> Float32:
     `by_item`: float32 (n_items, n_users), rows of length 1. `items`: int32 (n, p), -1 where there is none.
     """
     n, p = items.shape
-    found = np.zeros((n, p, p), dtype=np.float32)
+    cosines = np.zeros((n, p, p), dtype=np.float32)
     for row in range(n):
         at = np.flatnonzero(items[row] >= 0)
         users = by_item[items[row, at]]
-        found[row, at[:, None], at[None, :]] = (users @ users.T).toarray()
-    return found
+        cosines[row, at[:, None], at[None, :]] = (users @ users.T).toarray()
+    return cosines

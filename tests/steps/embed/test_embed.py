@@ -633,7 +633,9 @@ def test_an_encoder_of_another_package_is_one_file(
     if "--no-center" in options:
         counts = [[("aa" + text).count(letter) for letter in "aeio"] for text in texts]
         np.testing.assert_allclose(made, unit_rows(np.array(counts, dtype=np.float32)), atol=1e-6)
-    new = encode_like(metadata.embedding_meta(part), part.tensors("vectors"), [texts[3], None, texts[17]], texts)
+    new = encode_like(
+        metadata.embedding_meta(part), part.tensors("vectors"), [texts[3], None, texts[17]], texts
+    )
     np.testing.assert_allclose(new[[0, 2]], made[[3, 17]], atol=1e-5)
     assert not new[1].any()
     again = recli("embed", board_run, "--model", "letters:aeio", *options, "--name", "e", "--json")[1]
