@@ -20,7 +20,7 @@ COMMANDS = {
     "embed": "Turn the items' texts into vectors with a language model: RUN/embeddings/NAME.",
     "train-cf": "Train a collaborative-filtering model on the interactions: RUN/models/NAME.",
     "train-hybrid": "Fuse collaborative filtering with the vectors of the texts: RUN/models/NAME.",
-    "evaluate": "Measure models, or anybody's lists, on the test split: RUN/metrics.",
+    "evaluate": "Measure models, or external recommendations, on the test split: RUN/metrics.",
     "recommend": "Recommend items to known or new users, with reasons.",
 }
 HELP = "Show a how-to, offline; without a topic, list the topics."

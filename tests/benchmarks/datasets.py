@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import IO, Any
 
 RECALL, NDCG = "recall@20", "ndcg@20"
-SLICES = ("warm in all", "cold in all", "cold among cold")
+SLICES = ("warm in all", "cold in all", "cold items only")
 WARM_LOSS = (
     0.05  # of the hybrid's NDCG@20 of warm items, to cold ones in the lists at the default --cold-boost
 )
@@ -182,7 +182,7 @@ DATASETS: dict[str, DataSet] = {
         "random 80/10/10 and 20% of the items without training events, 22,363 x 12,101",
         f"{AMAZON} --cold-items 0.2 --out {{run}}",
         AMAZON_ROWS,
-        slices={"warm in all": 0.15, "cold in all": None, "cold among cold": 0.0},
+        slices={"warm in all": 0.15, "cold in all": None, "cold items only": 0.0},
         lead=0.0,
     ),
     "ml-latest-small": DataSet(
