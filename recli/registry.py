@@ -2,6 +2,7 @@
 
 import importlib
 import pkgutil
+import warnings
 from collections.abc import Callable, Iterator
 from typing import Generic, TypeVar
 
@@ -10,18 +11,28 @@ from recli.errors import UsageError
 T = TypeVar("T")
 
 
-class Registry(Generic[T]):
-    """Things of one kind by name. `package` is imported, with all its modules, on the first look-up."""
+class DuplicateNameError(ValueError):
+    """A name is registered twice."""
 
-    def __init__(self, kind: str, package: str) -> None:
+
+class Registry(Generic[T]):
+    """Things of one kind by name, registered by decorators in modules that are imported on the first look-up.
+
+    These are all modules of `package` and of its sub-packages, then the entry points of the group `entry_points`, by
+    which installed packages add their own. An entry point that cannot be loaded, or takes a name that is taken, is
+    skipped with a warning.
+    """
+
+    def __init__(self, kind: str, package: str, entry_points: str) -> None:
         self.kind = kind
         self._package = package
+        self._entry_points = entry_points
         self._things: dict[str, T] = {}
         self._loaded = False
 
     def add(self, name: str, thing: T) -> T:
         if name in self._things:
-            raise ValueError(f"{self.kind} {name!r} is registered twice")
+            raise DuplicateNameError(f"{self.kind} {name!r} is registered twice")
         self._things[name] = thing
         return thing
 
@@ -29,9 +40,22 @@ class Registry(Generic[T]):
         if not self._loaded:
             self._loaded = True
             package = importlib.import_module(self._package)
-            for module in sorted(m.name for m in pkgutil.iter_modules(package.__path__)):
-                importlib.import_module(f"{self._package}.{module}")
+            for module in pkgutil.walk_packages(package.__path__, f"{self._package}."):
+                importlib.import_module(module.name)
+            self._load_entry_points()
         return self._things
+
+    def _load_entry_points(self) -> None:
+        from importlib.metadata import entry_points
+
+        for point in sorted(entry_points(group=self._entry_points), key=lambda point: point.name):
+            try:
+                point.load()
+            except (ImportError, AttributeError, DuplicateNameError) as error:
+                warnings.warn(
+                    f"skipped the {self.kind} {point.name!r} ({point.value}) of an installed package: {error}",
+                    stacklevel=2,
+                )
 
     def names(self, keep: Callable[[T], bool] = lambda _: True) -> tuple[str, ...]:
         return tuple(sorted(name for name, thing in self._load().items() if keep(thing)))

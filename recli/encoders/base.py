@@ -37,7 +37,7 @@ class Fitted:
     encode: Fit
 
 
-fitted: Registry[Fitted] = Registry("encoder", "recli.encoders")
+fitted: Registry[Fitted] = Registry("encoder", "recli.encoders", "recli.encoders")
 
 
 def encoder(name: str, *, help: str, dim: int) -> Callable[[Fit], Fit]:

@@ -129,7 +129,7 @@ def ratio(top: Float64 | Int64, bottom: Float64 | Int64, empty: float = float("n
     return out
 
 
-metrics: Registry[Metric] = Registry("metric", "recli.metrics")
+metrics: Registry[Metric] = Registry("metric", "recli.metrics", "recli.metrics")
 
 
 def metric(

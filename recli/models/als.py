@@ -26,15 +26,15 @@ from recli.schema import CSR, Float32, State
 @dataclass(frozen=True)
 class AlsConfig(Config):
     factors: int = option(
-        128, "Length of the factors.", min=1, max=2048, tune=Tune(choices=(32, 64, 128, 256))
+        128, "Number of latent factors.", min=1, max=2048, tune=Tune(choices=(32, 64, 128, 256))
     )
-    iterations: int = option(15, "Passes over the data.", min=1, max=10_000)
+    iterations: int = option(15, "Epochs: passes over the data.", min=1, max=10_000)
     regularization: float = option(
-        50.0, "Pull of the factors towards zero.", min=1e-6, max=1e6, tune=Tune(0.5, 500, log=True)
+        50.0, "L2 regularization strength.", min=1e-6, max=1e6, tune=Tune(0.5, 500, log=True)
     )
     alpha: float = option(
         20.0,
-        "Confidence per unit of an interaction's weight; what is not there has confidence 1.",
+        "Confidence per unit of an interaction's weight; unobserved pairs have confidence 1.",
         min=1e-6,
         max=1e6,
         tune=Tune(1, 100, log=True),
@@ -90,8 +90,8 @@ def _gpu(config: AlsConfig, training: Training) -> tuple[Any, CSR]:
 
 def _fit(model: Any, matrix: CSR, config: AlsConfig, training: Training, engine: CpuEngine) -> Factors:
     confidences = training.matrix * np.float32(config.alpha)
-    pull = np.full(confidences.shape[0], config.regularization)
-    users = side(confidences, pull, weights=confidences.data - np.float32(1))  # beside 1 in every cell
+    penalties = np.full(confidences.shape[0], config.regularization)
+    users = side(confidences, penalties, weights=confidences.data - np.float32(1))  # beside 1 in every cell
 
     def snapshot() -> Factors:
         # A solver stops after three steps, and its users lag half an iteration behind the items: solve them
@@ -108,5 +108,5 @@ def _fit(model: Any, matrix: CSR, config: AlsConfig, training: Training, engine:
 
 def on_cpu(factors: Any) -> Float32:
     """implicit's factors, float32 (n, d): an array, or what has one on a GPU."""
-    found: Float32 = factors if isinstance(factors, np.ndarray) else factors.to_numpy()
-    return found
+    array: Float32 = factors if isinstance(factors, np.ndarray) else factors.to_numpy()
+    return array

@@ -1,182 +1,128 @@
-"""One protocol for all models, and the registry of algorithms that make them.
+"""The base class of all models, and the registry of the algorithms that train them.
 
-Everything after a score (masking, top-k, explanation, evaluation) is written once and knows only this protocol.
+Everything after a score (masking, top-k, explanation, evaluation) is written once and knows only this class.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar, runtime_checkable
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import numpy as np
 
 from recli.data.history import History
+from recli.errors import RecliError
 from recli.registry import Registry
+from recli.reporting import SILENT, Advance, no_progress
 from recli.schema import CSR, Bool, Float32, Int64, State
 
 if TYPE_CHECKING:
     import polars as pl
 
 
-class Model(Protocol):
-    """A trained model: scores items for users, and can be stored as arrays."""
+class Model(ABC):
+    """A trained model: scores items for users, and can be stored as arrays.
 
-    def score(self, history: CSR, users: Int64 | None = None) -> Float32:
+    Every model inherits this class; what it does not override has a default, and nothing asks for its type.
+    """
+
+    @abstractmethod
+    def score(self, history: History, users: Int64 | None = None) -> Float32:
         """Scores of all items, float32 (batch, n_items); higher is better, no meaning beyond the order.
 
-        `history`: float32 (batch, n_items), what each user did. `users`: int64 (batch,), row numbers of the
-        training users, -1 for others; None: all others. A known user may be scored with stored factors;
-        otherwise the history alone must do (fold-in). An empty history gives finite scores.
+        `history`: what each user did, (batch, n_items); its `steps` may be None. `users`: int64 (batch,), row
+        numbers of the training users, -1 for others; None: all others. A known user may be scored with stored
+        factors; otherwise the history alone is used (fold-in). An empty history gives finite scores.
         """
-        ...
 
+    @abstractmethod
     def state(self) -> State:
         """The arrays from which the algorithm's `load` makes an equal model."""
-        ...
-
-
-@runtime_checkable
-class OrderedModel(Protocol):
-    """A model that knows what the order of a history says: `scores_of` gives it the steps."""
-
-    def score_ordered(self, history: History, users: Int64 | None = None) -> Float32:
-        """As `Model.score`; `history.steps` may be None, and then all events are alike."""
-        ...
-
-
-def scores_of(model: Model, history: History, users: Int64 | None = None) -> Float32:
-    """Scores of all items, float32 (batch, n_items), by all that the model can take of the history."""
-    if isinstance(model, OrderedModel):
-        return model.score_ordered(history, users)
-    return model.score(history.values, users)
-
-
-@runtime_checkable
-class BinaryModel(Protocol):
-    """A model that may ignore the values of a history: it then counts what was done, not how much."""
 
     @property
-    def binary(self) -> bool:
-        """Whether this instance ignores them."""
-        ...
-
-    def weighted(self) -> Model:
-        """The same model, with values that count."""
-        ...
-
-
-@runtime_checkable
-class ColdStart(Protocol):
-    """A model that ranks items for users without a history too, by what everybody did: nothing need stand in for it."""
+    def uses_order(self) -> bool:
+        """Whether scores depend on `history.steps`."""
+        return False
 
     @property
-    def cold_start(self) -> bool:
-        """Whether this instance does."""
-        ...
+    def handles_empty_history(self) -> bool:
+        """Whether items are ranked for users without a history too, so that no fallback is needed."""
+        return False
 
+    @property
+    def ignores_values(self) -> bool:
+        """Whether every item of a history counts the same, whatever its value."""
+        return False
 
-@runtime_checkable
-class FactorModel(Protocol):
-    """A model whose scores are dot products, so that large catalogues can be ranked in blocks."""
+    def with_values(self) -> "Model":
+        """The same model, with histories whose values count; see `ignores_values`."""
+        return self
 
-    item_factors: Float32  # (n_items, d)
+    def item_embeddings(self) -> Float32 | None:
+        """Item factors, float32 (n_items, d), if scores are dot products with `user_embeddings`; None: they are not."""
+        return None
 
-    def user_vectors(self, history: CSR, users: Int64 | None = None) -> Float32:
-        """float32 (batch, d), with `score == user_vectors @ item_factors.T`."""
-        ...
-
-
-@runtime_checkable
-class ByProducts(Protocol):
-    """A model around another one, whose scores may be products of factors, except for some users."""
-
-    def item_side(self) -> Float32 | None:
-        """float32 (n_items, d); None: its scores are no products."""
-        ...
-
-    def user_side(self, history: History, users: Int64 | None = None) -> tuple[Float32, Bool]:
-        """float32 (batch, d), and the rows that must be scored as a whole, bool (batch,)."""
-        ...
-
-
-def item_factors_of(model: Model) -> Float32 | None:
-    """float32 (n_items, d) of a model whose scores are products of factors; None of another."""
-    if isinstance(model, ByProducts):
-        return model.item_side()
-    return model.item_factors if isinstance(model, FactorModel) else None
-
-
-def user_vectors_of(model: Model, history: History, users: Int64 | None = None) -> tuple[Float32, Bool]:
-    """The other side of `item_factors_of`: float32 (batch, d), and the rows to be scored as a whole, bool (batch,)."""
-    if isinstance(model, ByProducts):
-        return model.user_side(history, users)
-    assert isinstance(model, FactorModel)
-    return model.user_vectors(history.values, users), np.zeros(history.shape[0], dtype=bool)
-
-
-@runtime_checkable
-class RatingModel(Protocol):
-    """A model that predicts ratings on the log's own scale."""
-
-    def predict(self, users: Int64, items: Int64) -> Float32:
-        """Predicted ratings of pairs, float32 (n,); user -1 is an unknown user."""
-        ...
-
-
-@runtime_checkable
-class ItemSpace(Protocol):
-    """A model that is no dot product and yet can place items in one space, for similar and for varied items."""
+    def user_embeddings(self, history: History, users: Int64 | None = None) -> tuple[Float32, Bool]:
+        """User factors, float32 (batch, d), with `score == user_embeddings @ item_embeddings.T`; and the rows for which
+        that does not hold, bool (batch,): these must be scored by `score`. Only where there are `item_embeddings`.
+        """
+        raise NotImplementedError(f"the scores of {type(self).__name__} are not dot products")
 
     def item_vectors(self) -> Float32 | None:
-        """float32 (n_items, d), similar items have a large cosine; None: this model has none."""
-        ...
+        """Vectors whose cosines measure how similar items are, float32 (n_items, d); None: this model has none."""
+        return self.item_embeddings()
 
+    def source_scores(self, history: History, users: Int64 | None = None) -> dict[str, Float32] | None:
+        """Contributions to `score` by source, each float32 (batch, n_items), if it is a sum over named sources.
 
-@runtime_checkable
-class ExplainsSources(Protocol):
-    """A model whose score is a sum over named sources, so that a recommendation can say where it comes from."""
+        They add up to `score` (to rounding). None: there are no sources.
+        """
+        return None
 
-    def source_scores(self, history: History, users: Int64 | None = None) -> dict[str, Float32]:
-        """Contributions by source, each float32 (batch, n_items); they add up to `score` (to rounding)."""
-        ...
-
-
-@runtime_checkable
-class TextModel(Protocol):
-    """A model that can score items for users of whom only a text is known.
-
-    The text must be encoded as the items' texts were (`recli.encoders.reencode.encode_like`): the model's part has
-    `summary["encoder"]`, with `config` and `summary` of the embeddings, and `text_space` holds their tensors.
-    """
+    def predict_ratings(self, users: Int64, items: Int64) -> Float32 | None:
+        """Predicted ratings of pairs on the log's own scale, float32 (n,); user -1 is an unknown user. None: no ratings
+        are predicted."""
+        return None
 
     @property
     def text_dim(self) -> int:
-        """d; 0: this instance cannot score texts."""
-        ...
+        """Length of the text vectors that `score_text` takes; 0: this model cannot score texts."""
+        return 0
 
     @property
     def text_space(self) -> State:
-        """`center` (d,) [and `projection`] of the embeddings; empty if it cannot score texts."""
-        ...
+        """`center` (d,) [and `projection`] of the text embeddings; empty if the model cannot score texts.
+
+        A text must be encoded as the items' texts were (`recli.encoders.reencode.encode_like`): the model's part has
+        `summary["encoder"]`, with `config` and `summary` of the embeddings.
+        """
+        return {}
 
     def score_text(self, vectors: Float32) -> Float32:
-        """float32 (batch, n_items) from `vectors` float32 (batch, d) in the embeddings' space."""
-        ...
+        """Scores for users of whom only a text is known, float32 (batch, n_items).
+
+        `vectors`: float32 (batch, text_dim), in the embeddings' space. Raises `RecliError` where `text_dim` is 0.
+        """
+        raise RecliError(
+            "this model cannot score users by a text about them",
+            "train one that can: recli train-hybrid RUN",
+        )
 
 
 @dataclass(frozen=True)
 class Training:
-    """What an algorithm is given to learn from."""
+    """The data an algorithm is trained on, and how."""
 
     matrix: CSR  # float32 (n_users, n_items), weights of interactions, > 0
     rows: "pl.DataFrame | None" = None  # the same events: user, item, value [, rating] [, timestamp]
     features: Float32 | None = None  # (n_items, d), l2-normalized content features; zero rows: no text
-    cold: "np.ndarray[Any, np.dtype[np.bool_]] | None" = None  # (n_items,), items without training events
+    cold: Bool | None = None  # (n_items,), items without training events
     models: Mapping[str, Model] = field(default_factory=dict)  # models trained before, for fusions
     seed: int = 0
     device: str = "cpu"
     threads: int = 0  # 0: as many as there are cores
-    advance: Callable[[int, str], None] = lambda steps, text: None  # progress: iterations done, a short text
-    say: Callable[[str], None] = lambda text: None  # a line to read before the work starts: what it will cost
+    advance: Advance = no_progress  # iterations done since the last call, a short text
+    say: Callable[[str], None] = SILENT.say  # a line to read before the work starts: what it will cost
     validate: Callable[[Model], float] | None = None  # NDCG@20 on the validation split
     patience: int = 0  # iterations without a better validation score before stopping; 0: never stop early
 
@@ -196,10 +142,10 @@ class Algorithm:
     load: Callable[[Any, State], Model]
     family: str = "cf"  # "cf": train-cf offers it; "content": needs Training.features; "hybrid": train-hybrid
     gpu: str = ""  # what it trains with on a GPU: "implicit", "torch"; "": it cannot
-    personal: bool = True  # False: everybody gets the same, whatever the history
+    personal: bool = True  # False: all users get the same, whatever the history
 
 
-algorithms: Registry[Algorithm] = Registry("algorithm", "recli.models")
+algorithms: Registry[Algorithm] = Registry("algorithm", "recli.models", "recli.algorithms")
 
 
 def algorithm(
@@ -239,7 +185,7 @@ class BestState(Generic[M]):
             score = training.validate(model)
             if score > self._score:
                 self._best, self._score, self._epoch = model, score, epoch
-            # The last text stays to be read: it must be about the model that is kept.
+            # The last text stays on the screen: it must be about the model that is kept.
             text = f"{text} best validation ndcg@20 {self._score:.4f} at iteration {self._epoch + 1}".strip()
             stop = epoch - self._epoch >= training.patience
         training.advance(1, text)

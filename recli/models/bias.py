@@ -1,4 +1,4 @@
-"""Damped means of ratings: what a user and an item lie above the average (Koren 2009, the baseline)."""
+"""Damped means of ratings: deviations of users and items from the mean (Koren 2009, the baseline)."""
 
 from dataclasses import dataclass
 
@@ -6,38 +6,45 @@ import numpy as np
 
 from recli import schema
 from recli.config import Config, Tune, option
+from recli.data.history import History
 from recli.errors import RecliError
-from recli.models.base import Training, algorithm
-from recli.schema import CSR, Float32, Float64, Int64, State
+from recli.models.base import Model, Training, algorithm
+from recli.schema import Float32, Float64, Int64, State
 
 
 @dataclass(frozen=True)
 class BiasConfig(Config):
     item_damping: float = option(
-        5.0, "Average ratings that are mixed into an item's.", min=0, max=1e6, tune=Tune(0, 50)
+        5.0,
+        "Damping of item means: so many average ratings are added to each item's.",
+        min=0,
+        max=1e6,
+        tune=Tune(0, 50),
     )
-    user_damping: float = option(5.0, "Average ratings that are mixed into a user's.", min=0, max=1e6)
+    user_damping: float = option(
+        5.0, "Damping of user means: so many average ratings are added to each user's.", min=0, max=1e6
+    )
 
 
 @dataclass(frozen=True)
-class Bias:
-    """rating(u, i) = mean + b_u + b_i. Its order of items is the same for everybody: by b_i."""
+class Bias(Model):
+    """rating(u, i) = mean + b_u + b_i. All users get the same order of items: by b_i."""
 
     mean: float
     user_bias: Float32  # (n_users,)
     item_bias: Float32  # (n_items,)
 
-    def score(self, history: CSR, users: Int64 | None = None) -> Float32:
+    def score(self, history: History, users: Int64 | None = None) -> Float32:
         known = np.full(history.shape[0], -1) if users is None else users
-        above = np.float32(self.mean) + self._user(known)
-        scores: Float32 = above[:, None] + self.item_bias[None, :]
+        of_users = np.float32(self.mean) + self._user(known)
+        scores: Float32 = of_users[:, None] + self.item_bias[None, :]
         return scores
 
     @property
-    def cold_start(self) -> bool:
+    def handles_empty_history(self) -> bool:
         return True
 
-    def predict(self, users: Int64, items: Int64) -> Float32:
+    def predict_ratings(self, users: Int64, items: Int64) -> Float32:
         predicted: Float32 = np.float32(self.mean) + self._user(users) + self.item_bias[items]
         return predicted
 

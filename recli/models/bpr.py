@@ -16,13 +16,13 @@ class BprConfig(Config):
     # .040, .011; the sample .180, .249, .091. On average of their share of the best (.85) these lead. But on a
     # log drawn mostly by popularity (5,000 users): .028, .151 (.01, .05, 100 iterations), .142.
     factors: int = option(
-        64, "Length of the factors.", min=1, max=2048, tune=Tune(choices=(32, 64, 128, 256))
+        64, "Number of latent factors.", min=1, max=2048, tune=Tune(choices=(32, 64, 128, 256))
     )
-    iterations: int = option(150, "Passes over the data.", min=1, max=10_000)
+    iterations: int = option(150, "Epochs: passes over the data.", min=1, max=10_000)
     regularization: float = option(
-        0.03, "Pull of the factors towards zero.", min=0, max=1e6, tune=Tune(1e-4, 0.1, log=True)
+        0.03, "L2 regularization strength.", min=0, max=1e6, tune=Tune(1e-4, 0.1, log=True)
     )
-    learning_rate: float = option(0.08, "Size of a step.", min=1e-6, max=100, tune=Tune(0.005, 0.2, log=True))
+    learning_rate: float = option(0.08, "Learning rate.", min=1e-6, max=100, tune=Tune(0.005, 0.2, log=True))
 
 
 def load(config: BprConfig, state: State) -> Factors:

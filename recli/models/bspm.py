@@ -38,7 +38,7 @@ class BspmConfig(SpectralConfig):
     )
     sharpening: float | None = option(
         None,
-        "How long blurred histories are sharpened; 0: not at all.",
+        "Time of the sharpening process; 0: no sharpening.",
         min=0,
         max=100,
         default_text="1.2; less below 30 mean events per user, 0 below 6",
@@ -46,7 +46,7 @@ class BspmConfig(SpectralConfig):
     )
 
 
-def usual_sharpening(matrix: CSR) -> float:
+def default_sharpening(matrix: CSR) -> float:
     """1.2 where users have 30 events or more on average, 0 where they have 6 or less, in between by the logarithm.
 
     Sharpening undoes blurring, and blurring is all that a short history has: validation NDCG@20 with 1.2 and with 0
@@ -64,7 +64,7 @@ def _filter(config: BspmConfig, basis: Spectrum) -> GraphFilter:
     a = .12): .0681 against .0680 with the whole product.
     """
     squares = basis.values**2
-    time = usual_sharpening(basis.graph) if config.sharpening is None else config.sharpening
+    time = default_sharpening(basis.graph) if config.sharpening is None else config.sharpening
     slope = 0.75 * float(squares[-1]) if squares.size else 0.0
     # What the line misses within the signals is bent back.
     bend = -time / 2 * (squares**2 - slope * squares) if time else None

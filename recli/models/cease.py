@@ -21,7 +21,9 @@ _BLOCK = 1024
 
 @dataclass(frozen=True)
 class CeaseConfig(Config):
-    l2: float = option(200.0, "Regularization (cease).", min=1e-3, max=1e9, tune=Tune(20, 2000, log=True))
+    l2: float = option(
+        200.0, "L2 regularization strength (cease).", min=1e-3, max=1e9, tune=Tune(20, 2000, log=True)
+    )
     text_weight: float = option(
         20.0,
         "Weight of the texts beside the interactions (cease).",

@@ -1,13 +1,14 @@
 """Content k-nearest neighbors: items whose texts are close to those of the items in a user's history."""
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from recli.config import Config, Tune, option
+from recli.data.history import History
 from recli.errors import RecliError
-from recli.models.base import Training, algorithm, pack_csr, unpack_csr
+from recli.models.base import Model, Training, algorithm, pack_csr, unpack_csr
+from recli.reporting import Advance
 from recli.schema import CSR, Bool, Float32, Int64, State
 
 _CELLS = 1 << 24  # similarities held at a time: 64 MiB of float32
@@ -17,7 +18,7 @@ _CELLS = 1 << 24  # similarities held at a time: 64 MiB of float32
 class ContentKnnConfig(Config):
     neighbors: int = option(
         200,
-        "Nearest items kept per item (content-knn).",
+        "Number of neighbors: the nearest items kept for each (content-knn).",
         min=1,
         max=100_000,
         tune=Tune(20, 500, log=True),
@@ -25,7 +26,7 @@ class ContentKnnConfig(Config):
     )
     power: float = option(
         2.0,
-        "Similarities are raised to this power (content-knn): the higher, the more the nearest count.",
+        "Exponent of similarities (content-knn): the higher, the more the nearest count.",
         min=0.1,
         max=20,
         tune=Tune(0.5, 6),
@@ -33,21 +34,26 @@ class ContentKnnConfig(Config):
 
 
 @dataclass(frozen=True)
-class ContentKnn:
+class ContentKnn(Model):
     """score(H)[i] = sum over the items j of H of max(cosine(j, i), 0)**power, over j's nearest items i."""
 
     similarity: CSR  # float32 (n_items, n_items), row j: its neighbors
-    # What was consumed counts, not how often: weights say little about content (binary beat them).
+    # The values of a history are ignored: binary histories had a higher NDCG.
     binary: bool = True
 
-    def score(self, history: CSR, users: Int64 | None = None) -> Float32:
+    def score(self, history: History, users: Int64 | None = None) -> Float32:
+        values = history.values
         if self.binary:
-            history = history.astype(np.float32, copy=True)
-            history.data = np.ones_like(history.data)
-        dense: Float32 = (history @ self.similarity).toarray()
+            values = values.astype(np.float32, copy=True)
+            values.data = np.ones_like(values.data)
+        dense: Float32 = (values @ self.similarity).toarray()
         return dense.astype(np.float32, copy=False)
 
-    def weighted(self) -> "ContentKnn":
+    @property
+    def ignores_values(self) -> bool:
+        return self.binary
+
+    def with_values(self) -> "ContentKnn":
         return replace(self, binary=False)
 
     def state(self) -> State:
@@ -80,13 +86,11 @@ def content_features(training: Training) -> Float32:
     return training.features
 
 
-def nearest(
-    features: Float32, cold: Bool, neighbors: int, power: float, advance: Callable[[int, str], None]
-) -> CSR:
+def nearest(features: Float32, cold: Bool, neighbors: int, power: float, advance: Advance) -> CSR:
     """The nearest items of each item with their similarity**power, float32 csr (n_items, n_items).
 
     `features`: float32 (n_items, d), l2-normalized. An item is not its own neighbor. Cold items never compete
-    with warm ones for a place (their lists are made apart), so each item gets `neighbors` warm and as many
+    with warm ones (they are fused as two blocks), so each item gets `neighbors` warm and as many
     cold neighbors, if there are that many with a similarity above 0.
     """
     from scipy.sparse import csr_matrix
@@ -94,7 +98,7 @@ def nearest(
     n_items = features.shape[0]
     groups = [g for g in (np.flatnonzero(~cold), np.flatnonzero(cold)) if g.size]
     size = max(1, _CELLS // n_items)
-    found = []
+    blocks_of_groups = []
     for group in groups:
         others = np.ascontiguousarray(features[group].T)
         blocks = []
@@ -108,9 +112,8 @@ def nearest(
             advance(rows.size, "")
         data, indices, counts = (np.concatenate(column) for column in zip(*blocks, strict=True))
         indptr = np.concatenate([[0], np.cumsum(counts)])
-        found.append(csr_matrix((data, indices, indptr), shape=(n_items, n_items)))
-    merged = found[0] if len(found) == 1 else found[0] + found[1]
-    merged = merged.tocsr()
+        blocks_of_groups.append(csr_matrix((data, indices, indptr), shape=(n_items, n_items)))
+    merged = sum(blocks_of_groups[1:], blocks_of_groups[0]).tocsr()
     merged.sort_indices()
     return merged
 

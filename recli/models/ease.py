@@ -19,8 +19,9 @@ import numpy as np
 from recli.compute.memory import available_memory
 from recli.compute.threads import blas_threads
 from recli.config import Config, Tune, option
+from recli.data.history import History
 from recli.errors import RecliError
-from recli.models.base import Training, algorithm, unpack_csr
+from recli.models.base import Model, Training, algorithm, unpack_csr
 from recli.models.item_knn import ItemKnn
 from recli.models.kernels.ease_sparse import fit_sparse
 from recli.schema import CSR, Float32, Int64, State
@@ -33,9 +34,7 @@ _RATE = 1e11  # n^3 / _RATE seconds: 100 GFLOPS, what one core with AVX2 or AVX-
 
 @dataclass(frozen=True)
 class EaseConfig(Config):
-    l2: float = option(
-        200.0, "Regularization: pull towards zero.", min=1e-3, max=1e9, tune=Tune(10, 3000, log=True)
-    )
+    l2: float = option(200.0, "L2 regularization strength.", min=1e-3, max=1e9, tune=Tune(10, 3000, log=True))
     neighbors: int = option(
         0,
         f"Items that each item is predicted from; 0: all, or {SPARSE} in catalogues larger than --max-items.",
@@ -53,13 +52,13 @@ class EaseConfig(Config):
 
 
 @dataclass(frozen=True)
-class Ease:
-    """score = history @ weights; an item does not vouch for itself (zero diagonal)."""
+class Ease(Model):
+    """score = history @ weights; an item does not predict itself (zero diagonal)."""
 
     weights: Float32  # (n_items, n_items), C-contiguous: Fortran order was 40 times slower to score
 
-    def score(self, history: CSR, users: Int64 | None = None) -> Float32:
-        scores = history.astype(np.float32, copy=False) @ self.weights  # float32 (batch, n_items)
+    def score(self, history: History, users: Int64 | None = None) -> Float32:
+        scores = history.values.astype(np.float32, copy=False) @ self.weights  # float32 (batch, n_items)
         return np.asarray(scores, dtype=np.float32)
 
     def state(self) -> State:
@@ -73,10 +72,10 @@ def load(config: EaseConfig, state: State) -> Ease | ItemKnn:
 def gram(matrix: CSR) -> Float32:
     """X'X as a dense float32 (n_items, n_items), made block by block."""
     transposed, n = matrix.T.tocsr(), matrix.shape[1]
-    made = np.empty((n, n), dtype=np.float32)
+    products = np.empty((n, n), dtype=np.float32)
     for start in range(0, n, _BLOCK):
-        made[start : start + _BLOCK] = (transposed[start : start + _BLOCK] @ matrix).toarray()
-    return made
+        products[start : start + _BLOCK] = (transposed[start : start + _BLOCK] @ matrix).toarray()
+    return products
 
 
 def inverse_in_place(matrix: Float32) -> Float32:

@@ -1,7 +1,7 @@
 """Late fusion: the scores of several models, made comparable user by user, added with weights.
 
 Items with training events and items without (cold ones) are two blocks: collaborative sources know nothing of
-cold items, and one scale for both rewards whichever has the longer tail. Each block is fused and standardized
+cold items, and one scale for both favors the block with the longer tail. Each block is fused and standardized
 per user on its own; `cold_boost` is then added to the cold one, in standard deviations.
 """
 
@@ -15,13 +15,12 @@ import numpy as np
 from recli.config import Config, from_dict
 from recli.data.history import History
 from recli.errors import RecliError
-from recli.models.base import FactorModel, Model, Training, algorithm, algorithms, nest, nested, scores_of
-from recli.models.recency import unwrap, with_recency
+from recli.models.base import Model, Training, algorithm, algorithms, nest, nested
 from recli.models.text_factors import TextFactors, fit_ridge
+from recli.models.wrappers import unwrap, with_recency
 from recli.schema import CSR, Bool, Float32, Float64, Int64, State
 
 LOG_POPULARITY = "log-popularity"  # the source that every fusion has: standardized log(1 + users of the item)
-METHODS = ("linear", "weighted", "rrf", "borda")
 UNKNOWN = -1e3  # standard deviations: below all that is known
 PROFILE_RIDGE = 1.0  # best of .1, 1, 10, 100 on films, by mean item vectors of held-out users
 _SMALL = 1e-12
@@ -36,14 +35,14 @@ class Source:
     algorithm: str
     options: dict[str, Any] = field(default_factory=dict)
     base: str | None = None  # text factors: the source whose user vectors they share
-    history_half_life: float = 0.0  # events; see `recli.models.recency`, 0: all events are alike
+    history_half_life: float = 0.0  # events; see `RecencyWeighted`; 0: all events are alike
 
 
 @dataclass(frozen=True)
 class FusionConfig(Config):
-    """What a fusion is made of. `train-hybrid` finds these out; they are stored, not typed."""
+    """Sources and weights of a fusion. `train-hybrid` chooses them; they are stored, not options of the command."""
 
-    fusion: str = "linear"  # linear and weighted add z-scores, rrf and borda places in lists
+    fusion: str = "linear"  # linear and weighted add z-scores, rrf and borda ranks in lists
     rrf_k: int = 60
     cold_boost: float = 0.0
     sources: tuple[dict[str, Any], ...] = ()  # of `Source`
@@ -102,10 +101,10 @@ def _means(scores: Float32, block: Block) -> Float64:
     return mean
 
 
-def places(scores: Float32, block: Block) -> Float32:
-    """Places in each user's list, 1 for the best, float32 (batch, m); equal scores share their mean place.
+def ranks(scores: Float32, block: Block) -> Float32:
+    """Ranks in each user's list, 1 for the best, float32 (batch, m); equal scores share their mean rank.
 
-    Items of the history do not take a place away from others: they come last.
+    Items of the history come last, so that they do not lower the ranks of others.
     """
     from scipy.stats import rankdata
 
@@ -114,17 +113,17 @@ def places(scores: Float32, block: Block) -> Float32:
     return np.asarray(rankdata(ordered, axis=1), dtype=np.float32)
 
 
-def votes(method: str, scores: Float32, block: Block, rrf_k: int) -> Float32:
-    """What a source says of each item, float32 (batch, m), before its weight.
+def normalized_scores(method: str, scores: Float32, block: Block, rrf_k: int) -> Float32:
+    """Scores of one source, comparable with those of others, float32 (batch, m), before its weight.
 
-    linear, weighted: z-scores. rrf: 1 / (k + place) (Cormack, Clarke, Buettcher 2009). borda: the share of
-    the block's items that are placed lower (de Borda 1781).
+    linear, weighted: z-scores. rrf: 1 / (k + rank) (Cormack, Clarke, Buettcher 2009). borda: the share of
+    the block's items that are ranked lower (de Borda 1781).
     """
     if method in ("linear", "weighted"):
         return standardize(scores, block)[0]
     if method == "rrf":
-        return (1 / (rrf_k + places(scores, block))).astype(np.float32)
-    return (1 - places(scores, block) / np.float32(block.items.size)).astype(np.float32)
+        return (1 / (rrf_k + ranks(scores, block))).astype(np.float32)
+    return (1 - ranks(scores, block) / np.float32(block.items.size)).astype(np.float32)
 
 
 def standard_logs(counts: Float32 | Int64, cold: Bool) -> Float32:
@@ -145,7 +144,7 @@ class ProfileMap:
 
 
 @dataclass(frozen=True)
-class Fusion:
+class Fusion(Model):
     """Several models as one."""
 
     config: FusionConfig
@@ -160,8 +159,8 @@ class Fusion:
 
     @property
     def text_factors(self) -> TextFactors | None:
-        found = [m for m in map(unwrap, self.sources.values()) if isinstance(m, TextFactors)]
-        return found[0] if found else None
+        models = map(unwrap, self.sources.values())
+        return next((model for model in models if isinstance(model, TextFactors)), None)
 
     @property
     def text_dim(self) -> int:
@@ -172,15 +171,16 @@ class Fusion:
         return {} if self.profile is None else self.profile.space
 
     def item_vectors(self) -> Float32 | None:
-        """What behavior and what texts say of an item, in equal parts, float32 (n_items, 2f); see `ItemSpace`.
+        """Factors learned from interactions beside those predicted from texts, at equal length, float32 (n_items, 2f).
 
-        Items that few have used lie near those with similar texts: their own factors are noise.
+        Items with few users lie near those with similar texts: their own factors are noise.
         """
         text = self.text_factors
-        if text is None or not isinstance(text.base, FactorModel):
+        base = None if text is None else text.base.item_embeddings()
+        if text is None or base is None:
             return None
         parts = []
-        for factors in (text.base.item_factors, text.item_factors):
+        for factors in (base, text.item_factors):
             lengths = np.linalg.norm(factors, axis=1, keepdims=True)
             parts.append(np.divide(factors, lengths, out=np.zeros_like(factors), where=lengths > 0))
         return np.hstack(parts)
@@ -189,10 +189,7 @@ class Fusion:
         """The warm and the cold block."""
         return block_of(np.flatnonzero(~self.cold), history), block_of(np.flatnonzero(self.cold), history)
 
-    def score(self, history: CSR, users: Int64 | None = None) -> Float32:
-        return self.score_ordered(History(history), users)
-
-    def score_ordered(self, history: History, users: Int64 | None = None) -> Float32:
+    def score(self, history: History, users: Int64 | None = None) -> Float32:
         scores = np.empty(history.shape, dtype=np.float32)
         # Some users at a time: fresh arrays of 50 MB each cost ten times what is computed in them; with 4 MB each, all
         # took a fifth longer on yelp2018.
@@ -203,32 +200,35 @@ class Fusion:
         return scores
 
     def _score(self, history: History, users: Int64 | None, scores: Float32) -> None:
-        """Write the scores of a few users into `scores`; by popularity where no source has anything to say."""
+        """Write the scores of a few users into `scores`; by popularity where the sources score all items the same."""
         for block, parts, boost in self._fused(history, users):
             total = np.zeros((history.shape[0], block.items.size), dtype=np.float32)
             for _, part in parts:
                 total += part
-            made, deviation = standardize(total, block)
-            made[deviation == 0] = self.prior[block.items]
-            scores[:, block.items] = made + np.float32(boost)
+            fused, deviation = standardize(total, block)
+            fused[deviation == 0] = self.prior[block.items]
+            scores[:, block.items] = fused + np.float32(boost)
 
     @property
-    def cold_start(self) -> bool:
-        """Popularity is among the sources, and stands in where no source says anything.
+    def uses_order(self) -> bool:
+        return any(model.uses_order for model in self.sources.values())
+
+    @property
+    def handles_empty_history(self) -> bool:
+        """True: popularity is among the sources, and is used where the sources score all items the same.
 
         On films split by time, recent popularity among the sources: validation NDCG@20 of users without a history .139,
-        against .055 for the counts of all time that would stand in.
+        against .055 for the fallback, the counts of all time.
         """
         return True
 
     @property
     def boost(self) -> float:
-        """What cold items get beside; where no source knows anything of them, they come last."""
+        """What is added to the scores of cold items; where no source scores them, they come last."""
         return self.config.cold_boost if any(self.config.cold_weights.values()) else UNKNOWN
 
     def source_scores(self, history: History, users: Int64 | None = None) -> dict[str, Float32]:
-        """What each source adds to the score, float32 (batch, n_items) each; for `recli.models.base`'s
-        `ExplainsSources`. `cold-boost` is what cold items get beside."""
+        """What each source adds to the score, float32 (batch, n_items) each; `cold-boost` is of cold items."""
         shares: dict[str, Float32] = {}
         for block, parts, boost in self._fused(history, users):
             kept = dict(parts)
@@ -253,16 +253,18 @@ class Fusion:
     def _fused(
         self, history: History, users: Int64 | None
     ) -> Iterator[tuple[Block, Iterator[tuple[str, Float32]], float]]:
-        """For each block that has items: the weighted votes of its sources, and what is added to it."""
+        """For each block that has items: the weighted scores of its sources, and what is added to their sum."""
         warm, cold = self.blocks(history.values)
-        scored = _Once(self.sources, history, users, self.config.cold_weights if cold.items.size else ())
+        scored = _SourceScores(
+            self.sources, history, users, self.config.cold_weights if cold.items.size else ()
+        )
         if warm.items.size:
             yield warm, self._parts(warm, self.config.weights, scored), 0.0
         if cold.items.size:
             yield cold, self._parts(cold, self.config.cold_weights, scored), self.boost
 
     def _parts(
-        self, block: Block, weights: Mapping[str, float], scored: "_Once"
+        self, block: Block, weights: Mapping[str, float], scored: "_SourceScores"
     ) -> Iterator[tuple[str, Float32]]:
         method, k = self.config.fusion, self.config.rrf_k
         batch = scored.history.shape[0]
@@ -271,14 +273,14 @@ class Fusion:
                 continue
             if name == LOG_POPULARITY:
                 part = np.repeat(self.prior[block.items][None, :], batch, axis=0)
-                part = part if method in ("linear", "weighted") else votes(method, part, block, k)
+                part = part if method in ("linear", "weighted") else normalized_scores(method, part, block, k)
             else:
-                part = votes(method, block.of(scored[name]), block, k)
+                part = normalized_scores(method, block.of(scored[name]), block, k)
             part *= np.float32(weight)
             yield name, part
 
     def score_text(self, vectors: Float32) -> Float32:
-        """Scores for users of whom only a text is known, float32 (batch, n_items); see `TextModel`.
+        """Scores for users of whom only a text is known, float32 (batch, n_items).
 
         The text's vector is mapped to a user's factors. Warm items are scored by their own factors, cold ones
         by those predicted from their texts.
@@ -286,62 +288,59 @@ class Fusion:
         from scipy.sparse import csr_matrix
 
         text = self.text_factors
-        if self.profile is None or text is None:
-            raise RecliError(
-                "this model cannot score a text about a user",
-                "train one with text-factors among its sources: recli train-hybrid RUN",
-            )
-        made = vectors @ self.profile.weights[:-1] + self.profile.weights[-1]  # float32 (batch, f)
-        factors: Float32 = text.base.item_factors  # type: ignore[attr-defined]
+        factors = None if text is None else text.base.item_embeddings()
+        if self.profile is None or text is None or factors is None:
+            return super().score_text(vectors)
+        user_factors = vectors @ self.profile.weights[:-1] + self.profile.weights[-1]  # float32 (batch, f)
         scores = np.empty((vectors.shape[0], self.cold.size), dtype=np.float32)
         nothing = csr_matrix(scores.shape, dtype=np.float32)
         warm, cold = self.blocks(nothing)
-        scores[:, warm.items] = standardize(made @ factors[warm.items].T, warm)[0]
-        unseen = standardize(made @ text.item_factors[cold.items].T, cold)[0]
+        scores[:, warm.items] = standardize(user_factors @ factors[warm.items].T, warm)[0]
+        unseen = standardize(user_factors @ text.item_factors[cold.items].T, cold)[0]
         scores[:, cold.items] = unseen + np.float32(self.boost)
         return scores
 
     def state(self) -> State:
         state: State = {"popularity": self.popularity, "cold": self.cold.astype(np.uint8)}
-        for described in map(_source, self.config.sources):
-            model = unwrap(self.sources[described.name])
-            if described.base is not None and isinstance(model, TextFactors):  # the base is stored once
+        for source in map(_source, self.config.sources):
+            model = unwrap(self.sources[source.name])
+            if source.base is not None and isinstance(model, TextFactors):  # the base is stored once
                 arrays: State = {"item_factors": model.item_factors}
             else:
                 arrays = model.state()
-            state |= nest(f"source/{described.name}", arrays)
+            state |= nest(f"source/{source.name}", arrays)
         if self.profile is not None:
             state |= {"profile": self.profile.weights, **nest("space", self.profile.space)}
         return state
 
 
-class _Once:
+class _SourceScores:
     """Scores of the sources for one batch; those that both blocks need are computed once."""
 
     def __init__(
-        self, sources: Mapping[str, Model], history: History, users: Int64 | None, twice: Iterable[str]
+        self, sources: Mapping[str, Model], history: History, users: Int64 | None, shared: Iterable[str]
     ) -> None:
         self._sources, self.history, self._users = sources, history, users
-        self._twice = frozenset(twice)
+        self._shared = frozenset(shared)
         self._kept: dict[str, Float32] = {}
 
     def __getitem__(self, name: str) -> Float32:
         if name in self._kept:
             return self._kept[name]
-        scores = scores_of(self._sources[name], self.history, self._users)
-        if name in self._twice:
+        scores = self._sources[name].score(self.history, self._users)
+        if name in self._shared:
             self._kept[name] = scores
         return scores
 
 
-def _source(described: Mapping[str, Any]) -> Source:
-    return Source(**described)
+def _source(fields: Mapping[str, Any]) -> Source:
+    return Source(**fields)
 
 
 def load(config: FusionConfig, state: State) -> Fusion:
     models: dict[str, Model] = {}
-    described = [_source(s) for s in config.sources]
-    for source in sorted(described, key=lambda s: s.base is not None):  # those that share a base come last
+    sources = [_source(s) for s in config.sources]
+    for source in sorted(sources, key=lambda s: s.base is not None):  # those that share a base come last
         arrays = nested(f"source/{source.name}", state)
         if source.base is not None:
             models[source.name] = TextFactors(arrays["item_factors"], models[source.base])
@@ -352,13 +351,13 @@ def load(config: FusionConfig, state: State) -> Fusion:
     if "profile" in state:
         profile = ProfileMap(state["profile"], nested("space", state))
     cold = state["cold"].astype(bool)
-    weighted = {s.name: with_recency(models[s.name], s.history_half_life) for s in described}
+    weighted = {s.name: with_recency(models[s.name], s.history_half_life) for s in sources}
     return Fusion(config, weighted, state["popularity"], cold, profile)
 
 
 @algorithm("fusion", help="late fusion of several models", config=FusionConfig, load=load, family="hybrid")
 def fit(config: FusionConfig, training: Training) -> Fusion:
-    """Put the trained `training.models` together; the weights are the config's: train-hybrid finds them."""
+    """Put the trained `training.models` together; the weights are the config's: train-hybrid fits them."""
     missing = [s["name"] for s in config.sources if s["name"] not in training.models]
     if missing or not config.sources:
         raise RecliError(f"a fusion needs its sources trained first: {', '.join(missing) or 'it names none'}")

@@ -34,32 +34,32 @@ STEPS = 3
 @dataclass(frozen=True)
 class IalsConfig(Config):
     factors: int = option(
-        256, "Length of the factors.", min=1, max=2048, tune=Tune(choices=(64, 128, 256, 512))
+        256, "Number of latent factors.", min=1, max=2048, tune=Tune(choices=(64, 128, 256, 512))
     )
-    iterations: int = option(16, "Passes over the data.", min=1, max=10_000)
+    iterations: int = option(16, "Epochs: passes over the data.", min=1, max=10_000)
     regularization: float = option(
         0.07,
-        "Pull of the factors towards zero, as a share of the pull that leaves nothing of them.",
+        "L2 regularization strength, as a share of the one at which all factors become zero.",
         min=1e-9,
         max=1.0,
         tune=Tune(0.01, 0.2, log=True),
     )
     unobserved_weight: float = option(
         30.0,
-        "Weight of all cells together, observed or not, over that of all interactions.",
+        "Total weight of all user-item pairs, observed or not, relative to that of all interactions.",
         min=0.0,
         max=1e9,
         tune=Tune(3.0, 300.0, log=True),
     )
     nu: float = option(
         1.0,
-        "How the regularization grows with a row's data: 1 in proportion, 0 not at all.",
+        "Exponent by which the regularization grows with the data of a user or item: 1 in proportion, 0 not at all.",
         min=0.0,
         max=2.0,
     )
     init_std: float = option(
         0.1,
-        "Length of the factors at the start: their standard deviation is this / sqrt(factors).",
+        "Initial factors: their standard deviation is this / sqrt(factors).",
         min=1e-9,
         max=1e3,
         formerly=("stddev",),
@@ -74,14 +74,14 @@ class Weights:
     regularization: float  # lambda
     nu: float
 
-    def pull(self, sums: Float64, n_others: int) -> Float64:
-        """Regularization of rows whose cells' confidences add up to `sums`: lambda (C + a0 n)^nu."""
-        made: Float64 = self.regularization * (sums + self.unobserved * n_others) ** self.nu
-        return made
+    def penalty(self, sums: Float64, n_others: int) -> Float64:
+        """L2 penalty of rows whose confidences add up to `sums`: lambda (C + a0 n)^nu."""
+        penalty: Float64 = self.regularization * (sums + self.unobserved * n_others) ** self.nu
+        return penalty
 
-    def pulls(self, matrix: CSR) -> Float64:
-        """Regularization of the rows of `matrix`, float64 (n_rows,)."""
-        return self.pull(_sums(matrix), matrix.shape[1])
+    def penalties(self, matrix: CSR) -> Float64:
+        """L2 penalties of the rows of `matrix`, float64 (n_rows,)."""
+        return self.penalty(_sums(matrix), matrix.shape[1])
 
 
 def weights_for(config: IalsConfig, matrix: CSR) -> Weights:
@@ -93,7 +93,7 @@ def weights_for(config: IalsConfig, matrix: CSR) -> Weights:
     n_users, n_items = matrix.shape
     a0 = config.unobserved_weight * float(matrix.sum(dtype=np.float64)) / (n_users * n_items)
     unit = Weights(a0, 1.0, config.nu)
-    roots = [np.sqrt(unit.pulls(m)) for m in (matrix, matrix.T)]
+    roots = [np.sqrt(unit.penalties(m)) for m in (matrix, matrix.T)]
     by_user, by_item = (np.divide(1.0, r, out=np.zeros_like(r), where=r > 0) for r in roots)
     largest, y = 0.0, roots[1] / np.linalg.norm(roots[1])
     for _ in range(100):  # the power method; the values are positive, so no start is orthogonal to the answer
@@ -112,7 +112,7 @@ def loss(weights: Weights, matrix: CSR, users: Float32, items: Float32) -> float
     cells = matrix.tocoo()
     fit = np.einsum("nd,nd->n", x[cells.row], y[cells.col])  # float64 (nnz,)
     everything = np.sum((x.T @ x) * (y.T @ y))  # the sum of (x.y)^2 over all cells
-    ridge = weights.pulls(matrix) @ (x**2).sum(axis=1) + weights.pulls(matrix.T) @ (y**2).sum(axis=1)
+    ridge = weights.penalties(matrix) @ (x**2).sum(axis=1) + weights.penalties(matrix.T) @ (y**2).sum(axis=1)
     return float(cells.data @ (1.0 - fit) ** 2 + weights.unobserved * everything + ridge)
 
 
@@ -121,7 +121,7 @@ def _sums(matrix: CSR) -> Float64:
 
 
 class FoldIn:
-    """Users from their histories, exactly, in float64: x = (a0 Y'Y + Y'CY + pull I)^-1 Y'c."""
+    """Folds users in from their histories, exactly, in float64: x = (a0 Y'Y + Y'CY + penalty I)^-1 Y'c."""
 
     def __init__(self, weights: Weights, item_factors: Float32) -> None:
         self.weights = weights
@@ -130,7 +130,7 @@ class FoldIn:
             confidence=lambda values: values,
             unobserved=weights.unobserved,
             beside=lambda c: c,
-            pull=lambda c: float(weights.pull(c.sum(), len(item_factors))),
+            penalty=lambda c: float(weights.penalty(c.sum(), len(item_factors))),
         )
 
     def __call__(self, history: CSR) -> Float32:
@@ -183,7 +183,7 @@ def _engine(training: Training) -> AbstractContextManager[Engine]:
 def train(config: IalsConfig, weights: Weights, training: Training, engine: Engine) -> Factors:
     """Lower the loss of these weights, which the config's own relative ones need not be."""
     matrix, a0 = training.matrix, weights.unobserved
-    by_user, by_item = (engine.prepare(side(m, weights.pulls(m))) for m in (matrix, matrix.T.tocsr()))
+    by_user, by_item = (engine.prepare(side(m, weights.penalties(m))) for m in (matrix, matrix.T.tocsr()))
     start = np.random.default_rng(training.seed).standard_normal((matrix.shape[1], config.factors))
     items = engine.array((config.init_std / np.sqrt(config.factors) * start).astype(np.float32))
     # Users start from the items, not from numbers of their own: their order then changes nothing.

@@ -11,13 +11,15 @@ from recli.schema import State
 
 @dataclass(frozen=True)
 class LmfConfig(Config):
-    factors: int = option(32, "Length of the factors.", min=1, max=2048, tune=Tune(choices=(16, 32, 64, 128)))
-    iterations: int = option(30, "Passes over the data.", min=1, max=10_000)
-    regularization: float = option(
-        2.0, "Pull of the factors towards zero.", min=0, max=1e6, tune=Tune(0.05, 10, log=True)
+    factors: int = option(
+        32, "Number of latent factors.", min=1, max=2048, tune=Tune(choices=(16, 32, 64, 128))
     )
-    learning_rate: float = option(0.7, "Size of a step.", min=1e-6, max=100, tune=Tune(0.1, 3, log=True))
-    negatives: int = option(30, "Items drawn against each interaction.", min=1, max=10_000, tune=Tune(5, 60))
+    iterations: int = option(30, "Epochs: passes over the data.", min=1, max=10_000)
+    regularization: float = option(
+        2.0, "L2 regularization strength.", min=0, max=1e6, tune=Tune(0.05, 10, log=True)
+    )
+    learning_rate: float = option(0.7, "Learning rate.", min=1e-6, max=100, tune=Tune(0.1, 3, log=True))
+    negatives: int = option(30, "Negative samples for each interaction.", min=1, max=10_000, tune=Tune(5, 60))
 
 
 def load(config: LmfConfig, state: State) -> Factors:

@@ -1,4 +1,4 @@
-"""Popularity: every user gets the items with the most interactions; the baseline that every model must beat."""
+"""Popularity: every user gets the items with the most interactions; a baseline."""
 
 from dataclasses import dataclass
 
@@ -6,10 +6,10 @@ import numpy as np
 
 from recli import schema
 from recli.config import Config, Tune, option
-from recli.data.history import ordered_pairs
+from recli.data.history import History, ordered_pairs
 from recli.errors import RecliError
-from recli.models.base import Training, algorithm
-from recli.schema import CSR, Float32, Float64, Int64, State
+from recli.models.base import Model, Training, algorithm
+from recli.schema import Float32, Float64, Int64, State
 
 _DAY = 86_400 * 1_000_000  # microseconds
 
@@ -38,16 +38,16 @@ class PopularityConfig(Config):
 
 
 @dataclass(frozen=True)
-class Popularity:
-    """Scores are counts, the same for everybody."""
+class Popularity(Model):
+    """Scores are counts, the same for all users."""
 
     counts: Float32  # (n_items,)
 
-    def score(self, history: CSR, users: Int64 | None = None) -> Float32:
+    def score(self, history: History, users: Int64 | None = None) -> Float32:
         return np.repeat(self.counts[None, :], history.shape[0], axis=0)
 
     @property
-    def cold_start(self) -> bool:
+    def handles_empty_history(self) -> bool:
         return True
 
     def state(self) -> State:
@@ -60,7 +60,7 @@ def load(config: PopularityConfig, state: State) -> Popularity:
 
 @algorithm(
     "popularity",
-    help="the same most popular items for everybody",
+    help="the most popular items, the same for all users",
     config=PopularityConfig,
     load=load,
     personal=False,

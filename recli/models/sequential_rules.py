@@ -1,10 +1,10 @@
-"""Sequential rules: what tends to come soon after the items of a history, and mostly after the last ones.
+"""Sequential rules: items that tend to come soon after those of a history, above all after the last ones.
 
 Kamehkhosh, Jannach, Ludewig 2017, "A Comparison of Frequent Pattern Techniques and a Deep Learning Method for
 Session-Based Recommendation" (SR): each pair of items in a history adds 1 / steps between them to the rule from the
 earlier to the later, and the rules of the last item make the list. Histories here are longer and sparser than sessions,
-so all items are asked, the last ones most; pairs may count backward too; users count less the more active they are, and
-popular items less, as in `item-knn`.
+so the rules of all items are used, those of the last ones most; pairs may count backward too; users count less the more
+active they are, and popular items less, as in `item-knn`.
 """
 
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from recli import schema
 from recli.config import Config, Tune, option
 from recli.data.history import History, order_of, ordered_pairs
 from recli.errors import RecliError
-from recli.models.base import Training, algorithm, pack_csr, unpack_csr
+from recli.models.base import Model, Training, algorithm, pack_csr, unpack_csr
 from recli.models.kernels.neighbors import keep_largest, scaled
 from recli.schema import CSR, Float32, Float64, Int64, State
 
@@ -27,7 +27,7 @@ _NEARNESS = 0.5  # power of the steps between a pair; 1 was 1 to 13% worse, 0 fr
 @dataclass(frozen=True)
 class SequentialRulesConfig(Config):
     # Chosen on validation. NDCG@20 on Amazon Beauty (leave-last-out), MovieTweetings (global temporal) and MovieLens
-    # (610 users, random): .076, .086, .151; the paper's rules, asked by the last item mostly: .072, .072, .032.
+    # (610 users, random): .076, .086, .151; the paper's rules, those of the last item mostly: .072, .072, .032.
     window: int = option(
         20, "Pairs count that are at most so many steps apart.", min=1, max=10_000, tune=Tune(1, 50, log=True)
     )
@@ -40,7 +40,7 @@ class SequentialRulesConfig(Config):
     )
     recency: float = option(
         0.8,
-        "Items of a history count 1 / (1 + later ones) to this power; 0: all alike.",
+        "Items of a history count 1 / (1 + later ones) to this power; 0: all equally.",
         min=0,
         max=20,
         tune=Tune(0, 2),
@@ -54,14 +54,14 @@ class SequentialRulesConfig(Config):
     )
     shrinkage: float = option(
         10.0,
-        "Distrust of rules between rare items: added to the denominator.",
+        "Shrinkage of rules between rare items: added to the denominator.",
         min=0,
         max=1e6,
         tune=Tune(0, 40),
     )
     neighbors: int = option(
         200,
-        "Rules that are kept for each item.",
+        "Number of neighbors: rules that are kept for each item.",
         min=1,
         max=100_000,
         tune=Tune(20, 500, log=True),
@@ -70,7 +70,7 @@ class SequentialRulesConfig(Config):
 
 
 @dataclass(frozen=True)
-class SequentialRules:
+class SequentialRules(Model):
     """score(u, i) = sum over the items j of a history of value(u, j) * (1 + steps_j)**-recency * rule(j, i).
 
     A power suits short and long histories at once. With exponential weights, the half-life that was best for Amazon
@@ -80,16 +80,17 @@ class SequentialRules:
     rules: CSR  # float32 (n_items, n_items), row j: what comes after j
     recency: float
 
-    def score(self, history: CSR, users: Int64 | None = None) -> Float32:
-        scores: Float32 = (history @ self.rules).toarray()
+    def score(self, history: History, users: Int64 | None = None) -> Float32:
+        values = history.values
+        if history.steps is not None:
+            values = values.astype(np.float32, copy=True)
+            values.data *= (1.0 + history.steps).astype(np.float32) ** np.float32(-self.recency)
+        scores: Float32 = (values @ self.rules).toarray()
         return scores.astype(np.float32, copy=False)
 
-    def score_ordered(self, history: History, users: Int64 | None = None) -> Float32:
-        if history.steps is None:
-            return self.score(history.values)
-        weighted = history.values.astype(np.float32, copy=True)
-        weighted.data *= (1.0 + history.steps).astype(np.float32) ** np.float32(-self.recency)
-        return self.score(weighted)
+    @property
+    def uses_order(self) -> bool:
+        return True
 
     def state(self) -> State:
         return pack_csr("rules", self.rules)

@@ -11,17 +11,18 @@ from typing import Any
 import numpy as np
 
 from recli.config import Config, Tune, from_dict, option
+from recli.data.history import History
 from recli.errors import RecliError
-from recli.models.base import FactorModel, Model, Training, algorithm, algorithms, nest, nested
+from recli.models.base import Model, Training, algorithm, algorithms, nest, nested
 from recli.models.content_knn import content_features
-from recli.schema import CSR, Bool, Float32, Int64, State
+from recli.schema import Bool, Float32, Int64, State
 
 
 @dataclass(frozen=True)
 class TextFactorsConfig(Config):
     ridge: float = option(
         0.3,
-        "Regularization of the map from texts to factors (text-factors).",
+        "L2 regularization strength of the map from texts to factors (text-factors).",
         min=1e-6,
         max=1e6,
         tune=Tune(0.1, 100, log=True),
@@ -31,18 +32,20 @@ class TextFactorsConfig(Config):
 
 
 @dataclass(frozen=True)
-class TextFactors:
-    """score = user_vectors . item_factors, the users' vectors being those of the base model."""
+class TextFactors(Model):
+    """score = user_embeddings . item_factors, the user embeddings being those of the base model."""
 
     item_factors: Float32  # (n_items, f), predicted from the texts
     base: Model
 
-    def user_vectors(self, history: CSR, users: Int64 | None = None) -> Float32:
-        assert isinstance(self.base, FactorModel)
-        return self.base.user_vectors(history, users)
+    def item_embeddings(self) -> Float32:
+        return self.item_factors
 
-    def score(self, history: CSR, users: Int64 | None = None) -> Float32:
-        scores: Float32 = self.user_vectors(history, users) @ self.item_factors.T
+    def user_embeddings(self, history: History, users: Int64 | None = None) -> tuple[Float32, Bool]:
+        return self.base.user_embeddings(history, users)
+
+    def score(self, history: History, users: Int64 | None = None) -> Float32:
+        scores: Float32 = self.user_embeddings(history, users)[0] @ self.item_factors.T
         return scores
 
     def state(self) -> State:
@@ -65,7 +68,8 @@ def load(config: TextFactorsConfig, state: State) -> TextFactors:
 def fit(config: TextFactorsConfig, training: Training) -> TextFactors:
     features = content_features(training)
     base = training.models.get(config.base)
-    if base is None or not isinstance(base, FactorModel):
+    base_factors = None if base is None else base.item_embeddings()
+    if base is None or base_factors is None:
         raise RecliError(
             f"text-factors needs the factors of a trained model, and {config.base!r} is none",
             "use ials or als as a source beside it",
@@ -73,7 +77,7 @@ def fit(config: TextFactorsConfig, training: Training) -> TextFactors:
     warm = training.matrix.getnnz(axis=0) > 0
     if training.cold is not None:
         warm &= ~training.cold
-    factors = predict_factors(features, base.item_factors, warm & features.any(axis=1), config.ridge)
+    factors = predict_factors(features, base_factors, warm & features.any(axis=1), config.ridge)
     training.advance(1, "")
     return TextFactors(factors, base)
 

@@ -1,11 +1,12 @@
-"""User neighborhoods: what the users with the most similar histories did."""
+"""User-based k-nearest neighbors: what the users with the most similar histories did."""
 
 from dataclasses import dataclass
 
 import numpy as np
 
 from recli.config import Config, Tune, option
-from recli.models.base import Training, algorithm, pack_csr, unpack_csr
+from recli.data.history import History
+from recli.models.base import Model, Training, algorithm, pack_csr, unpack_csr
 from recli.models.kernels.neighbors import idf, keep_largest, mean_history, row_lengths, scaled
 from recli.schema import CSR, Float32, Float64, Int64, State
 
@@ -16,7 +17,7 @@ _SAME = 1.0 - 1e-5  # a similarity of 1, up to float32's rounding
 class UserKnnConfig(Config):
     neighbors: int = option(
         300,
-        "Most similar users that are asked.",
+        "Number of neighbors: the most similar users.",
         min=1,
         max=100_000,
         tune=Tune(50, 1000, log=True),
@@ -24,7 +25,7 @@ class UserKnnConfig(Config):
     )
     weighting: str = option(
         "idf",
-        "How items count in a similarity: rare ones more (idf), or all alike (cosine).",
+        "How items count in a similarity: rare ones more (idf), or all equally (cosine).",
         choices=("idf", "cosine"),
         tune=Tune(choices=("idf", "cosine")),
     )
@@ -39,7 +40,7 @@ class UserKnnConfig(Config):
 
 
 @dataclass(frozen=True)
-class UserKnn:
+class UserKnn(Model):
     """score(u, i) = sum over the neighbors v of u of similarity(u, v)^power * value(v, i)."""
 
     matrix: CSR  # float32 (n_users, n_items), the training interactions
@@ -47,33 +48,33 @@ class UserKnn:
     config: UserKnnConfig
     rows: CSR  # (n_users, n_items), the same, weighted and of length 1
 
-    def score(self, history: CSR, users: Int64 | None = None) -> Float32:
-        neighbors = self.neighbors(history, users)
+    def score(self, history: History, users: Int64 | None = None) -> Float32:
+        neighbors = self.neighbors(history.values, users)
         scores: Float32 = (neighbors @ self.matrix).toarray()
         return scores.astype(np.float32, copy=False)
 
     def neighbors(self, history: CSR, users: Int64 | None = None) -> CSR:
-        """Weights of each user's neighbors, csr float32 (batch, n_users); nobody is his own.
+        """Weights of each user's neighbors, csr float32 (batch, n_users); no user is their own neighbor.
 
-        Those with the very same history are left out: they know nothing new and would only take a place. So
-        a training user gets the same neighbors when all that is known of him is his history.
+        Users with the very same history are left out: they add no items and would only take a place. So a training
+        user gets the same neighbors when only the history is known.
         """
-        mine = _unit_rows(history, self.weights)
-        similar = (mine @ self.rows.T).tocsr()  # float32 (batch, n_users)
+        rows = _unit_rows(history, self.weights)
+        similar = (rows @ self.rows.T).tocsr()  # float32 (batch, n_users)
         similar.data[similar.data > _SAME] = 0.0
         if users is not None:
             owners = np.repeat(users, np.diff(similar.indptr))
             similar.data[similar.indices == owners] = 0.0
         kept = keep_largest(similar, self.config.neighbors)
         power = self.config.similarity_power
-        kept.data **= np.float32(usual_power(self.matrix) if power is None else power)
+        kept.data **= np.float32(default_power(self.matrix) if power is None else power)
         return kept
 
     def state(self) -> State:
         return pack_csr("matrix", self.matrix) | {"weights": self.weights}
 
 
-def usual_power(matrix: CSR) -> float:
+def default_power(matrix: CSR) -> float:
     """The longer the histories, the more the nearest count: log of mean events per user to base 5, from 1 to 3.
 
     Validation NDCG@20 with powers 1, 2, 3: .183, .197, .203 on MovieLens (610 users, 133 events each), .057, .060,

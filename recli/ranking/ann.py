@@ -38,17 +38,17 @@ class Index:
     n_lists: int
     lists: Any  # faiss.IndexIVF, of vectors (n_items, width) in float16
 
-    def search(self, vectors: Float32, k: int, probed: int, allowed: Any = None) -> Int64:
+    def search(self, vectors: Float32, k: int, n_probe: int, allowed: Any = None) -> Int64:
         """Row numbers of about the `k` best items, int64 (n, k), -1 for none; `vectors`: float32 (n, d).
 
-        `probed`: how many lists are looked into. `allowed`: a faiss.IDSelector.
+        `n_probe`: how many lists are searched. `allowed`: a faiss.IDSelector.
         """
         lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
         queries = np.zeros((len(vectors), self.lists.d), dtype=np.float32)
         queries[:, : vectors.shape[1]] = vectors / np.where(lengths > 0, lengths, 1)
-        asked = faiss().SearchParametersIVF(nprobe=probed, sel=allowed)
-        found: Int64 = self.lists.search(queries, k, params=asked)[1]
-        return found
+        parameters = faiss().SearchParametersIVF(nprobe=n_probe, sel=allowed)
+        items: Int64 = self.lists.search(queries, k, params=parameters)[1]
+        return items
 
 
 def build(factors: Float32) -> Index:
@@ -67,21 +67,21 @@ def build(factors: Float32) -> Index:
 
 
 def _squares(factors: Float32) -> Float32:
-    made: Float32 = np.einsum("nd,nd->n", factors, factors)
-    return made
+    squares: Float32 = np.einsum("nd,nd->n", factors, factors)
+    return squares
 
 
 def _on_sphere(factors: Float32, largest: float, width: int) -> Float32:
     """float32 (n, width), rows of length 1."""
-    made = np.zeros((len(factors), width), dtype=np.float32)
-    made[:, : factors.shape[1]] = factors / np.float32(largest)
-    made[:, factors.shape[1]] = np.sqrt(np.maximum(1.0 - _squares(made), 0.0))
-    return made
+    rows = np.zeros((len(factors), width), dtype=np.float32)
+    rows[:, : factors.shape[1]] = factors / np.float32(largest)
+    rows[:, factors.shape[1]] = np.sqrt(np.maximum(1.0 - _squares(rows), 0.0))
+    return rows
 
 
 def to_bytes(index: Index) -> npt.NDArray[np.uint8]:
-    made: npt.NDArray[np.uint8] = faiss().serialize_index(index.lists)
-    return made
+    array: npt.NDArray[np.uint8] = faiss().serialize_index(index.lists)
+    return array
 
 
 def from_bytes(stored: npt.NDArray[np.uint8]) -> Index:
@@ -91,5 +91,5 @@ def from_bytes(stored: npt.NDArray[np.uint8]) -> Index:
 
 
 def only(allowed: Bool) -> Any:
-    """What makes `Index.search` find these items only, bool (n_items,)."""
+    """The selector with which `Index.search` finds these items only, bool (n_items,)."""
     return faiss().IDSelectorBitmap(np.packbits(allowed, bitorder="little"))

@@ -1,4 +1,4 @@
-"""Which items can be among the k best by products of factors: found by rough products, told by exact ones.
+"""Candidates for the k best items by dot products: selected by products in bfloat16, scored exactly in float32.
 
 Products in bfloat16 take a fraction of the time of float32's where the CPU multiplies it natively, and half the memory.
 How far off they can be is known, so that no item of the k best is missed; the few that remain are scored in float32.
@@ -25,20 +25,20 @@ else:
 
 _ROUNDED = 1.01 * 2.0**-8  # of a product, at most, as a share: bfloat16 has 8 bits
 _SUMMED = 2.0**-24  # of |u||v|, for each product in a sum: what float32 may lose
-_BLOCK = 32  # items of a block; see `ranking._floor`
+_BLOCK = 32  # items of a block; see `topk._floor`
 _MASKED = -(2**15)  # as a bfloat16 -0, the least of all as an integer
 # Scores from which loading torch and numba (a second and a half) pays: 54,000 users of 20,000 items.
-_MANY = 1 << 30
+_MIN_SCORES = 1 << 30
 _ROWS = 512  # users at a time: half or twice as many took longer
 _PART = 1 << 16  # items looked at together
-_CELLS = 1 << 26  # rough products held at a time by a thread, 128 MiB
+_CELLS = 1 << 26  # products in bfloat16 held at a time by a thread, 128 MiB
 
 
 @dataclass(frozen=True)
 class Candidates:
     """Items for each row, one row after the other: `sizes` int64 (n,); `items` int32 and `scores` float32.
 
-    `needs_exact`: bool (n,), rows that rough products cannot tell: they have no candidates.
+    `needs_exact`: bool (n,), rows for which bfloat16 is not precise enough: they have no candidates.
     """
 
     sizes: Int64
@@ -97,7 +97,7 @@ class Shortlist:
         reach = (np.where(needs_exact, np.inf, least).astype(np.float32).view(np.int32) >> 16).astype(
             np.int16
         )
-        most = 8 * k + 64  # with more, a user's scores are too equal to be told apart roughly
+        most = 8 * k + 64  # with more, a user's scores are too equal for bfloat16
         room = n * most + 8  # a row may go beyond its own by what eight places hold
         items, scores = np.empty(room, dtype=np.int32), np.empty(room, dtype=np.float32)
         sizes = np.empty(n, dtype=np.int64)
@@ -111,7 +111,7 @@ class Shortlist:
 def shortlist(items: Float32, n_users: int, k: int, allowed_rows: Int64 | None = None) -> Shortlist | None:
     """Factors (n_items, d), of `allowed_rows` or all items, ready for so many users; None where that gains nothing."""
     n_items = items.shape[0] if allowed_rows is None else allowed_rows.size
-    if n_users * n_items < _MANY or n_items < 2 * k * _BLOCK or not native_bfloat16():
+    if n_users * n_items < _MIN_SCORES or n_items < 2 * k * _BLOCK or not native_bfloat16():
         return None
     items = items if allowed_rows is None else items[allowed_rows]
     if not np.isfinite(items).all() or not (items != items[0]).any():
@@ -173,29 +173,29 @@ def _select(
         for at in range(eights.size):
             places[hits] = at
             hits += eights[at] != 0
-        found = 0
+        count = 0
         for at in range(hits):
             for item in range(8 * places[at], 8 * places[at] + 8):
-                items[total + found] = item
-                found += reach[item]
-            if found > most:
+                items[total + count] = item
+                count += reach[item]
+            if count > most:
                 break
         sizes[row] = -1
-        if found > most:
+        if count > most:
             continue
-        for at in range(total, total + found):
+        for at in range(total, total + count):
             factor = factors[items[at]]
             score = np.float32(0)
             for t in range(user.size):
                 score += user[t] * factor[t]
             scores[at] = score
-        sizes[row] = found
-        total += found
+        sizes[row] = count
+        total += count
 
 
 @lru_cache(1)
 def _kernels() -> tuple[Callable[..., None], Callable[..., None]]:
-    """`_mask` and `_select` as machine code."""
+    """`_mask` and `_select`, compiled (numba)."""
     bits, matrix, rows, places = "int16[:, ::1]", "float32[:, ::1]", "int32[::1]", "int64[::1]"
     mask = compiled(_mask, f"void({bits}, {rows}, {rows}, {bits})")
     signature = f"void({bits}, int16[::1], {matrix}, {matrix}, int64, {rows}, float32[::1], {places})"

@@ -9,13 +9,13 @@ import numpy as np
 from recli.compute.threads import in_threads
 from recli.data.history import History
 from recli.errors import RecliError
-from recli.models.base import Model, item_factors_of, scores_of, user_vectors_of
+from recli.models.base import Model
 from recli.ranking.shortlist import Shortlist, shortlist
 from recli.schema import CSR, Bool, Float32, Int32, Int64, UInt64
 
 _CELLS = 1 << 23  # scores held at a time: 32 MiB of float32; larger batches were up to twice as slow
-_SOME = 0.25  # share of the items up to which they are scored apart
-_MOST = 1 << 26  # but 64 users at least, up to 256 MiB, so that products of matrices pay
+_FEW_ITEMS = 0.25  # share of the items up to which allowed items are scored alone
+_MAX_CELLS = 1 << 26  # but 64 users at least, up to 256 MiB, so that products of matrices pay
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ def score_batches(
     size = _batch_size(n_items)
     for start in range(0, n_users, size):
         rows = slice(start, min(start + size, n_users))
-        scores = scores_of(model, history[rows], users[rows])
+        scores = model.score(history[rows], users[rows])
         _check_numbers(scores)
         if seen is not None:
             _mask(scores, seen[rows])
@@ -65,7 +65,7 @@ def score_batches(
 
 def _batch_size(n_items: int) -> int:
     """Users whose scores of so many items are held at a time."""
-    return max(1, min(1024, max(_CELLS // max(1, n_items), min(64, _MOST // max(1, n_items)))))
+    return max(1, min(1024, max(_CELLS // max(1, n_items), min(64, _MAX_CELLS // max(1, n_items)))))
 
 
 def _mask(scores: Float32, seen: CSR) -> None:
@@ -91,8 +91,8 @@ def top_k(scores: Float32, k: int, ties: Int32) -> Ranked:
     scores = np.ascontiguousarray(scores)
     by_ties = np.argsort(ties).astype(np.int32)
     flat, sizes = _reach(scores, k, by_ties)
-    found = flat - np.repeat(np.arange(n) * n_items, sizes)
-    return _listed(sizes, found, scores.ravel()[flat], k, by_ties, _places_in(by_ties))
+    items = flat - np.repeat(np.arange(n) * n_items, sizes)
+    return _listed(sizes, items, scores.ravel()[flat], k, by_ties, _places_in(by_ties))
 
 
 def nothing(n: int, k: int) -> Ranked:
@@ -108,22 +108,22 @@ def _places_in(by_ties: Int32) -> UInt64:
 
 
 def _listed(
-    sizes: Int64, found: Int64 | Int32, values: Float32, k: int, by_ties: Int32, ranks: UInt64
+    sizes: Int64, candidates: Int64 | Int32, values: Float32, k: int, by_ties: Int32, ranks: UInt64
 ) -> Ranked:
     """The k best of each row's candidates: `sizes` (n,) of them, items and scores one row after the other.
 
     `by_ties`: items in the order of their ties; `ranks`: the places of items in it.
     """
-    made = nothing(sizes.size, k)
+    lists = nothing(sizes.size, k)
     # A key is what is sorted by: the score above the tie's rank. Sorting keys by row takes a tenth of a lexsort.
     keys = np.full((sizes.size, max(k, int(sizes.max()))), _LAST, dtype=np.uint64)
-    keys[np.arange(keys.shape[1]) < sizes[:, None]] = _descending(values) << 32 | ranks[found]
+    keys[np.arange(keys.shape[1]) < sizes[:, None]] = _descending(values) << 32 | ranks[candidates]
     keys.sort(axis=1)
     keys = keys[:, :k]
     there = keys != _LAST
-    made.items[there] = by_ties[(keys[there] & _TIE).astype(np.int64)]
-    made.scores[there] = _ascending(keys[there] >> 32)
-    return made
+    lists.items[there] = by_ties[(keys[there] & _TIE).astype(np.int64)]
+    lists.scores[there] = _ascending(keys[there] >> 32)
+    return lists
 
 
 _LAST = 2**64 - 1  # after all scores: that of -inf is lower, and no NaN comes here
@@ -189,9 +189,9 @@ def _first_equal(scores: Float32, value: float, room: int, by_ties: Int32) -> In
     """The first `room` items in tie order whose score is `value`."""
     looked = 256 + 4 * room
     while True:
-        found = by_ties[:looked][scores[by_ties[:looked]] == value]
-        if found.size >= room or looked >= by_ties.size:
-            return np.asarray(found[:room])
+        equal = by_ties[:looked][scores[by_ties[:looked]] == value]
+        if equal.size >= room or looked >= by_ties.size:
+            return np.asarray(equal[:room])
         looked *= 8
 
 
@@ -210,24 +210,24 @@ def ranked_batches(
     Many users of a model whose scores are products of factors are ranked by shortlists, in threads: the same lists,
     except for the order of scores that differ by float32's rounding.
     """
-    factors = item_factors_of(model)
+    factors = model.item_embeddings()
     if factors is not None:
         allowed_rows = None if allowed is None else np.flatnonzero(allowed)
-        given = _Given(model, allowed_rows, history, users, k, ties, seen, allowed)
+        request = _Request(model, allowed_rows, history, users, k, ties, seen, allowed)
         short = shortlist(factors, history.shape[0], k, allowed_rows)
         if short is not None:
-            yield from _completed(given, _by_shortlist(given, short))
+            yield from _completed(request, _by_shortlist(request, short))
             return
-        if allowed_rows is not None and allowed_rows.size <= _SOME * factors.shape[0]:
-            yield from _completed(given, _among(given, factors[allowed_rows]))
+        if allowed_rows is not None and allowed_rows.size <= _FEW_ITEMS * factors.shape[0]:
+            yield from _completed(request, _among(request, factors[allowed_rows]))
             return
     for rows, scores in score_batches(model, history, users, seen=seen, allowed=allowed):
         yield rows, top_k(scores, k, ties)
 
 
 @dataclass(frozen=True)
-class _Given:
-    """What `ranked_batches` was given. `allowed_rows`: the allowed items, int64; None: all."""
+class _Request:
+    """The arguments of `ranked_batches`. `allowed_rows`: the allowed items, int64; None: all."""
 
     model: Model
     allowed_rows: Int64 | None
@@ -243,10 +243,10 @@ class _Given:
         return self.ties if self.allowed_rows is None else self.ties[self.allowed_rows]
 
     def batches(self, size: int) -> Iterator[tuple[slice, Float32, Bool, CSR | None]]:
-        """Some users at a time: vectors, who must be scored as a whole, and what was seen of `allowed_rows`."""
+        """Some users at a time: vectors, rows to be scored as a whole, and what was seen of `allowed_rows`."""
         for start in range(0, self.users.size, size):
             rows = slice(start, min(start + size, self.users.size))
-            vectors, whole_rows = user_vectors_of(self.model, self.history[rows], self.users[rows])
+            vectors, whole_rows = self.model.user_embeddings(self.history[rows], self.users[rows])
             _check_numbers(vectors)
             seen = None if self.seen is None else self.seen[rows]
             yield (
@@ -257,47 +257,47 @@ class _Given:
             )
 
 
-def _by_shortlist(given: _Given, short: Shortlist) -> Iterator[tuple[slice, Ranked, Bool]]:
-    """Lists of places in `allowed_rows`, and which of them are not told."""
-    by_ties = np.argsort(given.allowed_ties).astype(np.int32)
+def _by_shortlist(request: _Request, short: Shortlist) -> Iterator[tuple[slice, Ranked, Bool]]:
+    """Lists of positions in `allowed_rows`, and which of them must be made from exact scores."""
+    by_ties = np.argsort(request.allowed_ties).astype(np.int32)
     ranks = _places_in(by_ties)
 
     def work(batch: tuple[slice, Float32, Bool, CSR | None]) -> tuple[Ranked, Bool]:
-        found = short.candidates(batch[1], batch[3], given.k)
-        return _listed(found.sizes, found.items, found.scores, given.k, by_ties, ranks), found.needs_exact
+        best = short.candidates(batch[1], batch[3], request.k)
+        return _listed(best.sizes, best.items, best.scores, request.k, by_ties, ranks), best.needs_exact
 
-    for (rows, _, whole_rows, _), (made, needs_exact) in in_threads(given.batches(short.rows), work):
-        yield rows, made, whole_rows | needs_exact
+    for (rows, _, whole_rows, _), (lists, needs_exact) in in_threads(request.batches(short.rows), work):
+        yield rows, lists, whole_rows | needs_exact
 
 
-def _among(given: _Given, items: Float32) -> Iterator[tuple[slice, Ranked, Bool]]:
+def _among(request: _Request, items: Float32) -> Iterator[tuple[slice, Ranked, Bool]]:
     """As `_by_shortlist`, by all products with the factors of `allowed_rows`, which are few."""
-    ties = given.allowed_ties
-    for rows, vectors, whole_rows, seen in given.batches(_batch_size(len(items))):
+    ties = request.allowed_ties
+    for rows, vectors, whole_rows, seen in request.batches(_batch_size(len(items))):
         scores = vectors @ items.T
         if seen is not None:
             _mask(scores, seen)
-        yield rows, top_k(scores, given.k, ties), whole_rows
+        yield rows, top_k(scores, request.k, ties), whole_rows
 
 
 def _completed(
-    given: _Given, batches: Iterator[tuple[slice, Ranked, Bool]]
+    request: _Request, batches: Iterator[tuple[slice, Ranked, Bool]]
 ) -> Iterator[tuple[slice, Ranked]]:
-    """Lists of items, where those that are not told are made from all scores."""
-    for rows, made, untold in batches:
-        if given.allowed_rows is not None and given.allowed_rows.size:
-            made.items[:] = np.where(made.items < 0, -1, given.allowed_rows[np.maximum(made.items, 0)])
-        rest = np.flatnonzero(untold)
+    """Lists of items; those that the batches leave open are made from all scores."""
+    for rows, lists, needs_exact in batches:
+        if request.allowed_rows is not None and request.allowed_rows.size:
+            lists.items[:] = np.where(lists.items < 0, -1, request.allowed_rows[np.maximum(lists.items, 0)])
+        rest = np.flatnonzero(needs_exact)
         if rest.size:
             at = rest + rows.start
-            seen = None if given.seen is None else given.seen[at]
+            seen = None if request.seen is None else request.seen[at]
             scored = score_batches(
-                given.model, given.history[at], given.users[at], seen=seen, allowed=given.allowed
+                request.model, request.history[at], request.users[at], seen=seen, allowed=request.allowed
             )
             for some, scores in scored:
-                whole = top_k(scores, given.k, given.ties)
-                made.items[rest[some]], made.scores[rest[some]] = whole.items, whole.scores
-        yield rows, made
+                whole = top_k(scores, request.k, request.ties)
+                lists.items[rest[some]], lists.scores[rest[some]] = whole.items, whole.scores
+        yield rows, lists
 
 
 def rank(
@@ -311,8 +311,8 @@ def rank(
     allowed: Bool | None = None,
 ) -> Ranked:
     """The top-k lists of `users`, in their order; arguments as in `score_batches` and `top_k`."""
-    made = nothing(history.shape[0], k)
+    lists = nothing(history.shape[0], k)
     batches = ranked_batches(model, history, users, k=k, ties=ties, seen=seen, allowed=allowed)
     for rows, ranked in batches:
-        made.items[rows], made.scores[rows] = ranked.items, ranked.scores
-    return made
+        lists.items[rows], lists.scores[rows] = ranked.items, ranked.scores
+    return lists

@@ -12,8 +12,7 @@ from recli import schema
 from recli.config import from_dict
 from recli.data.interactions import Interactions
 from recli.models.base import Model, algorithms
-from recli.models.fallback import item_counts
-from recli.models.recency import with_recency
+from recli.models.wrappers import item_counts, with_recency
 from recli.schema import Float32
 from recli.storage import quantization
 from recli.storage.parts import Part, check_same_input, open_part, write_part
@@ -95,7 +94,7 @@ def write_model(
     """Write `run/models/NAME`, self-contained: it also holds the interactions' tables (hard links on disk).
 
     `inputs`: sha256 of the other parts it was made from; that of the interactions is added. With
-    `history_half_life`, `read_model` gives the model histories that are weighted so (`recli.models.recency`).
+    `history_half_life`, `read_model` gives a `RecencyWeighted` model.
     `storage_dtype`: what its matrices are stored as (`recli.storage.quantization`); `read_model` gives float32.
     """
     source = open_part(Path(run) / schema.INTERACTIONS, schema.INTERACTIONS)

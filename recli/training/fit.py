@@ -10,7 +10,7 @@ import polars as pl
 from recli.data.interactions import Interactions
 from recli.errors import RecliError, UsageError
 from recli.models.base import Algorithm, Model, Training
-from recli.models.recency import with_recency
+from recli.models.wrappers import with_recency
 from recli.reporting import SILENT, Advance, Reporter, no_progress
 from recli.schema import Float32
 

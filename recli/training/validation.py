@@ -9,7 +9,7 @@ from recli.data.interactions import Interactions
 from recli.errors import RecliError
 from recli.metrics import ndcg_at
 from recli.models.base import Model
-from recli.models.fallback import WithFallback, item_counts
+from recli.models.wrappers import WithFallback, item_counts
 from recli.ranking import topk
 from recli.schema import CSR, Bool, Float32, Float64, Int32, Int64
 
@@ -33,7 +33,7 @@ class ValidationFigures:
 class Validator:
     """NDCG@20 of a model on the validation split: full ranking, items seen in training masked.
 
-    Users without training rows get the lists they would be served: see `recli.models.fallback`.
+    Users without training rows get the lists they would be served: see `recli.models.wrappers.WithFallback`.
     """
 
     users: Int64  # (n,), those with validation rows

@@ -14,12 +14,12 @@ from scipy.sparse import csr_matrix
 from recli.data.history import History, ordered_pairs
 from recli.data.interactions import Interactions
 from recli.errors import RecliError, UsageError
-from recli.models.base import Training, algorithms, scores_of
+from recli.models.base import Model, Training, algorithms
 from recli.models.content_knn import ContentKnn
 from recli.models.fusion import Fusion, FusionConfig, Source
-from recli.models.recency import RecencyWeighted, unwrap, with_recency
+from recli.models.wrappers import RecencyWeighted, unwrap, with_recency
 from recli.ranking import topk
-from recli.schema import CSR, Float32, Int64, State
+from recli.schema import Float32, Int64, State
 from recli.steps.recommend import explain
 from recli.steps.recommend.users import parse
 from recli.steps.train_hybrid import sources as hybrid
@@ -61,14 +61,14 @@ def interactions(*events: tuple[int, int, int], later: tuple[tuple[int, int, int
 
 
 @dataclass(frozen=True)
-class Linear:
+class Linear(Model):
     """score(H) = H W."""
 
     weights: Float32
 
-    def score(self, history: CSR, users: Int64 | None = None) -> Float32:
+    def score(self, history: History, users: Int64 | None = None) -> Float32:
         assert users is None, "a history with weights is that of an unknown user"
-        return np.asarray(history @ self.weights, dtype=np.float32)
+        return np.asarray(history.values @ self.weights, dtype=np.float32)
 
     def state(self) -> State:
         return {"weights": self.weights}
@@ -155,11 +155,13 @@ def test_weights_halve() -> None:
 
 def test_recent_weighs_the_history_and_forgets_the_user() -> None:
     whole = history_of([3, 0, 4])
-    found = RecencyWeighted(EYE, 1.0).score_ordered(whole, np.array([7]))
+    found = RecencyWeighted(EYE, 1.0).score(whole, np.array([7]))
     np.testing.assert_allclose(found, [[0.5, 0, 0, 0.25, 1]])
     doubled = replace(whole, values=whole.values * 2)
-    np.testing.assert_allclose(RecencyWeighted(EYE, 1.0).score_ordered(doubled), 2 * found)
-    assert RecencyWeighted(EYE, 1.0).score(whole.values).tolist() == [[1, 0, 0, 1, 1]], "no order: all alike"
+    np.testing.assert_allclose(RecencyWeighted(EYE, 1.0).score(doubled), 2 * found)
+    assert RecencyWeighted(EYE, 1.0).score(History(whole.values)).tolist() == [[1, 0, 0, 1, 1]], (
+        "no order: all alike"
+    )
     assert with_recency(EYE, 0) is EYE and unwrap(with_recency(EYE, 3)) is EYE and unwrap(EYE) is EYE
 
 
@@ -167,8 +169,8 @@ def test_a_model_that_ignores_values_minds_these_weights() -> None:
     model = ContentKnn(csr_matrix(np.eye(5, dtype=np.float32)))
     whole = history_of([3, 0, 4])
     doubled = replace(whole, values=whole.values * 2)
-    assert model.score(doubled.values).tolist() == [[1, 0, 0, 1, 1]]
-    np.testing.assert_allclose(scores_of(RecencyWeighted(model, 1.0), doubled), [[0.5, 0, 0, 0.25, 1]])
+    assert model.score(doubled).tolist() == [[1, 0, 0, 1, 1]]
+    np.testing.assert_allclose(RecencyWeighted(model, 1.0).score(doubled), [[0.5, 0, 0, 0.25, 1]])
 
 
 @pytest.mark.parametrize("name", algorithms.names(lambda a: a.family == "cf" and a.personal))
@@ -176,14 +178,9 @@ def test_a_huge_half_life_is_the_plain_model_folded_in(name: str, board: Interac
     algorithm, history = algorithms[name], board.history()
     data = Training(board.matrix("train"), rows=board.splits["train"], threads=1)
     model = algorithm.fit(algorithm.config(), data)
-    expected = scores_of(model, history)
-    np.testing.assert_allclose(
-        scores_of(RecencyWeighted(model, 1e6), history), expected, rtol=1e-3, atol=1e-4
-    )
-    assert (
-        np.abs(scores_of(RecencyWeighted(model, 1.0), history) - expected).max()
-        > 1e-3 * np.abs(expected).max()
-    )
+    expected = model.score(history)
+    np.testing.assert_allclose(RecencyWeighted(model, 1e6).score(history), expected, rtol=1e-3, atol=1e-4)
+    assert np.abs(RecencyWeighted(model, 1.0).score(history) - expected).max() > 1e-3 * np.abs(expected).max()
 
 
 # --- from splits, files and stored models to scores
@@ -198,11 +195,11 @@ def test_a_fusion_hands_the_order_to_its_sources(board: Interactions) -> None:
     fused = Fusion(config, {"old": model, "new": RecencyWeighted(model, 1.0)}, popularity, cold)
     history = board.history()
     alone = replace(fused, config=replace(config, weights={"old": 1.0}))
-    ranks = [np.argsort(-scores_of(m, history), axis=1, kind="stable")[:, :3] for m in (fused, alone)]
-    best = np.argsort(-scores_of(RecencyWeighted(model, 1.0), history), axis=1, kind="stable")[:, :3]
+    ranks = [np.argsort(-m.score(history), axis=1, kind="stable")[:, :3] for m in (fused, alone)]
+    best = np.argsort(-RecencyWeighted(model, 1.0).score(history), axis=1, kind="stable")[:, :3]
     assert np.array_equal(ranks[0], best) and not np.array_equal(ranks[1], best)
     again = algorithms["fusion"].load(config, fused.state())
-    np.testing.assert_array_equal(scores_of(again, history), scores_of(fused, history))
+    np.testing.assert_array_equal(again.score(history), fused.score(history))
     assert sum(fused.source_scores(history).values()).argmax(axis=1).tolist() == ranks[0][:, 0].tolist()
 
 

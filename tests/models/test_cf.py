@@ -19,7 +19,7 @@ from recli.data.interactions import Interactions
 from recli.errors import DeviceError, RecliError, UsageError
 from recli.models.als import AlsConfig
 from recli.models.als import fit as fit_als
-from recli.models.base import BestState, Model, Training, algorithms, scores_of, train_epochs
+from recli.models.base import BestState, Model, Training, algorithms, train_epochs
 from recli.models.bias import BiasConfig
 from recli.models.bias import fit as fit_bias
 from recli.models.bpr import BprConfig
@@ -247,16 +247,18 @@ def test_what_is_not_given_goes_by_the_length_of_histories(
     name: str, options: tuple[str, ...], each: int, given: float
 ) -> None:
     training, algorithm = Training(histories(40, each), threads=1), algorithms[name]
-    usual = algorithm.fit(algorithm.config(), training).score(training.matrix)
+    usual = algorithm.fit(algorithm.config(), training).score(History(training.matrix))
     told = algorithm.config(**dict.fromkeys(options, given))
     np.testing.assert_allclose(
-        algorithm.fit(told, training).score(training.matrix), usual, rtol=1e-5, atol=1e-6
+        algorithm.fit(told, training).score(History(training.matrix)), usual, rtol=1e-5, atol=1e-6
     )
     other = algorithm.config(**dict.fromkeys(options, 1.3 * given + 0.3))
-    assert not np.allclose(algorithm.fit(other, training).score(training.matrix), usual, rtol=1e-3)
+    assert not np.allclose(algorithm.fit(other, training).score(History(training.matrix)), usual, rtol=1e-3)
     for option in options:  # each of them alone, too
         other = algorithm.config(**{option: 1.3 * given + 0.3})
-        assert not np.allclose(algorithm.fit(other, training).score(training.matrix), usual, rtol=1e-3)
+        assert not np.allclose(
+            algorithm.fit(other, training).score(History(training.matrix)), usual, rtol=1e-3
+        )
 
 
 def test_one_shrinkage_means_the_same_for_every_weighting() -> None:
@@ -283,15 +285,19 @@ def test_item_knn_does_not_depend_on_its_block_size(monkeypatch: pytest.MonkeyPa
 def test_user_knn_by_hand() -> None:
     given = csr([[1, 1, 0, 0], [1, 1, 1, 0], [0, 0, 1, 1], [1, 0, 0, 0]])
     model = fit_user_knn(UserKnnConfig(weighting="cosine"), Training(given))
-    scores = model.score(given[:1], np.array([0]))[0]
+    scores = model.score(History(given[:1]), np.array([0]))[0]
     near, far = 2 / (2**0.5 * 3**0.5), 1 / 2**0.5  # to user 1, to user 3; none to user 2
     np.testing.assert_allclose(scores, [near + far, near, near, 0.0], rtol=1e-6)
     cubed = fit_user_knn(UserKnnConfig(weighting="cosine", similarity_power=3.0), Training(given))
     np.testing.assert_allclose(
-        cubed.score(given[:1], np.array([0]))[0], [near**3 + far**3, near**3, near**3, 0.0], rtol=1e-6
+        cubed.score(History(given[:1]), np.array([0]))[0],
+        [near**3 + far**3, near**3, near**3, 0.0],
+        rtol=1e-6,
     )
     nearest = fit_user_knn(UserKnnConfig(weighting="cosine", neighbors=1), Training(given))
-    np.testing.assert_allclose(nearest.score(given[:1], np.array([0]))[0], [near, near, near, 0.0], rtol=1e-6)
+    np.testing.assert_allclose(
+        nearest.score(History(given[:1]), np.array([0]))[0], [near, near, near, 0.0], rtol=1e-6
+    )
 
 
 def test_user_knn_weighs_rare_items_by_their_idf() -> None:
@@ -302,7 +308,7 @@ def test_user_knn_weighs_rare_items_by_their_idf() -> None:
     weighted = given.toarray() * idf
     unit = weighted / np.linalg.norm(weighted, axis=1, keepdims=True)
     expected = np.delete(unit @ unit[0], 0) @ np.delete(given.toarray(), 0, axis=0)
-    np.testing.assert_allclose(model.score(given[:1], np.array([0]))[0], expected, rtol=1e-5)
+    np.testing.assert_allclose(model.score(History(given[:1]), np.array([0]))[0], expected, rtol=1e-5)
 
 
 def test_user_knn_leaves_the_user_himself_out_even_when_only_his_history_is_known() -> None:
@@ -370,9 +376,9 @@ def test_bias_by_arithmetic() -> None:
     np.testing.assert_allclose(model.item_bias, [b0, b1, 0.0], rtol=1e-6)
     u0, u1 = ((1 - b0) + (-1 - b1)) / (1 + 2), (0 - b0) / (1 + 1)
     np.testing.assert_allclose(model.user_bias, [u0, u1], rtol=1e-6)
-    predicted = model.predict(np.array([0, 1, -1]), np.array([1, 2, 0]))
+    predicted = model.predict_ratings(np.array([0, 1, -1]), np.array([1, 2, 0]))
     np.testing.assert_allclose(predicted, [4 + u0 + b1, 4 + u1, 4 + b0], rtol=1e-6)
-    scores = model.score(csr([[0, 0, 0]] * 2), np.array([0, -1]))
+    scores = model.score(History(csr([[0, 0, 0]] * 2)), np.array([0, -1]))
     np.testing.assert_allclose(scores, [[4 + u0 + b0, 4 + u0 + b1, 4 + u0], [4 + b0, 4 + b1, 4.0]], rtol=1e-6)
 
 
@@ -420,7 +426,7 @@ def test_every_option_changes_the_model(name: str, option: str, board: Interacti
     history = History(given, ordered_pairs(coo.row, coo.col, days)[1])
     default = algorithm.fit(algorithm.config(), training)
     other = algorithm.fit(algorithm.config(**{option: OTHER[option]}), training)
-    scores = [scores_of(model, history, np.arange(60)) for model in (default, other)]
+    scores = [model.score(history, np.arange(60)) for model in (default, other)]
     assert not np.array_equal(*scores)
 
 
@@ -476,12 +482,12 @@ def test_als_is_judged_as_the_model_that_is_kept() -> None:
     given, all_users, judged = matrix(80, 40), np.arange(80), []
 
     def validate(model: Model) -> float:
-        judged.append(model.score(given, all_users))
+        judged.append(model.score(History(given), all_users))
         return float(len(judged))
 
     config = AlsConfig(factors=4, iterations=3, regularization=1.0)
     kept = fit_als(config, Training(given, threads=1, patience=9, validate=validate))
-    assert np.array_equal(judged[-1], kept.score(given, all_users))
+    assert np.array_equal(judged[-1], kept.score(History(given), all_users))
 
 
 def test_best_state_reports_every_epoch() -> None:
@@ -624,7 +630,7 @@ def test_gpu_als_gets_weighted_data_a_seed_that_is_not_the_clock_and_returns_arr
     assert np.array_equal(given.data, before)  # the caller's matrix is untouched
     assert model.item_factors.dtype == np.float32 and model.item_factors.shape == (25, 4)
     cpu = fit_als(config, Training(given, seed=1, threads=1))
-    np.testing.assert_allclose(model.score(given), cpu.score(given), atol=1e-5)
+    np.testing.assert_allclose(model.score(History(given)), cpu.score(History(given)), atol=1e-5)
 
 
 def test_a_gpu_number_that_is_not_there_is_a_device_error(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,18 +4,11 @@ import numpy as np
 import pytest
 
 from recli.config import from_dict, to_dict
+from recli.data.history import History
 from recli.data.interactions import Interactions
-from recli.models.base import (
-    Algorithm,
-    ColdStart,
-    FactorModel,
-    Model,
-    RatingModel,
-    Training,
-    algorithms,
-    scores_of,
-)
-from recli.models.fallback import WithFallback, item_counts
+from recli.errors import RecliError
+from recli.models.base import Algorithm, Model, Training, algorithms
+from recli.models.wrappers import ModelWrapper, WithFallback, item_counts
 from recli.ranking import topk
 
 FOR_BOARD = {  # what differs from the defaults, which are made for thousands of users
@@ -91,7 +84,7 @@ def test_scores_have_their_shape_and_are_finite_for_an_empty_history(name: str, 
     history = board.history()[:4]
     history = history.keep(np.zeros(history.nnz, dtype=bool))
     for users in (None, np.array([-1, -1, 0, 1])):
-        scores = scores_of(model, history, users)
+        scores = model.score(history, users)
         assert scores.shape == (4, board.n_items)
         assert scores.dtype == np.float32
         assert np.isfinite(scores).all()
@@ -104,11 +97,11 @@ def test_without_a_history_popularity_stands_in_unless_all_get_the_same(
 ) -> None:
     model, history = fit(name, board), board.history()[:4]
     history = history.keep(np.zeros(history.nnz, dtype=bool))
-    assert (isinstance(model, ColdStart) and model.cold_start) == (name in SAME_FOR_ALL)
+    assert model.handles_empty_history == (name in SAME_FOR_ALL)
     counts = item_counts(board.matrix("train"))
     users = np.full(4, -1)
     scores, silent = WithFallback(model, counts).filled(history, users)
-    expected = scores_of(model, history, users) if name in SAME_FOR_ALL else np.tile(counts, (4, 1))
+    expected = model.score(history, users) if name in SAME_FOR_ALL else np.tile(counts, (4, 1))
     assert np.array_equal(scores, expected)
     assert silent.tolist() == [name not in SAME_FOR_ALL] * 4
 
@@ -118,11 +111,11 @@ def test_scoring_changes_neither_the_history_nor_later_scores(name: str, board: 
     model, history, users = fit(name, board), board.history(), np.arange(board.n_users)
     users[~np.isin(users, known_users(board))] = -1
     before = history.values.copy()
-    first = scores_of(model, history, users)
+    first = model.score(history, users)
     kept = first.copy()
     first[:] = -np.inf  # what masking does to a batch
     assert (history.values != before).nnz == 0
-    assert np.array_equal(scores_of(model, history, users), kept)
+    assert np.array_equal(model.score(history, users), kept)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -133,7 +126,7 @@ def test_a_stored_model_scores_bit_for_bit_the_same(name: str, board: Interactio
     loaded = algorithm.load(from_dict(algorithm.config, to_dict(config)), state)
     history, users = board.history(), np.arange(board.n_users)
     for rows in (np.where(users % 2, users, -1), None):
-        assert np.array_equal(scores_of(model, history, rows), scores_of(loaded, history, rows))
+        assert np.array_equal(model.score(history, rows), loaded.score(history, rows))
     assert loaded.state().keys() == state.keys()
     assert all(np.array_equal(loaded.state()[key], state[key]) for key in state)
 
@@ -162,8 +155,8 @@ def test_the_order_of_users_changes_nothing(name: str, board: Interactions) -> N
     history = board.history()
     users = np.where(matrix.getnnz(axis=1) > 0, np.arange(board.n_users), -1)
     expected, found = (
-        scores_of(one, history, users),
-        scores_of(other, history[order], np.where(users >= 0, place[users], -1)[order]),
+        one.score(history, users),
+        other.score(history[order], np.where(users >= 0, place[users], -1)[order]),
     )
     if name == "als":  # its start is random by row: the same lists, not the same numbers
         assert (
@@ -191,13 +184,51 @@ def test_progress_adds_up_to_what_was_announced(name: str, board: Interactions) 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_what_a_model_says_it_can_do_it_can(name: str, board: Interactions) -> None:
-    model, history = fit(name, board), board.history().values
+    model, history = fit(name, board), board.history()
     users = np.where(np.arange(board.n_users) % 2, np.arange(board.n_users), -1)
-    if isinstance(model, FactorModel):
-        made = model.user_vectors(history, users) @ model.item_factors.T
-        assert np.array_equal(made, model.score(history, users))
-    if isinstance(model, RatingModel):
-        predicted = model.predict(np.array([0, -1]), np.array([1, 1]))
+    scores, factors = model.score(history, users), model.item_embeddings()
+    if factors is not None:
+        vectors, whole_rows = model.user_embeddings(history, users)
+        assert np.array_equal(vectors @ factors.T, scores) and not whole_rows.any()
+        assert model.item_vectors() is factors
+    else:
+        assert model.item_vectors() is None
+        with pytest.raises(NotImplementedError, match="dot products"):
+            model.user_embeddings(history, users)
+    predicted = model.predict_ratings(np.array([0, -1]), np.array([1, 1]))
+    if predicted is not None:
         assert predicted.dtype == np.float32 and predicted.shape == (2,)
-    assert isinstance(model, FactorModel) == (name in ("als", "ials", "bpr", "lmf"))
-    assert isinstance(model, RatingModel) == (name == "bias")
+    assert (factors is not None) == (name in ("als", "ials", "bpr", "lmf"))
+    assert (predicted is not None) == (name == "bias")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_model_says_whether_it_uses_order_and_values(name: str, board: Interactions) -> None:
+    model, history = fit(name, board), board.history()
+    unordered, binary = History(history.values), History(history.values.sign(), history.steps)
+    doubled = History(history.values * 2, history.steps)
+    assert np.array_equal(model.score(unordered), model.score(history)) == (not model.uses_order)
+    assert model.uses_order == (name == "sequential-rules")
+    assert model.ignores_values == (name == "bpr")
+    if model.ignores_values:
+        assert np.array_equal(model.score(doubled), model.score(history))
+        assert np.array_equal(model.with_values().score(binary), model.score(binary))
+        assert not np.array_equal(model.with_values().score(doubled), model.score(doubled))
+    else:
+        assert np.array_equal(model.with_values().score(doubled), model.score(doubled))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_wrapper_does_what_its_model_does(name: str, board: Interactions) -> None:
+    model, history, users = fit(name, board), board.history(), np.full(board.n_users, -1)
+    wrapper = ModelWrapper(model)
+    assert np.array_equal(wrapper.score(history, users), model.score(history, users))
+    assert wrapper.state().keys() == model.state().keys()
+    assert wrapper.item_embeddings() is model.item_embeddings()
+    assert wrapper.item_vectors() is model.item_vectors()
+    assert wrapper.source_scores(history) is model.source_scores(history) is None
+    for asked in ("uses_order", "handles_empty_history", "ignores_values", "text_dim", "text_space"):
+        assert getattr(wrapper, asked) == getattr(model, asked)
+    assert wrapper.with_values().ignores_values is False and isinstance(wrapper.with_values(), ModelWrapper)
+    with pytest.raises(RecliError, match="by a text about them"):
+        wrapper.score_text(np.zeros((1, 2), dtype=np.float32))

@@ -11,6 +11,7 @@ from scipy.sparse import csr_matrix
 from scipy.sparse import random as random_csr
 
 from recli.compute.memory import available_memory
+from recli.data.history import History
 from recli.errors import RecliError
 from recli.models.base import Training, algorithms
 from recli.models.ease import SPARSE, Ease, EaseConfig, cost, fit, gram, inverse_in_place, load
@@ -50,7 +51,7 @@ def test_dense_equals_the_closed_form() -> None:
     np.testing.assert_allclose(model.weights, b, atol=2e-5)
     assert not np.diag(model.weights).any()
     assert model.weights.flags.c_contiguous
-    np.testing.assert_allclose(model.score(given), given.toarray() @ b, atol=2e-4)
+    np.testing.assert_allclose(model.score(History(given)), given.toarray() @ b, atol=2e-4)
 
 
 def test_dense_does_not_depend_on_its_block_size(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -79,7 +80,9 @@ def test_with_all_items_as_neighbors_sparse_equals_the_closed_form() -> None:
     assert (given.T @ given).nnz == 40 * 40  # every pair of items is met: none is out of reach
     model = sparse(given, 39)
     np.testing.assert_allclose(model.similar.toarray(), closed_form(given, 7.0), atol=2e-6)
-    np.testing.assert_allclose(model.score(given), given.toarray() @ closed_form(given, 7.0), atol=2e-5)
+    np.testing.assert_allclose(
+        model.score(History(given)), given.toarray() @ closed_form(given, 7.0), atol=2e-5
+    )
 
 
 def test_each_column_is_a_ridge_regression_on_its_nearest_items() -> None:
@@ -125,7 +128,7 @@ def test_items_without_events_or_companions_get_no_weights() -> None:
     weights = sparse(csr_matrix(rows), 3).similar.toarray()
     assert not weights[:, 2:].any() and not weights[2:].any()
     assert weights[0, 1] == pytest.approx(2 / (2 + 7))
-    assert np.isfinite(sparse(csr_matrix(rows), 3).score(csr_matrix((1, 4), dtype=np.float32))).all()
+    assert np.isfinite(sparse(csr_matrix(rows), 3).score(History(csr_matrix((1, 4), dtype=np.float32)))).all()
 
 
 def test_sparse_has_the_same_bytes_with_any_threads_and_spans(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -150,7 +153,7 @@ def test_a_stored_model_of_either_form_comes_back() -> None:
         model = fit(config, Training(given))
         again = load(config, model.state())
         assert type(again) is type(model)
-        assert np.array_equal(again.score(given), model.score(given))
+        assert np.array_equal(again.score(History(given)), model.score(History(given)))
 
 
 # --- which form, and what it costs

@@ -17,12 +17,11 @@ from recli.data.history import History
 from recli.data.interactions import Interactions
 from recli.metrics import ndcg_at
 from recli.models.base import Model, Training, algorithms
-from recli.models.fallback import WithFallback, item_counts
 from recli.models.fusion import LOG_POPULARITY, Fusion, FusionConfig, Source
 from recli.models.popularity import Popularity
-from recli.models.recency import RecencyWeighted
+from recli.models.wrappers import RecencyWeighted, WithFallback, item_counts
 from recli.ranking.topk import tie_order, top_k
-from recli.schema import CSR, Float32, Int64, State
+from recli.schema import Float32, Int64, State
 from recli.storage import parts, runs
 from recli.training import validation
 
@@ -31,12 +30,12 @@ COLD_USERS = [11, 23, 35]  # of the board: no training events
 
 
 @dataclass(frozen=True)
-class Fixed:
+class Fixed(Model):
     """Row i of the scores for user i of a batch."""
 
     scores: Float32
 
-    def score(self, history: CSR, users: Int64 | None = None) -> Float32:
+    def score(self, history: History, users: Int64 | None = None) -> Float32:
         return self.scores.copy()
 
     def state(self) -> State:
@@ -62,12 +61,12 @@ def test_counts_are_users_not_weights() -> None:
 def test_popularity_stands_in_without_history_and_for_equal_scores() -> None:
     given = np.array([[3, 1, 2], [0, 0, 0], [1, 2, 3], [7, 7, 7]], dtype=np.float32)
     counts = np.array([5, 9, 1], dtype=np.float32)
-    noted: list[int] = []
-    model = WithFallback(Fixed(given), counts, noted=noted.append)
+    batches: list[int] = []
+    model = WithFallback(Fixed(given), counts, record=batches.append)
     scores, silent = model.filled(history([0], [1], [], [2], n_items=3))
     assert scores.tolist() == [[3, 1, 2], [5, 9, 1], [5, 9, 1], [5, 9, 1]]
-    assert silent.tolist() == [False, True, True, True] and noted == [3]
-    none = WithFallback(Fixed(given), counts, "none").score(history([0], [1], [], [2], n_items=3).values)
+    assert silent.tolist() == [False, True, True, True] and batches == [3]
+    none = WithFallback(Fixed(given), counts, "none").score(history([0], [1], [], [2], n_items=3))
     assert none[0].tolist() == [3, 1, 2] and np.isneginf(none[1:]).all()
     assert model.state().keys() == {"scores"}
 
@@ -86,9 +85,9 @@ def test_what_ranks_items_without_a_history_is_left_alone() -> None:
         scores, silent = WithFallback(with_recency, counts, fallback).filled(history([], [0], n_items=3))
         assert scores.tolist() == [[1, 2, 3]] * 2 and not silent.any()
     level = Popularity(np.ones(3, dtype=np.float32))
-    assert WithFallback(level, counts).score(history([], n_items=3).values).tolist() == [[1, 1, 1]]
+    assert WithFallback(level, counts).score(history([], n_items=3)).tolist() == [[1, 1, 1]]
     assert WithFallback(RecencyWeighted(Fixed(np.zeros((1, 3), dtype=np.float32)), 1.0), counts).score(
-        history([], n_items=3).values
+        history([], n_items=3)
     ).tolist() == [[9, 5, 1]]
 
 
@@ -102,12 +101,12 @@ def test_the_judge_measures_what_is_served(board: Interactions) -> None:
     relevant, n = data.matrix("validation")[validator.users], validator.users.size
     assert validator.users[:2].tolist() == [0, 1] and validator.history.sizes[:2].tolist() == [0, 0]
 
-    class Oracle:
+    class Oracle(Model):
         """Perfect for users with a history, zeros for the two without."""
 
-        def score(self, history: CSR, users: Int64 | None = None) -> Float32:
+        def score(self, history: History, users: Int64 | None = None) -> Float32:
             scores = relevant.toarray().astype(np.float32)
-            scores[history.getnnz(axis=1) == 0] = 0
+            scores[history.sizes == 0] = 0
             return scores
 
         def state(self) -> State:

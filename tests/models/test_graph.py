@@ -10,6 +10,7 @@ import pytest
 from scipy.sparse import block_diag, csr_matrix
 from scipy.sparse import random as random_csr
 
+from recli.data.history import History
 from recli.models.base import Model, Training, algorithms
 from recli.models.bspm import BspmConfig
 from recli.models.bspm import fit as fit_bspm
@@ -67,7 +68,9 @@ def test_gf_cf_equals_its_closed_form(rank: int, shape: str) -> None:
     model = fit_gf_cf(config, Training(given))
     linear, ideal, _ = closed_form(given, config)
     new = matrix(10, given.shape[1], seed=5)
-    np.testing.assert_allclose(model.score(new), new.toarray() @ (linear + 0.7 * ideal), rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(
+        model.score(History(new)), new.toarray() @ (linear + 0.7 * ideal), rtol=1e-4, atol=1e-5
+    )
 
 
 def test_gf_cf_by_hand() -> None:
@@ -76,7 +79,7 @@ def test_gf_cf_by_hand() -> None:
         low_pass_weight=0.0, user_power=0.5, item_power=0.5
     )  # the paper's: no scale is needed
     model = fit_gf_cf(config, Training(csr_matrix(np.array([[1.0, 1], [0, 1]]))))
-    found = model.score(csr_matrix(np.array([[1.0, 0]], dtype=np.float32)))
+    found = model.score(History(csr_matrix(np.array([[1.0, 0]], dtype=np.float32))))
     np.testing.assert_allclose(found, [[1 / 2, 1 / 2**0.5 * 1 / 2]], rtol=1e-6)
 
 
@@ -100,13 +103,13 @@ def test_bspm_equals_its_steps_when_all_signals_are_kept(shape: str) -> None:
         BspmConfig(rank=25, low_pass_weight=0.4, sharpening=1.2),
         matrix(10, given.shape[1], seed=5),
     )
-    found = fit_bspm(config, Training(given)).score(new)
+    found = fit_bspm(config, Training(given)).score(History(new))
     np.testing.assert_allclose(found, published(given, new, config), rtol=1e-4, atol=1e-5)
 
 
 def test_bspm_with_fewer_signals_differs_by_what_its_line_misses() -> None:
     given, new, config = matrix(60, 40), matrix(10, 40, seed=5), BspmConfig(rank=8, sharpening=2.0)
-    found = fit_bspm(config, Training(given)).score(new)
+    found = fit_bspm(config, Training(given)).score(History(new))
     _, _, s = closed_form(given, config)
     # |x^2 - 3/4 a x| on [0, a] is largest at x = a, a^2 / 4; times T / 2 = 1, times the history's length.
     bound = s[7] ** 4 / 4 * np.linalg.norm(new.toarray(), axis=1)
@@ -118,15 +121,17 @@ def test_bspm_without_sharpening_is_gf_cf_with_half_the_weight() -> None:
     given = Training(matrix())
     unwrap = fit_bspm(BspmConfig(rank=6, low_pass_weight=0.8, sharpening=0.0), given)
     other = fit_gf_cf(GfCfConfig(rank=6, low_pass_weight=0.4), given)
-    np.testing.assert_allclose(unwrap.score(given.matrix), other.score(given.matrix), rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(
+        unwrap.score(History(given.matrix)), other.score(History(given.matrix)), rtol=1e-4, atol=1e-6
+    )
 
 
 def test_few_users_are_scored_without_the_map_of_many() -> None:
     model = fit_bspm(BspmConfig(rank=6, sharpening=1.2), Training(matrix()))
     new = matrix(20, 25, seed=5)
-    few = model.score(new[:3])
+    few = model.score(History(new[:3]))
     assert "_map" not in model.__dict__
-    many = model.score(new)
+    many = model.score(History(new))
     assert "_map" in model.__dict__
     np.testing.assert_allclose(few, many[:3], rtol=1e-4, atol=1e-6)
 
@@ -141,7 +146,7 @@ def test_rp3beta_equals_its_closed_form() -> None:
     walks = (r / items).T ** 0.7 @ (r / users[:, None]) ** 0.7 / items**0.4
     np.fill_diagonal(walks, 0.0)
     model = fit_rp3beta(config, Training(given))
-    np.testing.assert_allclose(model.score(given), r @ walks, rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(model.score(History(given)), r @ walks, rtol=1e-4, atol=1e-6)
 
 
 def test_rp3beta_by_hand() -> None:
@@ -187,8 +192,8 @@ def test_rp3beta_does_not_depend_on_its_block_size(monkeypatch: pytest.MonkeyPat
 )
 def test_every_option_changes_the_scores(name: str, option: str, value: float) -> None:
     given, algorithm = Training(matrix(60, 40)), algorithms[name]
-    usual = algorithm.fit(algorithm.config(), given).score(given.matrix)
-    other = algorithm.fit(algorithm.config(**{option: value}), given).score(given.matrix)
+    usual = algorithm.fit(algorithm.config(), given).score(History(given.matrix))
+    other = algorithm.fit(algorithm.config(**{option: value}), given).score(History(given.matrix))
     assert np.abs(other - usual).max() > 1e-3 * np.abs(usual).max()
 
 
@@ -197,9 +202,11 @@ def test_scores_are_linear_in_the_history_and_know_no_users(name: str) -> None:
     given = matrix(60, 40)
     model: Model = algorithms[name].fit(algorithms[name].config(), Training(given))
     one, other = given[:30], given[30:]
-    together = model.score(csr_matrix(one + 2 * other))
-    np.testing.assert_allclose(together, model.score(one) + 2 * model.score(other), rtol=1e-4, atol=1e-5)
-    assert np.array_equal(model.score(one, np.arange(30)), model.score(one))
+    together = model.score(History(csr_matrix(one + 2 * other)))
+    np.testing.assert_allclose(
+        together, model.score(History(one)) + 2 * model.score(History(other)), rtol=1e-4, atol=1e-5
+    )
+    assert np.array_equal(model.score(History(one), np.arange(30)), model.score(History(one)))
 
 
 def test_a_filter_does_not_depend_on_how_many_histories_it_takes_at_a_time(
@@ -207,9 +214,9 @@ def test_a_filter_does_not_depend_on_how_many_histories_it_takes_at_a_time(
 ) -> None:
     given = matrix()
     model = fit_bspm(BspmConfig(rank=8), Training(given))
-    whole = model.score(given)
+    whole = model.score(History(given))
     monkeypatch.setattr(spectral, "_USERS", 7)
-    np.testing.assert_allclose(model.score(given), whole, rtol=1e-6)
+    np.testing.assert_allclose(model.score(History(given)), whole, rtol=1e-6)
 
 
 # --- the spectrum
@@ -219,8 +226,8 @@ def test_few_users_or_items_have_few_default_rank() -> None:
     shapes = [(5000, 4000), (610, 9000), (9000, 610), (3, 3)]
     assert [default_rank(csr_matrix(shape), 256) for shape in shapes] == [256, 101, 101, 1]
     given = Training(matrix(60, 40))  # 40 // 6 = 6
-    usual = fit_gf_cf(GfCfConfig(), given).score(given.matrix)
-    assert np.array_equal(fit_gf_cf(GfCfConfig(rank=6), given).score(given.matrix), usual)
+    usual = fit_gf_cf(GfCfConfig(), given).score(History(given.matrix))
+    assert np.array_equal(fit_gf_cf(GfCfConfig(rank=6), given).score(History(given.matrix)), usual)
     assert fit_bspm(BspmConfig(), given).basis.values.size == 6
 
 

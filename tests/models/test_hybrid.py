@@ -11,7 +11,7 @@ from recli.config import from_dict, to_dict
 from recli.data.history import History
 from recli.data.interactions import Interactions
 from recli.errors import RecliError
-from recli.models.base import ExplainsSources, ItemSpace, Model, TextModel, Training, algorithms, scores_of
+from recli.models.base import Model, Training, algorithms
 from recli.models.content_knn import ContentKnnConfig, nearest
 from recli.models.fusion import (
     LOG_POPULARITY,
@@ -19,11 +19,11 @@ from recli.models.fusion import (
     Fusion,
     FusionConfig,
     block_of,
-    places,
+    normalized_scores,
     profile_map,
+    ranks,
     standard_logs,
     standardize,
-    votes,
 )
 from recli.models.text_factors import TextFactors, TextFactorsConfig, fit_ridge, predict_factors
 from recli.ranking import topk
@@ -116,7 +116,7 @@ def test_the_block_is_recommended_and_seen_items_never(board: Interactions, name
 
 @pytest.mark.parametrize("name", ALL)
 def test_the_cold_item_of_the_block_is_the_best_of_the_cold_ones(board: Interactions, name: str) -> None:
-    scores = made_by(board, name).score(board.history().values, users_of(board))
+    scores = made_by(board, name).score(board.history(), users_of(board))
     cold = np.array([9, 19, 29])
     assert (scores[:, cold].argmax(axis=1) == np.arange(board.n_users) // 12).all()
 
@@ -124,14 +124,16 @@ def test_the_cold_item_of_the_block_is_the_best_of_the_cold_ones(board: Interact
 @pytest.mark.parametrize("name", ALL)
 def test_shapes_empty_histories_and_fold_in(board: Interactions, name: str) -> None:
     model, history = made_by(board, name), board.history().values
-    known = model.score(history, users_of(board))
+    known = model.score(History(history), users_of(board))
     assert known.shape == (board.n_users, board.n_items)
     assert known.dtype == np.float32
-    folded = model.score(history)
+    folded = model.score(History(history))
     np.testing.assert_allclose(folded, known, rtol=1e-3, atol=1e-3)
-    assert np.isfinite(model.score(csr_matrix((2, board.n_items), dtype=np.float32))).all()
+    assert np.isfinite(model.score(History(csr_matrix((2, board.n_items), dtype=np.float32)))).all()
     order = np.random.default_rng(0).permutation(board.n_users)
-    np.testing.assert_allclose(model.score(history[order], users_of(board)[order]), known[order], atol=1e-5)
+    np.testing.assert_allclose(
+        model.score(History(history[order]), users_of(board)[order]), known[order], atol=1e-5
+    )
 
 
 @pytest.mark.parametrize("name", ALL)
@@ -140,7 +142,7 @@ def test_a_state_makes_an_equal_model(board: Interactions, name: str) -> None:
     config = model.config if isinstance(model, Fusion) else config_of(name)
     again = algorithm.load(from_dict(algorithm.config, to_dict(config)), model.state())
     history = board.history().values
-    assert np.array_equal(again.score(history), model.score(history))
+    assert np.array_equal(again.score(History(history)), model.score(History(history)))
     assert {k: v.tobytes() for k, v in again.state().items()} == {
         k: v.tobytes() for k, v in model.state().items()
     }
@@ -184,8 +186,8 @@ def test_content_knn_keeps_the_nearest_of_warm_and_of_cold_items_apart() -> None
 
 def test_content_knn_ignores_how_often() -> None:
     model = algorithms["content-knn"].fit(ContentKnnConfig(), Training(csr_matrix((1, 4)), features=FOUR))
-    once = model.score(csr_matrix(np.array([[1, 0, 1, 0]], dtype=np.float32)))
-    often = model.score(csr_matrix(np.array([[5, 0, 1, 0]], dtype=np.float32)))
+    once = model.score(History(csr_matrix(np.array([[1, 0, 1, 0]], dtype=np.float32))))
+    often = model.score(History(csr_matrix(np.array([[5, 0, 1, 0]], dtype=np.float32))))
     np.testing.assert_array_equal(once, often)
     assert once[0, 1] == pytest.approx(0.8**2 + 0.6**2)
 
@@ -261,13 +263,13 @@ def test_cease_options(board: Interactions) -> None:
 
 # fusion
 
-EMPTY = csr_matrix((1, 4), dtype=np.float32)
+EMPTY = History(csr_matrix((1, 4), dtype=np.float32))
 ALL_FOUR = np.arange(4)
 
 
 def test_z_scores_by_hand() -> None:
     # Mean 2.5, deviations -1.5 -.5 .5 1.5, variance (2.25 + .25) / 2 = 1.25.
-    z, deviation = standardize(np.array([[1, 2, 3, 4]], dtype=np.float32), block_of(ALL_FOUR, EMPTY))
+    z, deviation = standardize(np.array([[1, 2, 3, 4]], dtype=np.float32), block_of(ALL_FOUR, EMPTY.values))
     assert deviation[0] == pytest.approx(1.25**0.5)
     np.testing.assert_allclose(z[0], np.array([-1.5, -0.5, 0.5, 1.5]) / 1.25**0.5, rtol=1e-6)
 
@@ -280,7 +282,7 @@ def test_z_scores_leave_the_history_out() -> None:
 
 
 def test_equal_scores_become_zeros() -> None:
-    z, deviation = standardize(np.full((1, 4), 0.1, dtype=np.float32), block_of(ALL_FOUR, EMPTY))
+    z, deviation = standardize(np.full((1, 4), 0.1, dtype=np.float32), block_of(ALL_FOUR, EMPTY.values))
     assert z.tolist() == [[0, 0, 0, 0]]
     assert deviation.tolist() == [0]
 
@@ -294,27 +296,29 @@ def test_a_block_knows_its_items_only() -> None:
 
 
 def test_votes_by_place() -> None:
-    scores, block = np.array([[3, 9, 3, 1]], dtype=np.float32), block_of(ALL_FOUR, EMPTY)
-    assert places(scores, block).tolist() == [[2.5, 1, 2.5, 4]]
-    rrf = votes("rrf", scores, block, 60)
+    scores, block = np.array([[3, 9, 3, 1]], dtype=np.float32), block_of(ALL_FOUR, EMPTY.values)
+    assert ranks(scores, block).tolist() == [[2.5, 1, 2.5, 4]]
+    rrf = normalized_scores("rrf", scores, block, 60)
     np.testing.assert_allclose(rrf, [[1 / 62.5, 1 / 61, 1 / 62.5, 1 / 64]], rtol=1e-6)
-    np.testing.assert_allclose(votes("borda", scores, block, 60), [[1 - 2.5 / 4, 0.75, 1 - 2.5 / 4, 0]])
-    assert votes("rrf", scores, block, 1)[0, 1] == pytest.approx(1 / 2)
+    np.testing.assert_allclose(
+        normalized_scores("borda", scores, block, 60), [[1 - 2.5 / 4, 0.75, 1 - 2.5 / 4, 0]]
+    )
+    assert normalized_scores("rrf", scores, block, 1)[0, 1] == pytest.approx(1 / 2)
 
 
 def test_places_put_the_history_last() -> None:
     history = csr_matrix(np.array([[0, 1, 0, 0]], dtype=np.float32))
     scores = np.array([[3, 9, 2, 1]], dtype=np.float32)
-    assert places(scores, block_of(ALL_FOUR, history)).tolist() == [[1, 4, 2, 3]]
+    assert ranks(scores, block_of(ALL_FOUR, history)).tolist() == [[1, 4, 2, 3]]
 
 
-class Fixed:
+class Fixed(Model):
     """A model whose scores are given."""
 
     def __init__(self, *scores: float) -> None:
         self.scores = np.array([scores], dtype=np.float32)
 
-    def score(self, history: csr_matrix, users: Any = None) -> Any:
+    def score(self, history: History, users: Any = None) -> Any:
         return np.repeat(self.scores, history.shape[0], axis=0)
 
     def state(self) -> dict[str, Any]:
@@ -345,8 +349,8 @@ def test_the_prior_is_standardized_log_popularity() -> None:
 class Silent(Fixed):
     """A model that has nothing to say to those without a history."""
 
-    def score(self, history: csr_matrix, users: Any = None) -> Any:
-        known = (np.diff(history.indptr) > 0).astype(np.float32)
+    def score(self, history: History, users: Any = None) -> Any:
+        known = (history.sizes > 0).astype(np.float32)
         return super().score(history, users) * known[:, None]
 
 
@@ -357,7 +361,7 @@ def test_where_no_source_has_anything_to_say_popularity_does(method: str) -> Non
     cold = counts == 0
     model = Fusion(config, {"a": Silent(1, 2, 3, 4, 5, 6)}, counts, cold)
     history = History(csr_matrix(np.array([[0] * 6, [1, 0, 0, 0, 0, 0]], dtype=np.float32)))
-    scores = scores_of(model, history)
+    scores = model.score(history)
     # log 2, log 4, log 2, log 4: two values at equal distance from the mean; cold items have no popularity, and
     # all have the boost
     np.testing.assert_allclose(scores[0], [-1, 1, -1, 1, -3, -3], rtol=1e-5)
@@ -373,7 +377,7 @@ def test_a_source_that_speaks_to_everybody_is_heard_without_a_history() -> None:
     model = replace(small(b=1.0), sources={"b": Fixed(4, 4, 0, 0)})
     # popularity would be -1, -1, 1, 1
     np.testing.assert_allclose(model.score(EMPTY)[0], [1, 1, -1, -1], rtol=1e-5)
-    assert LOG_POPULARITY not in model.source_scores(History(EMPTY))
+    assert LOG_POPULARITY not in model.source_scores(EMPTY)
 
 
 def test_voting_by_hand() -> None:
@@ -389,10 +393,9 @@ def test_voting_by_hand() -> None:
 @pytest.mark.parametrize("method", ["linear", "rrf", "borda"])
 def test_the_sources_add_up_to_the_score(board: Interactions, method: str) -> None:
     model, history = fusion_of(board, fusion=method, cold_boost=0.7), board.history()
-    assert isinstance(model, ExplainsSources)
     shares = model.source_scores(history, users_of(board))
     assert set(shares) == {"als", "content-knn", "text-factors", LOG_POPULARITY, "cold-boost"}
-    np.testing.assert_allclose(sum(shares.values()), scores_of(model, history, users_of(board)), atol=2e-4)
+    np.testing.assert_allclose(sum(shares.values()), model.score(history, users_of(board)), atol=2e-4)
     cold = cold_items(board.matrix("train"))
     assert not shares["als"][:, cold].any()
     assert (shares["cold-boost"][:, cold] == np.float32(0.7)).all()
@@ -401,7 +404,10 @@ def test_the_sources_add_up_to_the_score(board: Interactions, method: str) -> No
 
 def test_blocks_are_standardized_apart_and_the_boost_moves_the_cold_one(board: Interactions) -> None:
     history, cold = board.history().values, cold_items(board.matrix("train"))
-    unwrap, raised = fusion_of(board).score(history), fusion_of(board, cold_boost=2.0).score(history)
+    unwrap, raised = (
+        fusion_of(board).score(History(history)),
+        fusion_of(board, cold_boost=2.0).score(History(history)),
+    )
     np.testing.assert_array_equal(raised[:, ~cold], unwrap[:, ~cold])
     np.testing.assert_allclose(raised[:, cold], unwrap[:, cold] + 2.0, rtol=1e-6)
     np.testing.assert_allclose(unwrap[:, cold].mean(axis=1), 0, atol=1e-5)
@@ -424,7 +430,7 @@ def test_more_boost_means_more_cold_items_in_lists(board: Interactions) -> None:
 def test_cold_items_come_last_where_no_source_knows_them(board: Interactions) -> None:
     model = fusion_of(board, cold_weights={}, cold_boost=5.0)
     cold = cold_items(board.matrix("train"))
-    scores = model.score(board.history().values)
+    scores = model.score(board.history())
     assert (scores[:, cold] == np.float32(UNKNOWN)).all()
     assert scores[:, ~cold].min() > UNKNOWN
 
@@ -443,7 +449,7 @@ def test_the_factors_are_stored_once(board: Interactions) -> None:
     lonely = Fusion(by_itself, {"text-factors": alone.sources["text-factors"]}, alone.popularity, alone.cold)
     assert "source/text-factors/base/item_factors" in lonely.state()
     again = algorithms["fusion"].load(by_itself, lonely.state())
-    assert np.array_equal(again.score(board.history().values), lonely.score(board.history().values))
+    assert np.array_equal(again.score(board.history()), lonely.score(board.history()))
 
 
 def test_a_fusion_without_its_sources_is_refused() -> None:
@@ -462,12 +468,13 @@ def with_profile(board: Interactions) -> Fusion:
     assert text is not None
     history, vectors = board.matrix("train"), features_of(board)
     space = {"center": np.zeros(vectors.shape[1], dtype=np.float32)}
-    return replace(model, profile=profile_map(vectors, space, history, text.user_vectors(history), 0.1))
+    return replace(
+        model, profile=profile_map(vectors, space, history, text.user_embeddings(History(history))[0], 0.1)
+    )
 
 
 def test_a_text_about_a_block_finds_its_items(board: Interactions) -> None:
     model = with_profile(board)
-    assert isinstance(model, TextModel)
     assert model.text_dim == 8
     assert model.text_space["center"].shape == (8,)
     scores = model.score_text(np.eye(8, dtype=np.float32)[:3])  # the three blocks' directions
@@ -499,7 +506,7 @@ def test_without_a_profile_map_a_text_is_refused(board: Interactions) -> None:
 def test_item_vectors_join_behavior_and_texts_in_equal_parts(board: Interactions) -> None:
     model = fusion_of(board)
     vectors = model.item_vectors()
-    assert isinstance(model, ItemSpace)
+    assert vectors is not None
     assert vectors is not None
     assert vectors.shape == (30, 16)  # 8 factors from behavior, 8 predicted from texts
     halves = np.linalg.norm(vectors[:, :8], axis=1), np.linalg.norm(vectors[:, 8:], axis=1)

@@ -35,7 +35,7 @@ def factors(rows: int, d: int = 6, seed: int = 0) -> np.ndarray:
 def exactly(weights: Weights, given: csr_matrix, y: np.ndarray) -> np.ndarray:
     """The rows' minimum for fixed y, by dense algebra in float64 with the weights of all cells written out."""
     y, cells = y.astype(np.float64), given.toarray().astype(np.float64)
-    a0, ridge = weights.unobserved, weights.pulls(given)
+    a0, ridge = weights.unobserved, weights.penalties(given)
     left = [y.T @ np.diag(a0 + c) @ y + r * np.eye(y.shape[1]) for c, r in zip(cells, ridge, strict=True)]
     return np.array([np.linalg.solve(a, y.T @ c) for a, c in zip(left, cells, strict=True)])
 
@@ -44,7 +44,7 @@ def cpu_step(
     weights: Weights, given: csr_matrix, x: np.ndarray, y: np.ndarray, steps: int, threads: int = 1
 ) -> tuple[np.ndarray, np.ndarray, float]:
     with ials_cpu.cpu_engine(threads) as engine:
-        side = ials_cpu.side(given, weights.pulls(given))
+        side = ials_cpu.side(given, weights.penalties(given))
         return engine.half_step(side, x, y, weights.unobserved, steps)
 
 
@@ -66,14 +66,14 @@ def test_the_loss_by_arithmetic() -> None:
 def test_nu_0_pulls_all_rows_alike_and_nu_1_in_proportion_to_their_data() -> None:
     sums = np.array([1.0, 4.0, 10.0])
     weights = Weights(unobserved=0.1, regularization=0.5, nu=0.0)
-    assert weights.pull(sums, 20).tolist() == [0.5, 0.5, 0.5]
-    assert replace(weights, nu=1.0).pull(sums, 20).tolist() == pytest.approx([0.5 * 3, 0.5 * 6, 0.5 * 12])
+    assert weights.penalty(sums, 20).tolist() == [0.5, 0.5, 0.5]
+    assert replace(weights, nu=1.0).penalty(sums, 20).tolist() == pytest.approx([0.5 * 3, 0.5 * 6, 0.5 * 12])
 
 
 @pytest.mark.parametrize("engine", ["cpu", "torch"])
 def test_the_loss_falls_in_every_exact_half_step_and_is_what_the_solver_says(engine: str) -> None:
     given = matrix()
-    sides = [ials_cpu.side(m, W.pulls(m)) for m in (given, given.T.tocsr())]
+    sides = [ials_cpu.side(m, W.penalties(m)) for m in (given, given.T.tocsr())]
     x, y = np.zeros((60, 6), dtype=np.float32), factors(40)
     losses = [loss(W, given, x, y)]
     with ials_cpu.cpu_engine(1) if engine == "cpu" else ials_torch.torch_engine("cpu") as of:
@@ -124,7 +124,7 @@ def test_just_below_the_largest_regularization_something_is_left_and_just_above_
     at = weights_for(replace(SMALL, regularization=1.0, nu=nu), given)
     scaled = given.toarray().astype(np.float64)
     unit = replace(at, regularization=1.0)
-    scaled /= np.sqrt(np.outer(unit.pulls(given), unit.pulls(given.T)))
+    scaled /= np.sqrt(np.outer(unit.penalties(given), unit.penalties(given.T)))
     assert at.regularization == pytest.approx(np.linalg.norm(scaled, 2), rel=1e-3)
     for share, left in ((0.9, True), (1.05, False)):
         config = replace(SMALL, nu=nu, iterations=200)
@@ -188,7 +188,7 @@ def test_torch_does_the_same_half_step(steps: int) -> None:
     given, x, y = matrix(), factors(60, seed=3), factors(40)
     solved, fixed, lost = cpu_step(W, given, x, y, steps)
     engine = ials_torch.TorchEngine("cpu")
-    side = engine.prepare(ials_cpu.side(given, W.pulls(given)))
+    side = engine.prepare(ials_cpu.side(given, W.penalties(given)))
     a, b, of_torch = engine.half_step(side, engine.array(x), engine.array(y), W.unobserved, steps)
     np.testing.assert_allclose(engine.numpy(a) @ engine.numpy(b).T, solved @ fixed.T, atol=1e-4)
     assert of_torch == pytest.approx(lost, rel=1e-4)
@@ -200,7 +200,7 @@ def test_torch_does_the_same_half_step(steps: int) -> None:
 def test_batches_hold_every_cell_once(cells: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ials_torch, "_CELLS", cells)
     given = matrix()
-    prepared = ials_torch.TorchEngine("cpu").prepare(ials_cpu.side(given, W.pulls(given)))
+    prepared = ials_torch.TorchEngine("cpu").prepare(ials_cpu.side(given, W.penalties(given)))
     again = np.zeros(given.shape, dtype=np.float32)
     for batch in prepared.batches:
         assert batch.weights.numel() <= cells or len(batch.rows) == 1

@@ -13,7 +13,7 @@ from scipy.sparse import csr_matrix
 from recli.data.history import History
 from recli.data.interactions import Interactions
 from recli.errors import RecliError
-from recli.models.base import Model, Training, algorithms, scores_of
+from recli.models.base import Model, Training, algorithms
 from recli.models.sequential_rules import SequentialRules, SequentialRulesConfig, pair_counts
 from recli.steps.train_hybrid.config import default_sources
 from recli.storage import runs
@@ -104,11 +104,11 @@ def test_the_last_items_count_most() -> None:
         csr_matrix(np.array([[1, 2, 0, 1]], dtype=np.float32)), np.array([2, 0, 1], dtype=np.int32)
     )
     # values 1, 2, 1, of which 2, 0 and 1 items came later: 1/3, 2, 1/2; squared: 1/9, 2, 1/4
-    np.testing.assert_allclose(SequentialRules(rules, 1.0).score_ordered(history), [[1 / 3, 2, 0, 1 / 2]])
-    np.testing.assert_allclose(SequentialRules(rules, 2.0).score_ordered(history), [[1 / 9, 2, 0, 1 / 4]])
+    np.testing.assert_allclose(SequentialRules(rules, 1.0).score(history), [[1 / 3, 2, 0, 1 / 2]])
+    np.testing.assert_allclose(SequentialRules(rules, 2.0).score(history), [[1 / 9, 2, 0, 1 / 4]])
     for alike in (
-        SequentialRules(rules, 0.0).score_ordered(history),
-        SequentialRules(rules, 1.0).score(history.values),
+        SequentialRules(rules, 0.0).score(history),
+        SequentialRules(rules, 1.0).score(History(history.values)),
     ):
         assert alike.tolist() == [[1, 2, 0, 1]]
 
@@ -116,8 +116,8 @@ def test_the_last_items_count_most() -> None:
 def test_order_matters() -> None:
     model = fit(training_of(*[[0, 2]] * 5, *[[1, 3]] * 5))
     values = csr_matrix(np.array([[1, 1, 0, 0]], dtype=np.float32))
-    ab = scores_of(model, History(values, np.array([1, 0], dtype=np.int32)))
-    ba = scores_of(model, History(values, np.array([0, 1], dtype=np.int32)))
+    ab = model.score(History(values, np.array([1, 0], dtype=np.int32)))
+    ba = model.score(History(values, np.array([0, 1], dtype=np.int32)))
     assert ab[0, 3] > ab[0, 2] and ba[0, 2] > ba[0, 3]
 
 
@@ -162,7 +162,7 @@ def test_positions_tell_the_order_as_times_do(board: Interactions) -> None:
 
 def popular(training: Training, **options: object) -> list[float]:
     made: Model = algorithms["popularity"].fit(algorithms["popularity"].config(**options), training)
-    return made.score(training.matrix[:1])[0].tolist()  # type: ignore[no-any-return]
+    return made.score(History(training.matrix[:1]))[0].tolist()  # type: ignore[no-any-return]
 
 
 def test_old_events_fade_by_days_before_the_latest() -> None:

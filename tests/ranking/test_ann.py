@@ -60,7 +60,7 @@ def test_lists_are_nearly_the_exact_ones_with_the_models_scores() -> None:
     (line,) = said
     assert line.startswith("approximate search: ") and "exact top 10 (200 users)" in line
     assert float(line.split("find ")[1].split()[0]) >= 0.9
-    scores = one.model.score(one.history.values, np.arange(USERS))
+    scores = one.model.score(one.history, np.arange(USERS))
     assert (lists.items >= 0).all() and lists.items.dtype == np.int32
     np.testing.assert_allclose(lists.scores, np.take_along_axis(scores, lists.items, axis=1), rtol=1e-4)
     assert (np.diff(lists.scores, axis=1) <= 0).all()
@@ -142,7 +142,7 @@ def test_an_index_is_the_same_after_it_was_kept(tmp_path: Path) -> None:
     assert cache.read_index(path, "another model") is None
     stored = cache.read_index(path, "this model")
     assert stored is not None
-    queries = one.model.user_vectors(one.history.values)  # type: ignore[attr-defined]
+    queries = one.model.user_embeddings(one.history)[0]  # type: ignore[attr-defined]
     assert np.array_equal(ann.from_bytes(stored).search(queries, 5, 8), index.search(queries, 5, 8))
     data = bytearray(path.read_bytes())
     data[-100] ^= 1

@@ -11,10 +11,9 @@ from scipy.sparse import csr_matrix
 from recli.compute.threads import in_threads
 from recli.data.history import History
 from recli.errors import RecliError
-from recli.models.base import Model, item_factors_of
-from recli.models.fallback import WithFallback
+from recli.models.base import Model
 from recli.models.kernels.factors import Factors, confidence_fold_in
-from recli.models.recency import with_recency
+from recli.models.wrappers import WithFallback, with_recency
 from recli.ranking import shortlist, topk
 from recli.ranking.topk import rank, ranked_batches
 from recli.schema import CSR, Bool, Float32, Int64
@@ -24,7 +23,7 @@ from recli.steps.recommend.recommender import UserScorer
 @pytest.fixture(autouse=True)
 def always(monkeypatch: pytest.MonkeyPatch) -> None:
     """Shortlists for few users too, also where bfloat16 is emulated."""
-    monkeypatch.setattr(shortlist, "_MANY", 0)
+    monkeypatch.setattr(shortlist, "_MIN_SCORES", 0)
     monkeypatch.setattr(shortlist, "native_bfloat16", lambda: True)
 
 
@@ -45,7 +44,7 @@ def both_ways(
     made = rank(model, history, users, k=k, ties=ties, seen=seen, allowed=allowed)
     with monkeypatch.context() as patch:
         patch.setattr(topk, "shortlist", whole)
-        patch.setattr(topk, "_SOME", 0)
+        patch.setattr(topk, "_FEW_ITEMS", 0)
         return made, rank(model, history, users, k=k, ties=ties, seen=seen, allowed=allowed)
 
 
@@ -92,7 +91,7 @@ def test_few_allowed_items_are_scored_alone(monkeypatch: pytest.MonkeyPatch) -> 
     allowed[np.random.default_rng(1).choice(800, 60, replace=False)] = True
     monkeypatch.setattr(topk, "shortlist", whole)
     monkeypatch.setattr(topk, "_CELLS", 20 * 60)
-    monkeypatch.setattr(topk, "_MOST", 0)
+    monkeypatch.setattr(topk, "_MAX_CELLS", 0)
     found, expected = both_ways(
         monkeypatch, around, history, np.arange(90), 9, seen=history.values, allowed=allowed
     )
@@ -155,7 +154,7 @@ def test_not_for_few_users_long_lists_or_factors_that_say_nothing(monkeypatch: p
     assert shortlist.shortlist(items, 1, 11) is None  # the k-th best of 20 blocks of 32 would be a bad floor
     assert shortlist.shortlist(np.ones((640, 3), dtype=np.float32), 1, 10) is None
     assert shortlist.shortlist(np.full((640, 3), np.nan, dtype=np.float32), 1, 10) is None
-    monkeypatch.setattr(shortlist, "_MANY", 641)
+    monkeypatch.setattr(shortlist, "_MIN_SCORES", 641)
     assert shortlist.shortlist(items, 1, 10) is None and shortlist.shortlist(items, 2, 10) is not None
     monkeypatch.setattr(shortlist, "native_bfloat16", lambda: False)
     assert shortlist.shortlist(items, 2, 10) is None
@@ -191,7 +190,7 @@ def test_models_around_models_are_ranked_as_they_score(monkeypatch: pytest.Monke
         (WithFallback(model, counts, "none"), known),
         (scorer, places),
     ):
-        shared = item_factors_of(around)
+        shared = around.item_embeddings()
         assert shared is not None and shared is items
         found, expected = both_ways(monkeypatch, around, history, asked, 10, seen=values)
         assert float((found.items == expected.items).mean()) > 0.999
@@ -229,5 +228,5 @@ def test_users_with_a_text_are_scored_apart(monkeypatch: pytest.MonkeyPatch) -> 
     assert asked == [30]
     nothing = (history.sizes == 0) | ~model.user_factors.any(axis=1)
     scorer = replace(scorer, vectors={4: np.ones(2, dtype=np.float32)})
-    _, whole_rows = scorer.user_side(history, np.arange(30))
+    _, whole_rows = scorer.user_embeddings(history, np.arange(30))
     assert not nothing[4] and np.flatnonzero(whole_rows & ~nothing).tolist() == [4]

@@ -9,17 +9,18 @@ from scipy.sparse import csr_matrix
 from recli.data.history import History
 from recli.data.interactions import Interactions
 from recli.errors import RecliError
+from recli.models.base import Model
 from recli.ranking.topk import rank, score_batches, tie_order, top_k
-from recli.schema import CSR, Float32, Int32, Int64, State
+from recli.schema import Float32, Int32, Int64, State
 
 
-class Fixed:
+class Fixed(Model):
     """Scores that are given: row i of `rows` for the user with row number i."""
 
     def __init__(self, rows: Float32) -> None:
         self.rows = rows
 
-    def score(self, history: CSR, users: Int64 | None = None) -> Float32:
+    def score(self, history: History, users: Int64 | None = None) -> Float32:
         assert users is not None
         return self.rows[users].copy()
 
@@ -119,7 +120,7 @@ def test_seen_and_forbidden_items_never_come_back(board: Interactions) -> None:
 
 def test_batches_cover_all_users_once_and_nobody_is_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("recli.ranking.topk._CELLS", 12)  # three users of four items at a time
-    monkeypatch.setattr("recli.ranking.topk._MOST", 0)
+    monkeypatch.setattr("recli.ranking.topk._MAX_CELLS", 0)
     model = Fixed(np.arange(28, dtype=np.float32).reshape(7, 4))
     empty = History(csr_matrix((7, 4), dtype=np.float32))
     users = np.arange(7, dtype=np.int64)

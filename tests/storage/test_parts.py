@@ -15,6 +15,7 @@ import polars as pl
 import pytest
 
 from recli import schema
+from recli.data.history import History
 from recli.data.interactions import Interactions
 from recli.errors import RecliError
 from recli.models.base import Training, algorithms
@@ -203,7 +204,7 @@ def test_a_model_is_self_contained(board_run: Path, tmp_path: Path) -> None:
     assert stored.trained_on == ("train",)
     assert stored.interactions.n_items == 30
     assert stored.catalogue is not None and stored.catalogue.columns == ["title", "block", "year"]
-    scores = stored.model.score(stored.interactions.history().values[:2])
+    scores = stored.model.score(History(stored.interactions.history().values[:2]))
     counts = stored.interactions.matrix("train").getnnz(axis=0)
     assert scores.tolist() == [counts.tolist()] * 2
 

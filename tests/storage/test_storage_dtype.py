@@ -12,7 +12,7 @@ from scipy.sparse import csr_matrix
 from recli import schema
 from recli.data.history import History
 from recli.data.interactions import Interactions
-from recli.models.base import Model, Training, algorithms, scores_of
+from recli.models.base import Model, Training, algorithms
 from recli.ranking.topk import rank
 from recli.storage import parts, runs
 from recli.storage.quantization import compact_state, expand_state
@@ -73,7 +73,7 @@ def test_a_smaller_model_ranks_nearly_the_same_known_users_and_new_ones(
         one, other = lists(model, log, users), lists(loaded, log, users)
         shared = np.mean([len(set(a) & set(b)) / 10 for a, b in zip(one, other, strict=True)])
         assert shared >= LEAST[dtype]
-        assert scores_of(loaded, History(log), users).dtype == np.float32
+        assert loaded.score(History(log), users).dtype == np.float32
 
 
 def stored_model(run: Path, board: Interactions, dtype: str) -> parts.Part:

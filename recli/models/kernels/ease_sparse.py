@@ -26,7 +26,7 @@ _SPAN = 256  # items that a thread takes at a time
 def fit_sparse(l2: float, neighbors: int, training: Training) -> ItemKnn:
     """Weights from each item's `neighbors` nearest items; the same bytes for any number of threads."""
     matrix = training.matrix
-    # By cosine, measured with 200 neighbors: those by co-occurrence alone are the popular items for everybody,
+    # By cosine, measured with 200 neighbors: those by co-occurrence alone are the same popular items for all,
     # NDCG@20 was 2 to 3% lower and took twice as long; those that would explain most alone, by G_ij^2 / (G_ii + l2),
     # 2% lower on MovieLens. 50 neighbors lose up to 6%; 500 were between 1% worse and 1% better.
     chosen = fit_item_knn(
@@ -55,18 +55,18 @@ def solve_columns(matrix: CSR, chosen: CSR, l2: float, threads: int) -> CSR:
     def work(first: int) -> None:
         slots, room = np.zeros(items.shape[1], np.int32), np.empty(widest * widest, np.float32)
         for j in range(first, min(first + _SPAN, n)):
-            mine = slice(int(ends[j]), int(ends[j + 1]))
-            k = mine.stop - mine.start
+            entries = slice(int(ends[j]), int(ends[j + 1]))
+            k = entries.stop - entries.start
             if k == 0:
                 continue
             gram, right = room[: k * k].reshape(k, k), np.empty(k, np.float32)
-            kernel(np.append(others[mine], np.int32(j)), starts, users, values, slots, gram, right)
+            kernel(np.append(others[entries], np.int32(j)), starts, users, values, slots, gram, right)
             gram[np.arange(k), np.arange(k)] += np.float32(l2)
             # LAPACK reads C order as the transpose: its upper triangle is our lower one, and nothing is copied.
             _, weights, failed = sposv(gram.T, right, lower=0, overwrite_a=1, overwrite_b=1)
             if failed:
                 raise RecliError("an item's regression has no solution", "raise --l2")
-            solved[mine] = weights
+            solved[entries] = weights
 
     with one_blas_thread(), ThreadPoolExecutor(threads) as pool:
         list(pool.map(work, range(0, n, _SPAN)))

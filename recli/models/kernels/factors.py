@@ -8,9 +8,10 @@ from typing import Any, Protocol, TypeVar, runtime_checkable
 import numpy as np
 
 from recli.compute.threads import one_blas_thread
+from recli.data.history import History
 from recli.errors import RecliError
 from recli.models.base import BestState, Model, Training
-from recli.schema import CSR, Float32, Float64, Int64, State
+from recli.schema import CSR, Bool, Float32, Float64, Int64, State
 
 M = TypeVar("M", bound=Model)
 
@@ -18,7 +19,7 @@ FoldIn = Callable[[CSR], Float32]
 
 
 @runtime_checkable
-class Stored(Protocol):
+class StatefulFoldIn(Protocol):
     """A fold-in that needs more than the item factors and the options: arrays, stored with the model's."""
 
     def state(self) -> State: ...
@@ -30,39 +31,42 @@ _MAP_USERS = 50_000  # enough to learn a map from, and bounded in memory
 
 
 @dataclass(frozen=True)
-class Factors:
+class Factors(Model):
     """User and item factors of one width d; `fold_in` makes the factors of users from their history alone."""
 
     user_factors: Float32  # (n_users, d)
     item_factors: Float32  # (n_items, d)
     fold_in: FoldIn  # csr (batch, n_items) -> float32 (batch, d)
 
-    def user_vectors(self, history: CSR, users: Int64 | None = None) -> Float32:
-        """float32 (batch, d): stored factors of known users, folded-in ones of the others (-1)."""
+    def item_embeddings(self) -> Float32:
+        return self.item_factors
+
+    def user_embeddings(self, history: History, users: Int64 | None = None) -> tuple[Float32, Bool]:
+        """Stored factors of known users, folded-in ones of the others (-1), float32 (batch, d); all rows hold."""
+        whole_rows = np.zeros(history.shape[0], dtype=bool)
         if users is None:
-            return self.fold_in(history)
+            return self.fold_in(history.values), whole_rows
         vectors = self.user_factors[users]
         new = np.flatnonzero(users < 0)
         if new.size:
-            vectors[new] = self.fold_in(history[new])
-        return vectors
+            vectors[new] = self.fold_in(history.values[new])
+        return vectors, whole_rows
 
-    def score(self, history: CSR, users: Int64 | None = None) -> Float32:
-        return self.user_vectors(history, users) @ self.item_factors.T
+    def score(self, history: History, users: Int64 | None = None) -> Float32:
+        return self.user_embeddings(history, users)[0] @ self.item_factors.T
 
     @property
-    def binary(self) -> bool:
+    def ignores_values(self) -> bool:
         return isinstance(self.fold_in, HistoryMap) and self.fold_in.binary
 
-    def weighted(self) -> "Factors":
-        """The same model; a fold-in that ignores values no longer does. See `recli.models.base.BinaryModel`."""
+    def with_values(self) -> "Factors":
         if not isinstance(self.fold_in, HistoryMap):
             return self
         return replace(self, fold_in=replace(self.fold_in, binary=False))
 
     def state(self) -> State:
-        made: State = {"user_factors": self.user_factors, "item_factors": self.item_factors}
-        return made | self.fold_in.state() if isinstance(self.fold_in, Stored) else made
+        state: State = {"user_factors": self.user_factors, "item_factors": self.item_factors}
+        return state | self.fold_in.state() if isinstance(self.fold_in, StatefulFoldIn) else state
 
 
 def confidence_fold_in(item_factors: Float32, alpha: float, regularization: float) -> FoldIn:
@@ -76,7 +80,7 @@ def confidence_fold_in(item_factors: Float32, alpha: float, regularization: floa
         confidence=lambda values: alpha * values,
         unobserved=1.0,
         beside=lambda c: c - 1.0,
-        pull=lambda c: regularization,
+        penalty=lambda c: regularization,
     )
 
 
@@ -86,26 +90,26 @@ def normal_equations(
     confidence: Callable[[Float64], Float64],
     unobserved: float,
     beside: Callable[[Float64], Float64],
-    pull: Callable[[Float64], float],
+    penalty: Callable[[Float64], float],
 ) -> FoldIn:
-    """x = (w Y'Y + Y' diag(beside) Y + pull I)^-1 Y'c for each history, where c = confidence(its values).
+    """x = (w Y'Y + Y' diag(beside) Y + penalty I)^-1 Y'c for each history, where c = confidence(its values).
 
-    `unobserved`: w, the weight of all cells; `beside(c)`: what observed ones have beside it; `pull(c)`: the
-    regularization. Float64 inside; no history gives zeros.
+    `unobserved`: w, the weight of all cells; `beside(c)`: the additional weight of observed ones;
+    `penalty(c)`: the L2 regularization. Float64 inside; no history gives zeros.
     """
-    made: list[_Gram] = []  # when it is first needed
+    gram: list[_Gram] = []  # computed when it is first needed
 
     def fold_in(history: CSR) -> Float32:
         with one_blas_thread():
-            if not made:
-                made.append(_Gram.of(unobserved * _gram(item_factors)))
+            if not gram:
+                gram.append(_Gram.of(unobserved * _gram(item_factors)))
             solved = np.zeros((history.shape[0], item_factors.shape[1]), dtype=np.float32)
             for user, (start, end) in enumerate(zip(history.indptr[:-1], history.indptr[1:], strict=True)):
                 if start == end:
                     continue
-                mine = item_factors[history.indices[start:end]].astype(np.float64)
+                factors = item_factors[history.indices[start:end]].astype(np.float64)
                 c = confidence(history.data[start:end].astype(np.float64))
-                solved[user] = made[0].solve(mine, c, beside(c), pull(c))
+                solved[user] = gram[0].solve(factors, c, beside(c), penalty(c))
         return solved
 
     return fold_in
@@ -124,19 +128,19 @@ class _Gram:
         values, basis = np.linalg.eigh(matrix)
         return cls(matrix, np.maximum(values, 0.0), basis)
 
-    def solve(self, mine: Float64, c: Float64, beside: Float64, pull: float) -> Float64:
-        """x = (matrix + Y' diag(beside) Y + pull I)^-1 Y'c, (d,), for the history's factors Y (n, d).
+    def solve(self, factors: Float64, c: Float64, beside: Float64, penalty: float) -> Float64:
+        """x = (matrix + Y' diag(beside) Y + penalty I)^-1 Y'c, (d,), for the history's factors Y (n, d).
 
-        By Woodbury's identity x = A Y'(I + diag(beside) Y A Y')^-1 c, where A = (matrix + pull I)^-1: twice as
+        By Woodbury's identity x = A Y'(I + diag(beside) Y A Y')^-1 c, where A = (matrix + penalty I)^-1: twice as
         fast with 40 items and 128 factors, 3.5 times with 256. Directly for long histories, or where A is hardly there.
         """
-        n, d = mine.shape
-        diagonal = self.values + pull
+        n, d = factors.shape
+        diagonal = self.values + penalty
         if n > _SHORT * d or diagonal[0] <= _SINGULAR * diagonal[-1]:
-            left = self.matrix + (mine.T * beside) @ mine
-            left.flat[:: d + 1] += pull
-            return np.asarray(np.linalg.solve(left, mine.T @ c), dtype=np.float64)
-        turned = mine @ self.basis
+            left = self.matrix + (factors.T * beside) @ factors
+            left.flat[:: d + 1] += penalty
+            return np.asarray(np.linalg.solve(left, factors.T @ c), dtype=np.float64)
+        turned = factors @ self.basis
         scaled = turned / diagonal
         left = beside[:, None] * (scaled @ turned.T)
         left.flat[:: n + 1] += 1.0

@@ -33,10 +33,10 @@ class Side:
     others: Int32  # (nnz,), the other side's row of each cell
     weights: Float32  # (nnz,)
     goals: Float32  # (nnz,)
-    pull: Float32  # (n_rows,), regularization of each row
+    l2: Float32  # (n_rows,), L2 penalty of each row
 
 
-def side(matrix: CSR, pull: Float64, weights: Float32 | None = None) -> Side:
+def side(matrix: CSR, l2: Float64, weights: Float32 | None = None) -> Side:
     """The rows of a matrix of confidences; `weights`: of its cells, where they are not the confidences."""
     goals = matrix.data.astype(np.float32)
     return Side(
@@ -44,7 +44,7 @@ def side(matrix: CSR, pull: Float64, weights: Float32 | None = None) -> Side:
         matrix.indices.astype(np.int32),
         goals if weights is None else weights,
         goals,
-        pull.astype(np.float32),
+        l2.astype(np.float32),
     )
 
 
@@ -64,8 +64,8 @@ class CpuEngine:
         return factors
 
     def penalty(self, side: Side, factors: Float32) -> float:
-        """The loss's term of this side: sum of pull |x|^2."""
-        return float(side.pull.astype(np.float64) @ np.einsum("nd,nd->n", factors, factors, dtype=np.float64))
+        """The loss's term of this side: sum of l2 |x|^2."""
+        return float(side.l2.astype(np.float64) @ np.einsum("nd,nd->n", factors, factors, dtype=np.float64))
 
     def half_step(
         self, side: Side, solved: Float32, others: Float32, unobserved: float, steps: int
@@ -84,7 +84,7 @@ class CpuEngine:
 
         def work(span: tuple[int, int]) -> None:
             kernel(
-                side.starts, side.others, side.weights, side.goals, side.pull, diagonal, fixed, *span, steps,
+                side.starts, side.others, side.weights, side.goals, side.l2, diagonal, fixed, *span, steps,
                 TOLERANCE, turned, loss,
             )  # fmt: skip
 
@@ -136,7 +136,7 @@ def solve_rows(
     others: Int32,
     weights: Float32,
     goals: Float32,
-    pull: Float32,
+    l2: Float32,
     diagonal: Float32,  # (d,), of the unobserved weight times Y'Y, which is diagonal
     fixed: Float32,  # (m, d), Y
     first: int,
@@ -144,9 +144,9 @@ def solve_rows(
     steps: int,
     tolerance: float,
     solved: Float32,  # (n, d), written: rows first to last
-    loss: Float64,  # (n,), written: its cells' (see `Side`) + unobserved weight sum of (xy)^2 + pull |x|^2
+    loss: Float64,  # (n,), written: its cells' (see `Side`) + unobserved weight sum of (xy)^2 + l2 |x|^2
 ) -> None:
-    """Conjugate gradients on (M + sum of weight y y') x = sum of goal y, preconditioned by M = diag(diagonal + pull).
+    """Conjugate gradients on (M + sum of weight y y') x = sum of goal y, preconditioned by M = diag(diagonal + l2).
 
     Step 0 has the direction x and the target 1, which makes `change` the residual; later ones have the target 0,
     which makes it -A p. A step of length a lowers the loss by a r'z, so the loss costs nothing.
@@ -163,7 +163,7 @@ def solve_rows(
             x[:] = zero
             continue
         for k in range(d):
-            m[k] = diagonal[k] + pull[row]
+            m[k] = diagonal[k] + l2[row]
             direction[k] = x[k]
         target, rz, empty = one, zero, 0.0
         for step in range(steps + 1):

@@ -26,14 +26,14 @@ class Batch:
     rows: "Tensor"  # int64 (b,)
     others: "Tensor"  # int64 (b, l)
     weights: "Tensor"  # float32 (b, l)
-    pull: "Tensor"  # float32 (b, 1)
+    l2: "Tensor"  # float32 (b, 1)
 
 
 @dataclass(frozen=True)
 class Batches:
     batches: list[Batch]
     empty: "Tensor"  # int64, rows without cells
-    pull: "Tensor"  # float64 (n_rows,)
+    l2: "Tensor"  # float64 (n_rows,)
 
 
 @dataclass(frozen=True)
@@ -57,10 +57,8 @@ class TorchEngine:
             cells = np.where(filled, side.starts[rows][:, None] + place, 0)
             weights = np.where(filled, side.weights[cells], np.float32(0))
             others = side.others[cells].astype(np.int64)
-            batches.append(
-                Batch(tensor(rows), tensor(others), tensor(weights), tensor(side.pull[rows, None]))
-            )
-        return Batches(batches, tensor(np.flatnonzero(lengths == 0)), tensor(side.pull.astype(np.float64)))
+            batches.append(Batch(tensor(rows), tensor(others), tensor(weights), tensor(side.l2[rows, None])))
+        return Batches(batches, tensor(np.flatnonzero(lengths == 0)), tensor(side.l2.astype(np.float64)))
 
     def array(self, factors: Float32) -> "Tensor":
         import torch
@@ -68,12 +66,12 @@ class TorchEngine:
         return torch.from_numpy(factors).to(self.device)
 
     def numpy(self, factors: "Tensor") -> Float32:
-        found: Float32 = factors.cpu().numpy()
-        return found
+        array: Float32 = factors.cpu().numpy()
+        return array
 
     def penalty(self, side: Batches, factors: "Tensor") -> float:
-        """The loss's term of this side: sum of pull |x|^2."""
-        return float(side.pull @ (factors**2).sum(1).double())
+        """The loss's term of this side: sum of l2 |x|^2."""
+        return float(side.l2 @ (factors**2).sum(1).double())
 
     def half_step(
         self, side: Batches, solved: "Tensor", others: "Tensor", unobserved: float, steps: int
@@ -100,7 +98,7 @@ def _solve(batch: Batch, x: "Tensor", y: "Tensor", diagonal: "Tensor", steps: in
     """x (b, d) after conjugate gradients for the factors y (b, l, d) of its cells, and its loss (b,)."""
     import torch
 
-    m = diagonal + batch.pull  # (b, d)
+    m = diagonal + batch.l2  # (b, d)
 
     def by_cell(v: "Tensor") -> "Tensor":
         return torch.bmm(y, v.unsqueeze(2)).squeeze(2)  # (b, l)

@@ -21,19 +21,19 @@ def row_lengths(matrix: CSR) -> Float64:
 
 def scaled(matrix: CSR, rows: Float64 | None = None, columns: Float64 | None = None) -> CSR:
     """A copy of `matrix`, float32, with its rows and columns multiplied by factors."""
-    made = matrix.astype(np.float32, copy=True)
+    copy = matrix.astype(np.float32, copy=True)
     if rows is not None:
-        made.data *= np.repeat(rows, np.diff(made.indptr)).astype(np.float32)
+        copy.data *= np.repeat(rows, np.diff(copy.indptr)).astype(np.float32)
     if columns is not None:
-        made.data *= columns[made.indices].astype(np.float32)
-    return made
+        copy.data *= columns[copy.indices].astype(np.float32)
+    return copy
 
 
 def mean_history(matrix: CSR) -> float:
-    """Events per user who has any (distinct items); 1 where nobody has.
+    """Mean events (distinct items) of the users who have any; 1 where none has.
 
-    It decides more than any other figure of a log how a neighborhood is best made: short histories need smooth,
-    cautious similarities, long ones sharp ones. Thinning yelp2018 from 36 events per user to 14 and to 6 moved the
+    The best options of neighborhood models depend on it more than on any other figure of a log: short histories need
+    strong smoothing, long ones little. Thinning yelp2018 from 36 events per user to 14 and to 6 moved the
     best powers of rp3beta from .5 to .2, user-knn's from 2 to 1.5 and .75, item-knn's shrinkage from 10 to 100 and 250.
     """
     users = int((np.diff(matrix.indptr) > 0).sum())
@@ -53,30 +53,30 @@ def keep_largest(matrix: CSR, k: int) -> CSR:
     data, indices, starts = matrix.data, matrix.indices, matrix.indptr
     kept = data > 0  # bool (nnz,)
     for row in np.flatnonzero(np.diff(starts) > k):
-        mine = slice(int(starts[row]), int(starts[row + 1]))
-        if np.count_nonzero(kept[mine]) <= k:
+        entries = slice(int(starts[row]), int(starts[row + 1]))
+        if np.count_nonzero(kept[entries]) <= k:
             continue
-        values = data[mine]
+        values = data[entries]
         edge = np.partition(values, values.size - k)[values.size - k]
-        kept[mine] = values > edge
+        kept[entries] = values > edge
         at = np.flatnonzero(values == edge)
-        room = k - np.count_nonzero(kept[mine])
+        room = k - np.count_nonzero(kept[entries])
         if at.size > room:  # ties at the edge: by column, whatever order the product left
-            at = at[np.argsort(indices[mine][at], kind="stable")][:room]
-        kept[mine.start + at] = True
+            at = at[np.argsort(indices[entries][at], kind="stable")][:room]
+        kept[entries.start + at] = True
     chosen = np.flatnonzero(kept)
-    made = csr_matrix((data[chosen], indices[chosen], np.searchsorted(chosen, starts)), shape=matrix.shape)
-    made.sort_indices()
-    return made
+    largest = csr_matrix((data[chosen], indices[chosen], np.searchsorted(chosen, starts)), shape=matrix.shape)
+    largest.sort_indices()
+    return largest
 
 
 def nearest(
-    left: CSR, right: CSR, k: int, threads: int, fit_weights: Callable[[Int64, CSR], None] | None = None
+    left: CSR, right: CSR, k: int, threads: int, reweight: Callable[[Int64, CSR], None] | None = None
 ) -> CSR:
     """The k largest positive values of each row of left @ right, a square matrix, but for its diagonal's.
 
-    A block of rows at a time, in so many threads (0: as many as there are cores), of which each holds one: scipy's
-    products let go of the GIL, choosing the largest hardly does. `weigh(rows, products)` changes the products of a
+    Blocks of rows are computed in so many threads (0: as many as there are cores): scipy releases the GIL in products,
+    hardly in the selection of the largest. `reweight(rows, products)` changes the products of a
     block, `rows` being the row number of each, int64 (nnz,). The same bytes for any number of threads.
     """
     from scipy.sparse import vstack
@@ -84,8 +84,8 @@ def nearest(
     def block(start: int) -> CSR:
         products = (left[start : start + _BLOCK] @ right).tocsr()
         rows = np.repeat(np.arange(start, start + products.shape[0]), np.diff(products.indptr))
-        if fit_weights is not None:
-            fit_weights(rows, products)
+        if reweight is not None:
+            reweight(rows, products)
         products.data[rows == products.indices] = 0.0
         return keep_largest(products, k)
 

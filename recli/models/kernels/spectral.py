@@ -12,13 +12,14 @@ import numpy as np
 
 from recli.compute.threads import one_blas_thread
 from recli.config import Config, Tune, option
-from recli.models.base import Training, pack_csr, unpack_csr
+from recli.data.history import History
+from recli.models.base import Model, Training, pack_csr, unpack_csr
 from recli.models.kernels.neighbors import scaled
 from recli.schema import CSR, Float32, Float64, Int64, State
 
 _DENSE = 2000  # up to so many users or items, the spectrum is computed densely: exact, and in about a second
 _USERS = 64  # users at a time: their scores of one item are 4 lines of the cache
-_FEW = 8  # users that are scored sooner than a map for many is made (1.7 s on yelp2018)
+_FEW = 8  # users up to which scoring is faster than making the map for many (1.7 s on yelp2018)
 _ZERO = 1e-5  # singular values below this share of the largest one are rounding
 
 
@@ -38,14 +39,14 @@ class SpectralConfig(Config):
     )
     user_power: float = option(
         0.35,
-        "Users count less the more active they are: by their activity to this power, twice.",
+        "Exponent of user activity in the normalization: the higher, the less active users count.",
         min=0,
         max=2,
         tune=Tune(0.1, 0.7),
     )
     item_power: float = option(
         0.4,
-        "Items count less the more popular they are: by their popularity to this power, from and to them.",
+        "Exponent of item popularity in the normalization: the higher, the less popular items count.",
         min=0,
         max=2,
         tune=Tune(0.2, 0.7),
@@ -54,7 +55,7 @@ class SpectralConfig(Config):
 
 @dataclass(frozen=True)
 class Spectrum:
-    """The normalized graph and its smoothest signals: all that a filter is made of."""
+    """The normalized graph and its smoothest signals: what every filter is computed from."""
 
     graph: CSR  # float32 (n_users, n_items), R~
     sizes: (
@@ -86,7 +87,7 @@ def spectrum(matrix: CSR, rank: int, user_power: float, item_power: float, seed:
 
 
 def fit_spectrum(config: SpectralConfig, training: Training, most: int) -> Spectrum:
-    """The spectrum of the training interactions; `most`: the filter's usual number of signals."""
+    """The spectrum of the training interactions; `most`: the filter's default number of signals."""
     matrix = training.matrix
     rank = config.rank or default_rank(matrix, most)
     basis = spectrum(matrix, rank, config.user_power, config.item_power, training.seed)
@@ -153,7 +154,7 @@ def _lanczos(matrix: CSR, k: int, seed: int) -> tuple[Float64, Float64]:
 
 
 @dataclass(frozen=True)
-class GraphFilter:
+class GraphFilter(Model):
     """A linear filter of histories r: score = linear r P + low_pass r L (1 - sharpening P) + r V diag(bend) V'.
 
     L = D_i^-b V V' D_i^b is the ideal low-pass filter. There is no matrix of all items: P itself would be nearly
@@ -166,26 +167,27 @@ class GraphFilter:
     sharpening: float = 0.0
     bend: Float64 | None = None  # (d,); None: zeros
 
-    def score(self, history: CSR, users: Int64 | None = None) -> Float32:
-        scores = self._by_signals(history)
-        for start in range(0, history.shape[0], _USERS):
-            users_like = (history[start : start + _USERS] @ self._by_item).T.toarray()
+    def score(self, history: History, users: Int64 | None = None) -> Float32:
+        values = history.values
+        scores = self._by_signals(values)
+        for start in range(0, values.shape[0], _USERS):
+            users_like = (values[start : start + _USERS] @ self._by_item).T.toarray()
             scores[start : start + _USERS] += np.float32(self.linear) * self._items_of(users_like)
         return scores
 
     def _by_signals(self, history: CSR) -> Float32:
         """All but the first term, float32 (batch, n_items)."""
-        if self._is_plain or (history.shape[0] <= _FEW and "_map" not in self.__dict__):
+        if self._only_low_pass or (history.shape[0] <= _FEW and "_map" not in self.__dict__):
             return self._step_by_step(history)
         left, right = self._map
         return np.asarray(history @ left, dtype=np.float32) @ right
 
     @property
-    def _is_plain(self) -> bool:
+    def _only_low_pass(self) -> bool:
         return not self.sharpening and self.bend is None
 
     def _step_by_step(self, history: CSR) -> Float32:
-        """What few users, or filters without more than L, are scored by sooner than `_map` is made."""
+        """The same without `_map`: faster for few users, and for filters with L alone."""
         signals = self.basis.vectors
         away = scaled(history, columns=inverse(self.basis.sizes))
         scores: Float32 = np.asarray(self.low_pass * (away @ signals), dtype=np.float32) @ signals.T

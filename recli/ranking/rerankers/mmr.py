@@ -1,8 +1,43 @@
-"""Diversification: trade a little relevance for lists whose items differ."""
+"""Maximal marginal relevance: trades a little relevance for lists whose items differ."""
+
+from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 
+from recli.ranking.rerankers.base import Rerank, RerankerInputs, reranker
+from recli.ranking.topk import Ranked, nothing
 from recli.schema import CSR, Float32, Int32, Int64
+
+_CELLS = 1 << 24  # similarities held at a time: 64 MiB of float32
+
+
+@reranker("mmr", help="maximal marginal relevance: relevant items that differ from those listed before")
+def make_mmr(balance: float, inputs: RerankerInputs) -> Rerank:
+    """Diversifies lists by the similarity of their items: cosines of the model's item vectors, else of the items'
+    users."""
+    similarity: Callable[[Int32], Float32]
+    if inputs.item_vectors is None:
+        by_item = unit_item_rows(inputs.interactions())
+        similarity = partial(common_users_similarity, by_item)
+    else:
+        vectors = unit_rows(inputs.item_vectors)
+        similarity = partial(factor_similarity, vectors)
+
+    def rerank(pool: Ranked, k: int) -> Ranked:
+        n, p = pool.items.shape
+        lists = nothing(n, k)
+        size = max(1, _CELLS // max(1, p**2))
+        for start in range(0, n, size):
+            rows = slice(start, start + size)
+            items, scores = pool.items[rows], pool.scores[rows]
+            chosen = mmr(scores, similarity(items), k, balance)
+            listed, at = chosen >= 0, np.maximum(chosen, 0)
+            lists.items[rows] = np.where(listed, np.take_along_axis(items, at, axis=1), -1)
+            lists.scores[rows] = np.where(listed, np.take_along_axis(scores, at, axis=1), -np.inf)
+        return lists
+
+    return rerank
 
 
 def mmr(scores: Float32, similarity: Float32, k: int, balance: float) -> Int64:
@@ -63,9 +98,9 @@ def common_users_similarity(by_item: CSR, items: Int32) -> Float32:
     `by_item`: float32 (n_items, n_users), rows of length 1. `items`: int32 (n, p), -1 where there is none.
     """
     n, p = items.shape
-    found = np.zeros((n, p, p), dtype=np.float32)
+    cosines = np.zeros((n, p, p), dtype=np.float32)
     for row in range(n):
         at = np.flatnonzero(items[row] >= 0)
         users = by_item[items[row, at]]
-        found[row, at[:, None], at[None, :]] = (users @ users.T).toarray()
-    return found
+        cosines[row, at[:, None], at[None, :]] = (users @ users.T).toarray()
+    return cosines

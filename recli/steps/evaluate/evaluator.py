@@ -14,8 +14,7 @@ from recli.data.history import History
 from recli.data.interactions import Interactions
 from recli.errors import InvalidDataError, RecliError, UsageError
 from recli.metrics.base import MetricSpec, TestSet
-from recli.models.base import OrderedModel
-from recli.models.fallback import POPULARITY, WithFallback, item_counts
+from recli.models.wrappers import POPULARITY, WithFallback, item_counts
 from recli.schema import CSR, Float32
 from recli.steps.evaluate.results import EvaluatedSystem
 from recli.steps.evaluate.slices import measure, slices_of
@@ -164,7 +163,7 @@ class Evaluator:
                 known,
                 self._k,
                 with_auc=self._wants("auc"),
-                again=replace(served, noted=lambda users: None),
+                again=replace(served, record=lambda n_rows: None),
                 advance=advance,
             )
         if self.rated is not None and self._wants("rmse", "mae"):
@@ -178,7 +177,7 @@ class Evaluator:
 
         Kept for the next models: most are trained on the same.
         """
-        data, ordered = self.interactions, isinstance(stored.model, OrderedModel)
+        data, ordered = self.interactions, stored.model.uses_order
         asked = ordered, stored.trained_on
         if asked not in self.kept:
             if ordered:

@@ -12,7 +12,7 @@ from recli.metrics.accuracy import auc_of, held, hits_of
 from recli.metrics.base import EvaluatedLists, RatingErrors, TestSet
 from recli.metrics.positions import counter
 from recli.metrics.ratings import errors_of
-from recli.models.base import Model, RatingModel, item_factors_of
+from recli.models.base import Model
 from recli.ranking.topk import rank, ranked_batches, score_batches, tie_order, top_k
 from recli.schema import Bool, Float64, Int32, Int64
 from recli.steps.evaluate.external_lists import first_of_each, in_order, numbered
@@ -101,7 +101,7 @@ def judge_model(
         np.diff(test_set.relevant[:, np.flatnonzero(cold)].indptr) > 0
     )  # to rank the cold items among themselves
     cold_only = np.full((test_set.n_users, k), -1, dtype=np.int32)
-    if with_auc or (asked.any() and item_factors_of(model) is None):
+    if with_auc or (asked.any() and model.item_embeddings() is None):
         ranked, areas = _by_scores(model, test_set, history, users, k, with_auc, asked, cold_only, advance)
     else:
         # Nobody needs to know all scores, and products with the cold items alone take little.
@@ -171,9 +171,9 @@ def rated_pairs(interactions: Interactions, split: str, test_set: TestSet) -> Ra
 
 def rating_errors(model: Model, test_set: TestSet, users: Int64, rated: RatedPairs) -> RatingErrors | None:
     """Errors of a model's predicted ratings; None where it predicts none."""
-    if not isinstance(model, RatingModel):
+    predicted = model.predict_ratings(users[rated.places], rated.items)
+    if predicted is None:
         return None
-    predicted = model.predict(users[rated.places], rated.items)
     return errors_of(test_set.n_users, rated.places, predicted.astype(np.float64), rated.ratings)
 
 

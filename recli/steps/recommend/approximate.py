@@ -22,12 +22,11 @@ def approximate(
     """
     if config.approximate is None:
         return None
-    from recli.models.base import item_factors_of
     from recli.ranking import ann
     from recli.ranking.approximate import Approximate
     from recli.storage import atomic
 
-    if item_factors_of(stored.model) is None:
+    if stored.model.item_embeddings() is None:
         raise UsageError(
             f"--approximate: {stored.name} ({stored.algorithm}) is no dot product of factors, so its items cannot "
             "be indexed",
@@ -43,7 +42,7 @@ def approximate(
 def _index(run: Path | None, stored: "StoredModel", config: RecommendConfig, console: Console) -> "Index":
     """The index of the model's items, read from the run or made and kept there."""
     from recli.ranking import ann
-    from recli.steps.recommend.recommender import item_vectors, similar_vectors
+    from recli.steps.recommend.recommender import similar_vectors
     from recli.storage import cache
 
     kind = "similar" if config.similar_to else "items"
@@ -54,7 +53,7 @@ def _index(run: Path | None, stored: "StoredModel", config: RecommendConfig, con
         return ann.from_bytes(found)
     n_items = stored.interactions.items.height
     console.say(f"indexing {n_items:,} items{'' if kept is None else f'; kept in {kept.parent}'}")
-    vectors = (similar_vectors if config.similar_to else item_vectors)(stored.model)
+    vectors = similar_vectors(stored.model) if config.similar_to else stored.model.item_embeddings()
     assert vectors is not None  # a dot product has them
     index = ann.build(vectors)
     if kept is not None:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from recli.data.history import History
-from recli.models.base import FactorModel, Model, scores_of
+from recli.models.base import Model
 from recli.schema import Float32, Float64, Int32, Int64
 
 MOST = 200  # history items that are left out one by one; of longer histories, the heaviest and latest
@@ -51,7 +51,8 @@ def contributions(model: Model, history: History, items: Int32, places: Sequence
     owners = np.repeat(np.arange(n), [p.size for p in places])
     left_out = np.concatenate([np.empty(0, dtype=np.int64), *places])
     parts = np.empty((owners.size, k))
-    width = k * model.item_factors.shape[1] if isinstance(model, FactorModel) else history.shape[1]
+    factors = model.item_embeddings()
+    width = history.shape[1] if factors is None else k * factors.shape[1]
     size = max(1, _CELLS // max(1, width))
     for start in range(0, owners.size, size):
         block = slice(start, start + size)
@@ -63,11 +64,13 @@ def contributions(model: Model, history: History, items: Int32, places: Sequence
 def _scores(model: Model, history: History, items: Int32) -> Float64:
     """Scores of some items, float64 (n, k), for unknown users."""
     users = np.full(history.shape[0], -1, dtype=np.int64)
-    if isinstance(model, FactorModel):  # no need to score all items
-        vectors = model.user_vectors(history.values, users).astype(np.float64)
-        found: Float64 = np.einsum("nd,nkd->nk", vectors, model.item_factors[items])
-        return found
-    return np.take_along_axis(scores_of(model, history, users), items, axis=1).astype(np.float64)
+    factors = model.item_embeddings()
+    if factors is not None:  # no need to score all items
+        vectors, whole_rows = model.user_embeddings(history, users)
+        if not whole_rows.any():
+            products: Float64 = np.einsum("nd,nkd->nk", vectors.astype(np.float64), factors[items])
+            return products
+    return np.take_along_axis(model.score(history, users), items, axis=1).astype(np.float64)
 
 
 def _without(history: History, owners: Int64, places: Int64) -> History:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from recli import schema
-from recli.models.fallback import POPULARITY
+from recli.models.wrappers import POPULARITY
 from recli.schema import Float32
 from recli.steps.recommend.explain import sentence
 from recli.steps.recommend.recommender import RecommendationBatch

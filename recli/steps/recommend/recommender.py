@@ -10,18 +10,11 @@ from recli import schema
 from recli.data.history import History
 from recli.data.interactions import Interactions
 from recli.errors import RecliError
-from recli.models.base import (
-    ExplainsSources,
-    FactorModel,
-    ItemSpace,
-    Model,
-    TextModel,
-    item_factors_of,
-    user_vectors_of,
-)
-from recli.models.fallback import POPULARITY, WithFallback
+from recli.models.base import Model
+from recli.models.wrappers import POPULARITY, ModelWrapper, WithFallback
 from recli.ranking.approximate import Approximate, RankingRequest, rank_batches
-from recli.ranking.rerankers import mmr
+from recli.ranking.rerankers.base import RerankerInputs, rerankers
+from recli.ranking.rerankers.mmr import unit_rows
 from recli.ranking.topk import Ranked, ranked_batches, tie_order
 from recli.schema import CSR, Bool, Float32, Int32, Int64
 from recli.steps.recommend import explain
@@ -65,8 +58,8 @@ class RecommendationBatch:
     shares: list[list[dict[str, float]]] = field(default_factory=list)
 
 
-@dataclass
-class UserScorer:
+@dataclass(frozen=True)
+class UserScorer(ModelWrapper):
     """A model with its fallback, which knows users by their place in the audience, some of them by a text alone."""
 
     model: WithFallback
@@ -74,39 +67,30 @@ class UserScorer:
     vectors: dict[int, Float32] = field(default_factory=dict)  # encoded profiles by place, (d,)
     by_popularity: set[int] = field(default_factory=set)  # places for which popularity stood in
 
-    def score(self, history: CSR, users: Int64 | None = None) -> Float32:
-        return self.score_ordered(History(history), users)
-
-    def score_ordered(self, history: History, users: Int64 | None = None) -> Float32:
+    def score(self, history: History, users: Int64 | None = None) -> Float32:
         """Scores of all items, float32 (batch, n_items); `users`: places in the audience, (batch,)."""
         places = np.full(history.shape[0], -1) if users is None else users
         scores, silent = self.model.filled(history, self.rows[places])
         for at in np.flatnonzero(silent | (history.sizes == 0)):
             place = int(places[at])
             if place in self.vectors:
-                scores[at] = text_model(self.model.model).score_text(self.vectors[place][None, :])[0]
+                scores[at] = self.score_text(self.vectors[place][None, :])[0]
             elif silent[at]:
                 self.by_popularity.add(place)
         return scores
 
-    def item_side(self) -> Float32 | None:
-        return item_factors_of(self.model)
-
-    def user_side(self, history: History, users: Int64 | None = None) -> tuple[Float32, Bool]:
-        """See `recli.models.base.ByProducts`; users with a profile may be scored by it."""
+    def user_embeddings(self, history: History, users: Int64 | None = None) -> tuple[Float32, Bool]:
+        """As `Model.user_embeddings`; users with a profile must be scored as a whole."""
         places = np.full(history.shape[0], -1) if users is None else users
-        vectors, apart = user_vectors_of(self.model, history, self.rows[places])
+        vectors, whole_rows = self.model.user_embeddings(history, self.rows[places])
         if self.vectors:
-            apart = apart | np.isin(places, np.fromiter(self.vectors, dtype=np.int64))
-        return vectors, apart
-
-    def state(self) -> schema.State:
-        return self.model.state()
+            whole_rows = whole_rows | np.isin(places, np.fromiter(self.vectors, dtype=np.int64))
+        return vectors, whole_rows
 
 
-def text_model(model: Model) -> TextModel:
-    """The model as one that can score texts. Raises `RecliError` where it cannot."""
-    if not isinstance(model, TextModel) or model.text_dim == 0:
+def text_model(model: Model) -> Model:
+    """The model, if it can score texts. Raises `RecliError` where it cannot."""
+    if model.text_dim == 0:
         raise RecliError(
             "this model cannot score users by a text about them",
             "train one that can: recli train-hybrid RUN",
@@ -161,30 +145,27 @@ def similar_items(
     yield from _lists(stored, scorer, History(alone, np.zeros(items.size, dtype=np.int32)), alone, wanted)
 
 
-def item_vectors(model: Model) -> Float32 | None:
-    """Vectors whose cosines say how similar items are to the model, float32 (n_items, d), if it has any."""
-    if isinstance(model, FactorModel):
-        return model.item_factors
-    return model.item_vectors() if isinstance(model, ItemSpace) else None
-
-
 def similar_vectors(model: Model) -> Float32 | None:
-    """The same at length 1: their dot products are the cosines that `similar_items` goes by."""
-    vectors = item_vectors(model)
-    return None if vectors is None else mmr.unit_rows(vectors)
+    """The model's item vectors at length 1: their dot products are the cosines that `similar_items` ranks by."""
+    vectors = model.item_vectors()
+    return None if vectors is None else unit_rows(vectors)
 
 
 @dataclass(frozen=True)
-class _Cosines:
+class _Cosines(Model):
     """Scores are cosines between items; `users` are rows of items."""
 
     item_factors: Float32  # (n_items, d), rows of length 1
 
-    def user_vectors(self, history: CSR, users: Int64 | None = None) -> Float32:
-        return self.item_factors[history.indices if users is None else users]
+    def item_embeddings(self) -> Float32:
+        return self.item_factors
 
-    def score(self, history: CSR, users: Int64 | None = None) -> Float32:
-        return self.user_vectors(history, users) @ self.item_factors.T
+    def user_embeddings(self, history: History, users: Int64 | None = None) -> tuple[Float32, Bool]:
+        vectors = self.item_factors[history.values.indices if users is None else users]
+        return vectors, np.zeros(history.shape[0], dtype=bool)
+
+    def score(self, history: History, users: Int64 | None = None) -> Float32:
+        return self.user_embeddings(history, users)[0] @ self.item_factors.T
 
     def state(self) -> schema.State:
         return {"item_factors": self.item_factors}
@@ -195,7 +176,12 @@ def _lists(
 ) -> Iterator[RecommendationBatch]:
     n, n_items = history.shape
     ties = tie_order(stored.interactions.items[schema.ITEM_ID])
-    mixer = None if wanted.diversify is None else MMRReranker(stored, wanted.diversify)
+    mixer = None
+    if wanted.diversify is not None:
+        inputs = RerankerInputs(
+            stored.model.item_vectors(), lambda: stored.interactions.matrix(*stored.trained_on)
+        )
+        mixer = rerankers["mmr"].make(wanted.diversify, inputs)
     pick = min(wanted.k if mixer is None else max(wanted.k, wanted.pool), n_items)
     places = np.arange(n, dtype=np.int64)
     for batch, ranked in _ranked(scorer, history, masked, wanted, pick, ties):
@@ -223,38 +209,6 @@ def _ranked(
         )
     places = np.arange(history.shape[0], dtype=np.int64)
     return ranked_batches(scorer, history, places, k=k, ties=ties, seen=masked, allowed=wanted.allowed)
-
-
-class MMRReranker:
-    """Diversifies lists by the similarity of their items: by the model's vectors of them, else by common users."""
-
-    def __init__(self, stored: StoredModel, balance: float) -> None:
-        self._balance = balance
-        vectors = item_vectors(stored.model)
-        self._vectors = None if vectors is None else mmr.unit_rows(vectors)
-        if vectors is None:
-            self._by_item = mmr.unit_item_rows(stored.interactions.matrix(*stored.trained_on))
-
-    def __call__(self, pool: Ranked, k: int) -> Ranked:
-        """Lists of `k` from the best items, (n, p)."""
-        size = max(1, (1 << 24) // max(1, pool.items.shape[1] ** 2))
-        parts = [
-            self._part(Ranked(pool.items[at : at + size], pool.scores[at : at + size]), k)
-            for at in range(0, pool.items.shape[0], size)
-        ]
-        return Ranked(np.concatenate([p.items for p in parts]), np.concatenate([p.scores for p in parts]))
-
-    def _part(self, pool: Ranked, k: int) -> Ranked:
-        if self._vectors is not None:
-            similarity = mmr.factor_similarity(self._vectors, pool.items)
-        else:
-            similarity = mmr.common_users_similarity(self._by_item, pool.items)
-        chosen = mmr.mmr(pool.scores, similarity, k, self._balance)
-        items = np.where(chosen >= 0, np.take_along_axis(pool.items, np.maximum(chosen, 0), axis=1), -1)
-        scores = np.take_along_axis(pool.scores, np.maximum(chosen, 0), axis=1)
-        return Ranked(
-            items.astype(np.int32), np.where(chosen >= 0, scores, -np.inf).astype(np.float32, copy=False)
-        )
 
 
 def _parts(made: RecommendationBatch, size: int) -> Iterator[RecommendationBatch]:
@@ -291,8 +245,8 @@ def _explained(
     found = explain.history_reasons(stored.model, mine, items, positions, count)
     for at, why in zip(explicable, found, strict=True):
         reasons[at] = why
-    if isinstance(stored.model, ExplainsSources) and places.size:
-        parts = stored.model.source_scores(mine, scorer.rows[places])
+    parts = stored.model.source_scores(mine, scorer.rows[places]) if places.size else None
+    if parts is not None:
         for row, at in enumerate(explicable):
             listed = items[row][items[row] >= 0].astype(np.int64)
             shares[at] = explain.source_shares(parts, row, listed)

@@ -83,7 +83,7 @@ def _write(
     output: "Writer",
 ) -> dict[str, int]:
     """Write all lists, say what there is to say about them, and return the figures."""
-    from recli.models.fallback import POPULARITY
+    from recli.models.wrappers import POPULARITY
     from recli.steps.recommend.frames import frame_of
 
     first = "similar_to" if config.similar_to else schema.USER_ID

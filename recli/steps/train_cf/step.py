@@ -13,7 +13,7 @@ from recli.config import to_dict
 from recli.data.interactions import Interactions
 from recli.errors import UsageError
 from recli.models.base import Algorithm, Model, algorithms
-from recli.models.recency import with_recency
+from recli.models.wrappers import with_recency
 from recli.reporting import SILENT, Reporter
 from recli.steps.train_cf.config import CommonConfig, given_options
 from recli.storage import quantization, runs

@@ -8,9 +8,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from recli.models.base import Model, OrderedModel, algorithms
+from recli.models.base import Model, algorithms
 from recli.models.popularity import HALF_LIFE_DAYS, RECENT_POPULARITY, PopularityConfig
-from recli.models.recency import unwrap, with_recency
+from recli.models.wrappers import unwrap, with_recency
 from recli.reporting import Advance
 from recli.schema import Float64
 from recli.steps.train_hybrid.sources import SourceSpec, TrainedSources, TrainingInputs
@@ -75,7 +75,7 @@ def with_history_half_lives(
 def may_age(spec: SourceSpec, model: Model) -> bool:
     """Whether a source can have a half-life: not where it has one, nor where the model knows the order itself."""
     personal = algorithms[spec.algorithm].personal
-    return personal and not spec.history_half_life and not isinstance(unwrap(model), OrderedModel)
+    return personal and not spec.history_half_life and not unwrap(model).uses_order
 
 
 def choose_half_lives(

@@ -15,8 +15,8 @@ from recli.models.base import Model, Training, algorithms
 from recli.models.content_knn import ContentKnnConfig
 from recli.models.fusion import Fusion, FusionConfig, Source
 from recli.models.popularity import RECENT_POPULARITY, PopularityConfig
-from recli.models.recency import unwrap, with_recency
 from recli.models.text_factors import TextFactors, TextFactorsConfig
+from recli.models.wrappers import unwrap, with_recency
 from recli.reporting import SILENT, Reporter
 from recli.schema import CSR, Bool, Float32
 from recli.steps.train_hybrid.config import FACTOR_MODELS, TrainHybridConfig, content_algorithms

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 
 from recli import schema
+from recli.data.history import History
 from recli.data.interactions import Interactions
 from recli.encoders.base import fitted
 from recli.encoders.texts import unique
 from recli.errors import RecliError, UsageError
-from recli.models.base import FactorModel
 from recli.models.fusion import Fusion, profile_map
 from recli.reporting import Reporter
 from recli.schema import CSR, Float32, State
@@ -117,6 +117,5 @@ def with_profiles(fusion: Fusion, texts: Texts, history: CSR) -> Fusion:
     users = np.flatnonzero(np.asarray((history @ texts.vectors != 0).any(axis=1)))
     if text_factors is None or not users.size:
         return fusion
-    assert isinstance(text_factors.base, FactorModel)
-    factors = text_factors.base.user_vectors(history[users], users)
+    factors, _ = text_factors.base.user_embeddings(History(history[users]), users)
     return replace(fusion, profile=profile_map(texts.vectors, texts.space, history[users], factors))

@@ -8,8 +8,15 @@ import polars as pl
 
 from recli.data.history import History
 from recli.data.interactions import Interactions
-from recli.models.base import Model, scores_of
-from recli.models.fusion import LOG_POPULARITY, Block, FusionConfig, block_of, standard_logs, votes
+from recli.models.base import Model
+from recli.models.fusion import (
+    LOG_POPULARITY,
+    Block,
+    FusionConfig,
+    block_of,
+    normalized_scores,
+    standard_logs,
+)
 from recli.models.popularity import RECENT_POPULARITY
 from recli.ranking.topk import tie_order
 from recli.reporting import SILENT, Advance, Reporter, no_progress
@@ -310,12 +317,14 @@ def _score_batches(
         block = block_of(candidates.items, history.values)
         source_scores = []
         for model in models.values():
-            scores = block.of(scores_of(model, history, users))
-            source_scores.append(votes(options.fusion, scores, block, options.rrf_k))
+            scores = block.of(model.score(history, users))
+            source_scores.append(normalized_scores(options.fusion, scores, block, options.rrf_k))
         if log_popularity is not None:
             same = np.repeat(log_popularity[candidates.items][None, :], users.size, axis=0)
             linear = options.fusion in ("linear", "weighted")
-            source_scores.append(same if linear else votes(options.fusion, same, block, options.rrf_k))
+            source_scores.append(
+                same if linear else normalized_scores(options.fusion, same, block, options.rrf_k)
+            )
         yield ScoreBatch(source_scores, (block.rows, block.columns), _relevant(candidates, rows, block))
         advance(users.size, "")
 

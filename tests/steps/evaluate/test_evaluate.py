@@ -13,23 +13,24 @@ import pytest
 from conftest import checkerboard, write_board
 
 from recli.config import to_dict
-from recli.models.base import Training, algorithms
-from recli.schema import CSR, Float32, Int64, State
+from recli.data.history import History
+from recli.models.base import Model, Training, algorithms
+from recli.schema import Float32, Int64, State
 from recli.storage import parts, runs
 
 Recli = Callable[..., tuple[int, str, str]]
 
 
 @dataclass(frozen=True)
-class Perfect:
+class Perfect(Model):
     """Knows the test split: a model whose figures can be told without a computer."""
 
     scores: Float32  # (n_users, n_items)
     histories: Float32  # (n_users, n_items): cold users are known by what they did
 
-    def score(self, history: CSR, users: Int64 | None = None) -> Float32:
+    def score(self, history: History, users: Int64 | None = None) -> Float32:
         assert users is not None
-        rows = (history.toarray()[:, None, :] == self.histories[None]).all(axis=2).argmax(axis=1)
+        rows = (history.values.toarray()[:, None, :] == self.histories[None]).all(axis=2).argmax(axis=1)
         # users without a training event, the last ones of the board's three blocks, have no row number here
         np.testing.assert_array_equal(users < 0, np.isin(rows, [11, 23, 35]))
         return self.scores[np.where(users >= 0, users, rows)]
@@ -37,7 +38,7 @@ class Perfect:
     def state(self) -> State:
         return {"scores": self.scores, "histories": self.histories}
 
-    def predict(self, users: Int64, items: Int64) -> Float32:
+    def predict_ratings(self, users: Int64, items: Int64) -> Float32:
         return np.full(len(items), 3, dtype=np.float32)
 
 

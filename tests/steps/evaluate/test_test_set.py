@@ -11,22 +11,23 @@ from scipy.sparse import csr_matrix
 from recli.data.history import History
 from recli.data.interactions import Interactions
 from recli.metrics.base import TestSet, parse_metrics
-from recli.models.fallback import WithFallback
+from recli.models.base import Model
 from recli.models.kernels.factors import Factors, confidence_fold_in
-from recli.schema import CSR, Float32, Int64, State
+from recli.models.wrappers import WithFallback
+from recli.schema import Float32, Int64, State
 from recli.steps.evaluate.external_lists import first_of_each, in_order, numbered
 from recli.steps.evaluate.slices import COLD_AMONG_COLD, measure, slices_of
 from recli.steps.evaluate.test_set import judge_model, make_test_set, rated_pairs, rating_errors, read_lists
 
 
-class Fixed:
+class Fixed(Model):
     """Scores that are given for all users; it remembers what it was asked."""
 
     def __init__(self, rows: Float32) -> None:
         self.rows = rows
         self.users: list[int] = []
 
-    def score(self, history: CSR, users: Int64 | None = None) -> Float32:
+    def score(self, history: History, users: Int64 | None = None) -> Float32:
         assert users is not None
         start = len(self.users)
         self.users += users.tolist()
@@ -35,7 +36,7 @@ class Fixed:
     def state(self) -> State:
         return {}
 
-    def predict(self, users: Int64, items: Int64) -> Float32:
+    def predict_ratings(self, users: Int64, items: Int64) -> Float32:
         return (items % 5).astype(np.float32)
 
 
@@ -130,7 +131,7 @@ def test_batches_give_the_same(board: Interactions, monkeypatch: pytest.MonkeyPa
     scores = np.random.default_rng(0).random((test_set.n_users, test_set.n_items)).astype(np.float32)
     whole = judge_model(Fixed(scores), test_set, History(test_set.seen), test_set.users, 5)
     monkeypatch.setattr("recli.ranking.topk._CELLS", 7 * test_set.n_items)
-    monkeypatch.setattr("recli.ranking.topk._MOST", 0)
+    monkeypatch.setattr("recli.ranking.topk._MAX_CELLS", 0)
     steps: list[int] = []
     parts = judge_model(
         Fixed(scores),
@@ -157,7 +158,7 @@ def test_factors_are_judged_by_lists_as_by_all_scores(board: Interactions) -> No
     silent: list[int] = []
     counts = np.arange(board.n_items, dtype=np.float32)
     model = WithFallback(Factors(users, items, confidence_fold_in(items, 2.0, 1.0)), counts)
-    noted = replace(model, noted=silent.append)
+    noted = replace(model, record=silent.append)
     by_scores = judge_model(noted, test_set, history, known, 5)
     told = sum(silent)
     silent.clear()

@@ -7,6 +7,7 @@ import pytest
 from scipy.sparse import csr_matrix
 
 from recli.data.history import History
+from recli.models.base import Model
 from recli.ranking.rerankers.mmr import (
     common_users_similarity,
     factor_similarity,
@@ -14,7 +15,7 @@ from recli.ranking.rerankers.mmr import (
     unit_item_rows,
     unit_rows,
 )
-from recli.schema import CSR, Float32, Int64, State
+from recli.schema import Bool, Float32, Int64, State
 from recli.steps.recommend.explain import (
     MOST,
     Reason,
@@ -39,32 +40,36 @@ WEIGHTS = np.asarray(
 
 
 @dataclass(frozen=True)
-class Linear:
+class Linear(Model):
     """score(H) = H W: item j contributes H_j W_ji, exactly."""
 
     weights: Float32
 
-    def score(self, history: CSR, users: Int64 | None = None) -> Float32:
+    def score(self, history: History, users: Int64 | None = None) -> Float32:
         assert users is None or (users == -1).all(), (
             "explained by the history, not by what is stored of a user"
         )
-        return np.asarray(history @ self.weights, dtype=np.float32)
+        return np.asarray(history.values @ self.weights, dtype=np.float32)
 
     def state(self) -> State:
         return {"weights": self.weights}
 
 
 @dataclass(frozen=True)
-class Factored:
+class Factored(Model):
     """The same scores as dot products."""
 
     item_factors: Float32  # (n_items, d)
     weights: Float32  # (n_items, d)
 
-    def user_vectors(self, history: CSR, users: Int64 | None = None) -> Float32:
-        return np.asarray(history @ self.weights, dtype=np.float32)
+    def item_embeddings(self) -> Float32:
+        return self.item_factors
 
-    def score(self, history: CSR, users: Int64 | None = None) -> Float32:
+    def user_embeddings(self, history: History, users: Int64 | None = None) -> tuple[Float32, Bool]:
+        vectors = np.asarray(history.values @ self.weights, dtype=np.float32)
+        return vectors, np.zeros(history.shape[0], dtype=bool)
+
+    def score(self, history: History, users: Int64 | None = None) -> Float32:
         raise AssertionError("a model with factors is not asked for all items")
 
     def state(self) -> State:

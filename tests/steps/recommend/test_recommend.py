@@ -20,9 +20,9 @@ from conftest import write_board
 from recli.config import to_dict
 from recli.data.history import History
 from recli.data.interactions import Interactions
-from recli.models.base import Algorithm, Training, algorithms
+from recli.models.base import Algorithm, Model, Training, algorithms
 from recli.ranking.topk import rank, tie_order
-from recli.schema import CSR, Float32, Int64, State
+from recli.schema import Float32, Int64, State
 from recli.storage import parts, runs
 
 Call = Callable[..., tuple[int, str, str]]
@@ -55,7 +55,7 @@ class NoConfig:
 
 
 @dataclass(frozen=True)
-class Sum:
+class Sum(Model):
     """A hand-made model: item j of a history gives j + 1 times its value to the ten items of its own block.
 
     Two sources, 3/4 and 1/4 of the score; texts are scored by their first number: all to that block.
@@ -71,13 +71,13 @@ class Sum:
     def text_space(self) -> State:
         return self.space
 
-    def score(self, history: CSR, users: Int64 | None = None) -> Float32:
+    def score(self, history: History, users: Int64 | None = None) -> Float32:
         blocks = history.shape[1] // 10
         weights = np.kron(np.eye(blocks), np.ones((10, 10))) * np.arange(1, history.shape[1] + 1)[:, None]
-        return np.asarray(history @ weights, dtype=np.float32)
+        return np.asarray(history.values @ weights, dtype=np.float32)
 
     def source_scores(self, history: History, users: Int64 | None = None) -> dict[str, Float32]:
-        scores = self.score(history.values, users)
+        scores = self.score(history, users)
         return {"one": np.float32(0.25) * scores, "three": np.float32(0.75) * scores}
 
     def score_text(self, vectors: Float32) -> Float32:

@@ -13,9 +13,10 @@ from conftest import write_board
 
 from recli.compute import devices
 from recli.config import from_dict
+from recli.data.history import History
 from recli.data.interactions import Interactions
 from recli.metrics import ndcg_at
-from recli.models.base import Training, algorithms
+from recli.models.base import Model, Training, algorithms
 from recli.models.item_knn import ItemKnnConfig
 from recli.ranking import topk
 from recli.steps.train_cf.config import CommonConfig, TrainCfConfig
@@ -355,8 +356,8 @@ def test_the_help_shows_each_algorithms_defaults(recli: Recli, monkeypatch: pyte
 
 
 def test_the_validator_is_mean_ndcg_over_users_with_validation_rows(board: Interactions) -> None:
-    class Oracle:
-        def score(self, history: object, users: np.ndarray | None = None) -> np.ndarray:
+    class Oracle(Model):
+        def score(self, history: History, users: np.ndarray | None = None) -> np.ndarray:
             assert users is not None
             return (board.matrix("validation")[users].toarray() * 9).astype(np.float32)
 
@@ -385,8 +386,8 @@ def test_users_without_training_rows_are_folded_in(board: Interactions) -> None:
     validator = validation.validator_of(replace(board, splits=board.splits | {"train": rows}))
     asked: list[np.ndarray] = []
 
-    class Spy:
-        def score(self, history: np.ndarray, users: np.ndarray | None = None) -> np.ndarray:
+    class Spy(Model):
+        def score(self, history: History, users: np.ndarray | None = None) -> np.ndarray:
             assert users is not None
             asked.append(users)
             return np.zeros((len(users), board.n_items), dtype=np.float32)

@@ -17,6 +17,7 @@ from recli.data.history import History
 from recli.data.interactions import Interactions
 from recli.metrics import ndcg_at
 from recli.metrics.accuracy import hits_of
+from recli.models.base import Model
 from recli.models.fusion import Fusion, FusionConfig
 from recli.ranking.topk import rank, tie_order
 from recli.reporting import no_progress
@@ -136,12 +137,12 @@ def test_without_rivals_any_boost_will_do() -> None:
 
 
 @dataclass(frozen=True)
-class Table:
+class Table(Model):
     """A model that has said all scores beforehand."""
 
     scores: Float32
 
-    def score(self, history: CSR, users: Int64 | None = None) -> Float32:
+    def score(self, history: History, users: Int64 | None = None) -> Float32:
         assert users is not None
         return self.scores[users].copy()
 

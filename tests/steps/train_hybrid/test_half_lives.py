@@ -13,12 +13,12 @@ from conftest import WORDS, write_board
 
 from recli.data.history import History
 from recli.data.interactions import Interactions
-from recli.models.base import Training, algorithms, scores_of
+from recli.models.base import Model, Training, algorithms
 from recli.models.fusion import Fusion
 from recli.models.popularity import HALF_LIFE_DAYS
-from recli.models.recency import RecencyWeighted, unwrap, with_recency
+from recli.models.wrappers import RecencyWeighted, unwrap, with_recency
 from recli.reporting import no_progress
-from recli.schema import CSR, Float32, Int64, State
+from recli.schema import Float32, Int64, State
 from recli.steps.train_hybrid import half_lives as choosing
 from recli.steps.train_hybrid.sources import SourceSpec, TrainingInputs, train_sources
 from recli.storage import parts, runs
@@ -111,15 +111,15 @@ def test_popularity_does_not_age_where_tastes_stay() -> None:
 
 
 @dataclass(frozen=True)
-class Chain:
+class Chain(Model):
     """Item i speaks for item i + 1: loudly if i is even."""
 
     loudness: float
 
-    def score(self, history: CSR, users: Int64 | None = None) -> Float32:
+    def score(self, history: History, users: Int64 | None = None) -> Float32:
         weights = np.where(np.arange(history.shape[1]) % 2 == 0, self.loudness, 1.0)
         scores = np.zeros(history.shape, dtype=np.float32)
-        scores[:, 1:] = (history.toarray() * weights)[:, :-1]
+        scores[:, 1:] = (history.values.toarray() * weights)[:, :-1]
         return scores
 
     def state(self) -> State:
@@ -289,13 +289,13 @@ def test_refit_keeps_half_lives_of_histories(board_run: Path, recli: Recli, stor
     algorithm, splits = algorithms["item-knn"], ("train", "validation")
     alone = fit.train(algorithm, algorithm.config(), data, splits=splits, history_half_life=2.0).model
     history = data.history(splits)
-    expected = scores_of(alone, history)
-    np.testing.assert_allclose(scores_of(model.sources["item-knn"], history), expected, rtol=1e-5)
+    expected = alone.score(history)
+    np.testing.assert_allclose(model.sources["item-knn"].score(history), expected, rtol=1e-5)
     inputs = inputs_of(data)
     read = runs.read_model(board_run / "models" / "item-knn").model if stored else None
     asked = SourceSpec("item-knn", "item-knn", algorithm.config(), read, splits, 2.0)
     made = train_sources(inputs, [asked], splits).models["item-knn"]
-    np.testing.assert_allclose(scores_of(made, history), expected, rtol=1e-5)
+    np.testing.assert_allclose(made.score(history), expected, rtol=1e-5)
 
 
 def test_without_times_nothing_ages_and_what_needs_them_is_refused(
@@ -353,15 +353,15 @@ def aged(board_run: Path, recli: Recli) -> Path:
 
 def test_a_hybrid_with_half_lives_reads_back_and_minds_the_order(aged: Path, board: Interactions) -> None:
     model, history = fused(aged), board.history()
-    scores = scores_of(model, history)
+    scores = model.score(history)
     again = algorithms["fusion"].load(model.config, model.state())
-    np.testing.assert_array_equal(scores_of(again, history), scores)
+    np.testing.assert_array_equal(again.score(history), scores)
     assert history.steps is not None
     longest = np.repeat(history.sizes, history.sizes)
     turned = History(history.values, (longest - 1 - history.steps).astype(np.int32))
-    assert not np.allclose(scores_of(again, turned), scores, atol=0.05), "the first events are the last now"
+    assert not np.allclose(again.score(turned), scores, atol=0.05), "the first events are the last now"
     users = np.where(board.users["cold"].to_numpy(), -1, np.arange(board.n_users))
-    np.testing.assert_allclose(scores_of(model, history, users), scores, atol=1e-5)  # fold-in, known or not
+    np.testing.assert_allclose(model.score(history, users), scores, atol=1e-5)  # fold-in, known or not
 
 
 def test_a_history_in_a_file_is_in_its_order(aged: Path, recli: Recli, board: Interactions) -> None:
@@ -393,4 +393,4 @@ def test_a_hybrid_with_half_lives_explains(aged: Path, recli: Recli, board: Inte
     history = board.history()
     shares = model.source_scores(history)
     assert {"item-knn", "ials", "content-knn", "text-factors"} <= set(shares)
-    np.testing.assert_allclose(sum(shares.values()), scores_of(model, history), atol=2e-4)
+    np.testing.assert_allclose(sum(shares.values()), model.score(history), atol=2e-4)

@@ -14,9 +14,10 @@ import pytest
 from conftest import WORDS, checkerboard, write_board
 from safetensors.numpy import load_file
 
+from recli.data.history import History
 from recli.data.interactions import Interactions
 from recli.errors import ConfigError, UsageError
-from recli.models.base import algorithms, scores_of
+from recli.models.base import algorithms
 from recli.models.fusion import LOG_POPULARITY, Fusion
 from recli.reporting import Advance
 from recli.steps.train_hybrid.config import TrainHybridConfig, default_sources
@@ -86,7 +87,7 @@ def test_the_story(run: Path, recli: Recli, board: Interactions) -> None:
     model = made.model
     assert isinstance(model, Fusion)
     assert model.text_dim == 12
-    top = model.score(board.history().values).argmax(axis=1)
+    top = model.score(board.history()).argmax(axis=1)
     assert (top // 10 == np.arange(36) // 12).all()
 
 
@@ -94,10 +95,10 @@ def test_a_copy_of_the_model_elsewhere_scores_alike(
     run: Path, recli: Recli, tmp_path: Path, board: Interactions
 ) -> None:
     recli("train-hybrid", run)
-    here = stored(run).model.score(board.history().values)
+    here = stored(run).model.score(board.history())
     shutil.copytree(run / "models" / "hybrid", tmp_path / "elsewhere")
     shutil.rmtree(run)
-    assert np.array_equal(runs.read_model(tmp_path / "elsewhere").model.score(board.history().values), here)
+    assert np.array_equal(runs.read_model(tmp_path / "elsewhere").model.score(board.history()), here)
 
 
 def test_the_same_seed_gives_the_same_bytes(run: Path, recli: Recli) -> None:
@@ -421,7 +422,7 @@ def test_sources_without_weight_are_left_out_and_change_nothing(
     assert isinstance(whole, Fusion)
     assert list(whole.sources) == ["user-knn", "content-knn", "item-knn", "bspm"]
     history = board.history()
-    np.testing.assert_array_equal(scores_of(whole, history), scores_of(model, history))
+    np.testing.assert_array_equal(whole.score(history), model.score(history))
 
 
 def test_what_a_search_gives_no_weight_is_left_out(run: Path, recli: Recli) -> None:
@@ -470,7 +471,7 @@ def test_one_source_stays_where_popularity_is_all(
     model = stored(run).model
     assert isinstance(model, Fusion)
     assert list(model.sources) == ["user-knn"]
-    empty = model.score(board.history().values[:1] * 0)
+    empty = model.score(History(board.history().values[:1] * 0))
     warm = ~model.cold
     assert (
         np.argsort(-empty[0, warm], kind="stable") == np.argsort(-model.popularity[warm], kind="stable")
@@ -635,7 +636,7 @@ def test_fusion_of_ranks(run: Path, recli: Recli, board: Interactions) -> None:
         made.append(model)
     assert [m.config.fusion for m in made] == ["rrf", "rrf", "borda"]
     assert [m.config.rrf_k for m in made] == [60, 1, 60]
-    scores = [m.score(board.history().values) for m in made]
+    scores = [m.score(board.history()) for m in made]
     assert not np.allclose(scores[0], scores[1])
     assert not np.allclose(scores[0], scores[2])
     for one in scores:
@@ -766,7 +767,7 @@ def test_board_texts_find_the_block_by_tfidf_alone(
     assert len(WORDS) == 3
     recli("embed", board_run, "--model", "tfidf")
     recli("train-hybrid", board_run, "--sources", "content-knn")
-    top = stored(board_run).model.score(board.history().values).argmax(axis=1)
+    top = stored(board_run).model.score(board.history()).argmax(axis=1)
     assert (top // 10 == np.arange(36) // 12).all()
 
 

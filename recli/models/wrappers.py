@@ -1,0 +1,171 @@
+"""Models around a model: one delegates everything, the others override what they change."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Self
+
+import numpy as np
+
+from recli.data.history import History
+from recli.models.base import Model
+from recli.schema import CSR, Bool, Float32, Int64, State
+
+POPULARITY = "popularity"
+_PROBES = (4, 64)  # scores compared before a whole row is: few rows are constant
+
+
+@dataclass(frozen=True)
+class ModelWrapper(Model):
+    """A model that does what `model` does."""
+
+    model: Model
+
+    def score(self, history: History, users: Int64 | None = None) -> Float32:
+        return self.model.score(history, users)
+
+    def state(self) -> State:
+        return self.model.state()
+
+    @property
+    def uses_order(self) -> bool:
+        return self.model.uses_order
+
+    @property
+    def handles_empty_history(self) -> bool:
+        return self.model.handles_empty_history
+
+    @property
+    def ignores_values(self) -> bool:
+        return self.model.ignores_values
+
+    def with_values(self) -> Self:
+        return replace(self, model=self.model.with_values())
+
+    def item_embeddings(self) -> Float32 | None:
+        return self.model.item_embeddings()
+
+    def user_embeddings(self, history: History, users: Int64 | None = None) -> tuple[Float32, Bool]:
+        return self.model.user_embeddings(history, users)
+
+    def item_vectors(self) -> Float32 | None:
+        return self.model.item_vectors()
+
+    def source_scores(self, history: History, users: Int64 | None = None) -> dict[str, Float32] | None:
+        return self.model.source_scores(history, users)
+
+    def predict_ratings(self, users: Int64, items: Int64) -> Float32 | None:
+        return self.model.predict_ratings(users, items)
+
+    @property
+    def text_dim(self) -> int:
+        return self.model.text_dim
+
+    @property
+    def text_space(self) -> State:
+        return self.model.text_space
+
+    def score_text(self, vectors: Float32) -> Float32:
+        return self.model.score_text(vectors)
+
+
+@dataclass(frozen=True)
+class RecencyWeighted(ModelWrapper):
+    """A model whose histories have weights: value * 0.5 ** (steps / half_life), steps being the later items.
+
+    What the model has learned stays as it is. Ding and Li 2005, "Time Weight Collaborative Filtering", halve the weight
+    of events in so many days; here it is in so many events of the same user, so that it means the same for frequent and
+    rare users. Every user is scored as an unknown one, from the weighted history: stored factors know no order. Where
+    the order of a history is unknown, all its events count the same.
+    """
+
+    half_life: float  # events, > 0
+
+    def score(self, history: History, users: Int64 | None = None) -> Float32:
+        model, weighted = self._weighted(history)
+        return model.score(weighted)
+
+    @property
+    def uses_order(self) -> bool:
+        return True
+
+    @property
+    def ignores_values(self) -> bool:
+        return False
+
+    def user_embeddings(self, history: History, users: Int64 | None = None) -> tuple[Float32, Bool]:
+        model, weighted = self._weighted(history)
+        return model.user_embeddings(weighted)
+
+    def source_scores(self, history: History, users: Int64 | None = None) -> dict[str, Float32] | None:
+        model, weighted = self._weighted(history)
+        return model.source_scores(weighted)
+
+    def _weighted(self, history: History) -> tuple[Model, History]:
+        """The model that uses values, and the history in which older events have smaller ones."""
+        model = self.model
+        if model.ignores_values:
+            ones = history.values.astype(np.float32, copy=True)
+            ones.data = np.ones_like(ones.data)
+            model, history = model.with_values(), replace(history, values=ones)
+        return model, replace(history, values=history.decayed(self.half_life))
+
+
+def with_recency(model: Model, half_life: float) -> Model:
+    """The model with histories that lose half their weight in so many events; itself if that is 0."""
+    return RecencyWeighted(model, half_life) if half_life else model
+
+
+def unwrap(model: Model) -> Model:
+    """The model that was trained, without the weights of histories around it."""
+    return model.model if isinstance(model, RecencyWeighted) else model
+
+
+def item_counts(matrix: CSR) -> Float32:
+    """Users of each item in what a model was trained on, csr (n_users, n_items); float32 (n_items,)."""
+    return np.asarray(matrix.getnnz(axis=0), dtype=np.float32)
+
+
+@dataclass(frozen=True)
+class WithFallback(ModelWrapper):
+    """A model with a fallback for users for whom it cannot rank items: the same in lists that are served and measured.
+
+    These are users without a history, and users for whom all items score the same (a personal model gives zeros to a
+    user without a history: the list would be random). A model that ranks items for them itself
+    (`handles_empty_history`) is left alone. Fallback "popularity": the counts become the scores. "none": -inf, no list.
+    `record` gets, for each batch, the number of rows where the fallback was used.
+    """
+
+    popularity: Float32  # (n_items,), by `item_counts`
+    fallback: str = POPULARITY
+    record: Callable[[int], None] = lambda n_rows: None
+
+    def score(self, history: History, users: Int64 | None = None) -> Float32:
+        return self.filled(history, users)[0]
+
+    def filled(self, history: History, users: Int64 | None = None) -> tuple[Float32, Bool]:
+        """Scores of all items, float32 (batch, n_items), and the rows where the fallback was used, bool (batch,)."""
+        scores = self.model.score(history, users)
+        unscored = self._unscored(history, scores)
+        scores[unscored] = self.popularity if self.fallback == POPULARITY else -np.inf
+        self.record(int(unscored.sum()))
+        return scores, unscored
+
+    def user_embeddings(self, history: History, users: Int64 | None = None) -> tuple[Float32, Bool]:
+        """As `Model.user_embeddings`; rows that may need the fallback must be scored as a whole."""
+        vectors, whole_rows = self.model.user_embeddings(history, users)
+        if self.model.handles_empty_history:
+            return vectors, whole_rows
+        return vectors, whole_rows | (history.sizes == 0) | ~vectors.any(axis=1)
+
+    def _unscored(self, history: History, scores: Float32) -> Bool:
+        """The rows that have no history, or the same score for all items, bool (batch,)."""
+        if self.model.handles_empty_history:
+            return np.zeros(scores.shape[0], dtype=bool)
+        unscored: Bool = history.sizes == 0
+        rows = np.flatnonzero(~unscored)
+        for probes in _PROBES:
+            columns = np.linspace(0, scores.shape[1] - 1, probes, dtype=np.int64)
+            rows = rows[np.ptp(scores[rows[:, None], columns], axis=1) == 0]
+        for row in rows:
+            unscored[row] = np.ptp(scores[row]) == 0
+        return unscored
