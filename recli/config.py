@@ -9,10 +9,12 @@ import hashlib
 import json
 import math
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from types import NoneType, UnionType
+from typing import Any, Union, get_args, get_origin, get_type_hints
 
+from recli import __version__
 from recli.errors import ConfigError, UsageError
 
 Choices = Sequence[str] | Callable[[], Sequence[str]]
@@ -71,8 +73,8 @@ def argument(default: Any, help: str, **spec: Any) -> Any:
 
 
 def spec_of(field: dataclasses.Field[Any]) -> Spec:
-    found: Spec = field.metadata["spec"]
-    return found
+    spec: Spec = field.metadata["spec"]
+    return spec
 
 
 def choices_of(spec: Spec) -> tuple[str, ...] | None:
@@ -93,8 +95,8 @@ def validate(config: Any) -> None:
         if "spec" not in field.metadata:
             continue
         spec, value = spec_of(field), getattr(config, field.name)
-        for one in value if isinstance(value, tuple) else (value,):
-            check_value(option_name(field), spec, one)
+        for item in value if isinstance(value, tuple) else (value,):
+            check_value(option_name(field), spec, item)
 
 
 def check_value(name: str, spec: Spec, value: Any) -> None:
@@ -125,10 +127,52 @@ def _plain(value: Any) -> Any:
     return [_plain(v) for v in value] if isinstance(value, tuple | list) else value
 
 
-def from_dict(cls: type[Any], stored: dict[str, Any]) -> Any:
-    """The config that `to_dict` stored; unknown fields are an error of the caller. Former names of fields are read."""
-    now = former_names(cls)
-    return cls(**{now.get(k, k): tuple(v) if isinstance(v, list) else v for k, v in stored.items()})
+_OFF: tuple[Any, ...] = (None, False, 0, "", [], {})  # what an option has that is not in use
+
+
+def from_dict(cls: type[Any], stored: Mapping[str, Any]) -> Any:
+    """The config (any dataclass) that `to_dict` stored, in this version of recli or another.
+
+    Former names of fields are read, missing fields have their defaults, and unknown ones that are off (None, False, 0,
+    empty) are ignored. Raises `ConfigError` for other unknown fields and for values of another type or out of bounds,
+    and `KeyError` where a field without a default is missing.
+    """
+    types, current = get_type_hints(cls), former_names(cls)
+    values: dict[str, Any] = {}
+    for key, value in stored.items():
+        name = current.get(key, key)
+        shown = f"the option --{key.replace('_', '-')}={value}"
+        if name in types and not _has_type(value, types[name]):
+            wanted = getattr(types[name], "__name__", str(types[name]))
+            raise ConfigError(f"{shown}, which this version ({__version__}) reads as {wanted}")
+        if name in types:
+            values[name] = tuple(value) if isinstance(value, list) else value
+        elif value not in _OFF:
+            raise ConfigError(f"{shown}, which this version ({__version__}) does not know")
+    for field in dataclasses.fields(cls):
+        required = field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
+        if required and field.name not in values:
+            raise KeyError(field.name)
+    try:
+        return cls(**values)
+    except ConfigError as error:
+        raise ConfigError(f"options that this version ({__version__}) refuses: {error.what}") from None
+
+
+def _has_type(value: Any, annotation: Any) -> bool:
+    """Whether a JSON value can be one of this type; a tuple is a list there."""
+    kind, arguments = get_origin(annotation) or annotation, get_args(annotation)
+    if kind is Any:
+        return True
+    if kind in (Union, UnionType):
+        return any(_has_type(value, argument) for argument in arguments)
+    if kind is tuple:
+        return isinstance(value, list | tuple) and all(_has_type(item, arguments[0]) for item in value)
+    if kind is dict:
+        return isinstance(value, dict) and all(_has_type(item, arguments[1]) for item in value.values())
+    if kind in (int, float):
+        return isinstance(value, int | kind) and not isinstance(value, bool)
+    return isinstance(value, NoneType if kind is None else kind)
 
 
 def former_names(cls: type[Any]) -> dict[str, str]:
@@ -152,10 +196,10 @@ _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400, "y": 365 * 864
 
 def parse_duration(text: str, name: str) -> float:
     """Seconds in `90d`, `12h`, `30m`, `45s`, `2w`, `1y` or a plain number of seconds. Raises `UsageError`."""
-    found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([smhdwy]?)\s*", text)
-    if not found or float(found[1]) == 0:
+    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([smhdwy]?)\s*", text)
+    if not match or float(match[1]) == 0:
         raise UsageError(f"{name} must be a time span such as 90d, 12h or 2w, not {text!r}")
-    return float(found[1]) * _UNITS[found[2] or "s"]
+    return float(match[1]) * _UNITS[match[2] or "s"]
 
 
 def parse_pairs(text: str, name: str) -> dict[str, float]:

@@ -1,5 +1,6 @@
 """Names and types that every artifact agrees on: written once, read everywhere."""
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -39,4 +40,47 @@ MODELS = "models"
 METRICS = "metrics"
 RECOMMENDATIONS = "recommendations"
 
+
+@dataclass(frozen=True)
+class PartKind:
+    """A kind of part: RUN/KIND or, where a run has several, RUN/KIND/NAME."""
+
+    name: str
+    remedy: str  # what to type where there is none; {run}: the run's path
+    several: bool = False
+
+
+PART_KINDS = {
+    kind.name: kind
+    for kind in (
+        PartKind(INTERACTIONS, "make it with: recli prepare LOG --out {run}"),
+        PartKind(EMBEDDINGS, "make it with: recli embed {run}", several=True),
+        PartKind(MODELS, "make it with: recli train-cf {run} --algorithm ...", several=True),
+        PartKind(METRICS, "make it with: recli evaluate {run}"),
+        PartKind(RECOMMENDATIONS, "make it with: recli recommend {run} --save"),
+    )
+}
+
 SPLITS = ("train", "validation", "test", "history")
+
+
+@dataclass(frozen=True)
+class EmbeddingMeta:
+    """How the vectors of an embeddings part were made, which is what it takes to encode another text like them."""
+
+    model: str = ""  # "": made by no encoder that recli can use again
+    revision: str | None = None
+    pooling: str = "auto"
+    max_tokens: int | None = None
+    prompt: str | None = None
+    dim: int | None = None
+    center: bool = True
+    storage_dtype: str = "float32"
+    seed: int = 0
+    dtype: str = "auto"
+    batch_tokens: int | None = None
+    trust_remote_code: bool = False
+    # measured, of a pretrained encoder
+    weights_sha256: dict[str, str] | None = None  # by file name
+    raw_dimensions: int = 0
+    reduction: str = "none"

@@ -11,7 +11,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from recli.encoders.base import fitted
+from recli.encoders import tfidf
 from recli.storage import parts
 
 SAMPLE = Path(__file__).parent.parent / "sample_data"
@@ -45,7 +45,7 @@ def test_its_users_items_events_and_texts(tmp_path: Path) -> None:
 
 def test_texts_find_the_genre() -> None:
     items = pl.read_csv(SAMPLE / "items.csv")
-    vectors = fitted["tfidf"].encode(items["description"].to_list(), items["description"].to_list(), 100, 0)
+    vectors = tfidf.encode(items["description"].to_list(), items["description"].to_list(), 100, 0)
     vectors = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
     similar = vectors @ vectors.T
     np.fill_diagonal(similar, -1)

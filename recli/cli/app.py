@@ -1,4 +1,4 @@
-"""The command line: the six steps, in the order in which they are used.
+"""The command line: the six steps, in the order in which they are used, and `help`.
 
 A command's module is imported only when that command is asked for, so that `recli --help` stays fast.
 """
@@ -20,9 +20,10 @@ COMMANDS = {
     "embed": "Turn the items' texts into vectors with a language model: RUN/embeddings/NAME.",
     "train-cf": "Train a collaborative-filtering model on the interactions: RUN/models/NAME.",
     "train-hybrid": "Fuse collaborative filtering with the vectors of the texts: RUN/models/NAME.",
-    "evaluate": "Measure models, or anybody's lists, on the test split: RUN/metrics.",
+    "evaluate": "Measure models, or external recommendations, on the test split: RUN/metrics.",
     "recommend": "Recommend items to known or new users, with reasons.",
 }
+HELP = "Show a how-to, offline; without a topic, list the topics."
 
 
 def _command(name: str) -> Any:
@@ -36,7 +37,7 @@ class _Steps(TyperGroup):
     """The six commands; each one's options are loaded when it is used, or completed in a shell."""
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
-        if args and args[0] in COMMANDS:
+        if args and args[0] in (*COMMANDS, "help"):
             self.commands[args[0]] = _command(args[0])
         return super().resolve_command(ctx, args)
 
@@ -73,6 +74,7 @@ def _placeholder() -> None:
 
 for _name, _help in COMMANDS.items():
     app.command(_name, help=_help)(_placeholder)
+app.command("help", help=HELP, rich_help_panel="How-tos")(_placeholder)
 
 
 def run(arguments: Sequence[str]) -> None:
@@ -80,7 +82,9 @@ def run(arguments: Sequence[str]) -> None:
 
     A command is called without the group around it, which has no options for it and would load pydantic.
     """
-    name = arguments[0] if arguments else ""
-    if name in COMMANDS:
-        _command(name)(list(arguments[1:]), prog_name=f"recli {name}")
+    name, *rest = arguments or ("",)
+    if name == "help" and len(rest) == 1 and rest[0] in COMMANDS:
+        name, rest = rest[0], ["--help"]
+    if name in (*COMMANDS, "help"):
+        _command(name)(rest, prog_name=f"recli {name}")
     app(list(arguments))

@@ -20,11 +20,13 @@ def compiled(function: Callable[..., None], signature: str, **options: Any) -> C
 
     with _kept() as kept:
         try:
-            made: Callable[..., None] = numba.njit(signature, nogil=True, cache=kept, **options)(function)
+            machine_code: Callable[..., None] = numba.njit(signature, nogil=True, cache=kept, **options)(
+                function
+            )
         # numba pickles what it keeps. RuntimeError: no folder to write to.
         except (RuntimeError, OSError, EOFError, pickle.UnpicklingError):
-            made = numba.njit(signature, nogil=True, **options)(function)
-    return made
+            machine_code = numba.njit(signature, nogil=True, **options)(function)
+    return machine_code
 
 
 @contextmanager

@@ -9,8 +9,8 @@ _CGROUPS = Path("/sys/fs/cgroup")
 
 def available_memory(proc: Path = _PROC, cgroups: Path = _CGROUPS) -> int | None:
     """Bytes that can be used without swapping: the machine's, or a container's limit; None where unknown."""
-    found = [_of_machine(proc), _of_cgroup(proc, cgroups)]
-    return min((number for number in found if number is not None), default=None)
+    limits = [_of_machine(proc), _of_cgroup(proc, cgroups)]
+    return min((number for number in limits if number is not None), default=None)
 
 
 def _of_machine(proc: Path) -> int | None:
@@ -34,9 +34,9 @@ def _of_cgroup(proc: Path, cgroups: Path) -> int | None:
             folder, limit, usage = cgroups / "memory", "memory.limit_in_bytes", "memory.usage_in_bytes"
         else:
             continue
-        here = folder / path.lstrip("/")
+        own_group = folder / path.lstrip("/")
         # Every ancestor limits too; in a container the path may be the host's and only the root be there.
-        for group in (here, *here.parents):
+        for group in (own_group, *own_group.parents):
             most, used = (_number(group / name) for name in (limit, usage))
             if most is not None and used is not None:
                 left.append(max(0, most - used + _cache(group)))

@@ -1,5 +1,7 @@
 """Interactions in memory: who did what with which item, indexed and split."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -24,9 +26,9 @@ class Interactions:
     by design (`--cold-items`, `--cold-users`), by the clock, or because the catalogue alone has the item.
     """
 
-    users: "pl.DataFrame"
-    items: "pl.DataFrame"
-    splits: "dict[str, pl.DataFrame]"
+    users: pl.DataFrame
+    items: pl.DataFrame
+    splits: dict[str, pl.DataFrame]
     sha256: str = ""  # of the part's manifest
 
     @property
@@ -37,15 +39,16 @@ class Interactions:
     def n_items(self) -> int:
         return self.items.height
 
-    def only(self, users: Int64) -> "Interactions":
+    def only(self, users: Int64) -> Interactions:
         """Without the events of others; users keep their row numbers. `users`: int64 (n,)."""
         import polars as pl
 
-        mine = pl.Series(users, dtype=pl.Int32).unique()
-        if mine.len() > self.n_users // 4:  # making matrices of all is as quick as looking for some
+        selected = pl.Series(users, dtype=pl.Int32).unique()
+        if selected.len() > self.n_users // 4:  # making matrices of all is as quick as looking for some
             return self
         splits = {
-            name: rows.filter(pl.col(schema.USER).is_in(mine.implode())) for name, rows in self.splits.items()
+            name: rows.filter(pl.col(schema.USER).is_in(selected.implode()))
+            for name, rows in self.splits.items()
         }
         return replace(self, splits=splits)
 
@@ -57,17 +60,17 @@ class Interactions:
         rows = pl.concat([self.splits[s].select(schema.USER, schema.ITEM, column) for s in splits])
         users, items = rows[schema.USER].to_numpy(), rows[schema.ITEM].to_numpy()
         values = rows[column].cast(pl.Float32).to_numpy()
-        made = csr_matrix((values, (users, items)), shape=(self.n_users, self.n_items), dtype=np.float32)
-        made.sum_duplicates()
-        made.sort_indices()
-        return made
+        matrix = csr_matrix((values, (users, items)), shape=(self.n_users, self.n_items), dtype=np.float32)
+        matrix.sum_duplicates()
+        matrix.sort_indices()
+        return matrix
 
     def having(self, *splits: str) -> Bool:
         """Which users have an event in the named splits, bool (n_users,)."""
-        there = np.zeros(self.n_users, dtype=bool)
+        has_event = np.zeros(self.n_users, dtype=bool)
         for name in splits:
-            there[self.splits[name][schema.USER].to_numpy()] = True
-        return there
+            has_event[self.splits[name][schema.USER].to_numpy()] = True
+        return has_event
 
     def ordered(self, *splits: str) -> History:
         """The named splits as histories (n_users, n_items), in order where it is known for all of them."""

@@ -1,50 +1,127 @@
-"""What encoders give, and the registry of those that learn from the run's own texts and need no pretrained weights."""
+"""What an encoder is, and the registry of encoders: a new one is one file with one decorated function."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any, Protocol
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
 
 from recli.registry import Registry
 from recli.schema import Float32, Int64
 
-
-class Fit(Protocol):
-    """Fits an encoder and applies it."""
-
-    def __call__(self, corpus: Sequence[str], texts: Sequence[str], dim: int, seed: int) -> Float32:
-        """Learn from `corpus`; vectors of `texts`, float32 (len(texts), at most dim), zero where nothing is known."""
-        ...
+FALLBACK = "huggingface"  # takes what no other encoder takes
 
 
 @dataclass(frozen=True)
-class Encoded:
-    """Raw vectors of the different texts, and how they were made."""
+class EncoderOptions:
+    """The options of `recli embed` that an encoder may read, by the same names; None and `auto`: it chooses."""
 
-    take: Callable[[Int64], Float32]  # of the texts in these places, (m,): float32 (m, dim)
-    dim: int
-    facts: dict[str, Any]  # for the manifest: they follow from texts and options alone
-    n_reused: int  # vectors that were in the cache
-    matryoshka: bool
+    model: str
+    dim: int | None = None
+    seed: int = 0
+    revision: str | None = None
+    pooling: str = "auto"
+    max_tokens: int | None = None
+    prompt: str | None = None
+    dtype: str = "auto"
+    device: str = "auto"
+    batch_tokens: int | None = None
+    trust_remote_code: bool = False
 
 
 @dataclass(frozen=True)
-class Fitted:
-    """A registered encoder: `dim` is its number of dimensions where the user asks for none."""
+class EncodedBatch:
+    """Encoded texts: `rows` int64 (n,) of the given list, `vectors` float32 (n, d), zero where nothing is known."""
+
+    rows: Int64
+    vectors: Float32
+    n_tokens: int = 0
+    n_cut: int = 0  # texts of which only the beginning was read
+
+
+Encode = Callable[[Sequence[str], Sequence[str]], Generator[EncodedBatch, None, None]]
+"""Encodes texts, the first argument, in any order; the second is the corpus, all texts of the run's items."""
+
+
+@dataclass(frozen=True)
+class Encoder:
+    """An encoder with its options.
+
+    `facts`: what it resolved them to, for the manifest; nothing of this machine or this moment. `fingerprint`: names
+    everything that decides the vector of a text, so that it can be kept in the run's cache; empty where a vector
+    depends on the corpus. `matryoshka`: the first dimensions of a vector are a good vector by themselves.
+    `notes`: what the user should know. `encode` loads the model, so that opening an encoder is cheap.
+    """
+
+    encode: Encode
+    facts: dict[str, Any] = field(default_factory=dict)
+    fingerprint: str = ""
+    matryoshka: bool = False
+    notes: tuple[str, ...] = ()
+
+    def encode_all(self, texts: Sequence[str], corpus: Sequence[str]) -> Float32:
+        """The vectors of all `texts` in their order, float32 (len(texts), d)."""
+        vectors = np.zeros((len(texts), 0), dtype=np.float32)
+        for batch in self.encode(texts, corpus):
+            if not vectors.shape[1]:
+                vectors = np.zeros((len(texts), batch.vectors.shape[1]), dtype=np.float32)
+            vectors[batch.rows] = batch.vectors
+        return vectors
+
+
+Open = Callable[[EncoderOptions], Encoder]
+
+
+@dataclass(frozen=True)
+class EncoderFamily:
+    """A registered encoder: which `--model` strings it takes, which options apply, and which column it reads."""
 
     name: str
     help: str
-    dim: int
-    encode: Fit
+    open: Open
+    takes: Callable[[str], bool]
+    options: tuple[str, ...]
+    reads: str
 
 
-fitted: Registry[Fitted] = Registry("encoder", "recli.encoders", "recli.encoders")
+encoders: Registry[EncoderFamily] = Registry("encoder", "recli.encoders", "recli.encoders")
 
 
-def encoder(name: str, *, help: str, dim: int) -> Callable[[Fit], Fit]:
-    """Register the decorated function as the encoder `--model NAME`."""
+def encoder(
+    name: str,
+    *,
+    help: str,
+    takes: Callable[[str], bool] | None = None,
+    options: Sequence[str] = (),
+    reads: str = "text",
+) -> Callable[[Open], Open]:
+    """Register the decorated function, from `EncoderOptions` to an `Encoder`.
 
-    def register(encode: Fit) -> Fit:
-        fitted.add(name, Fitted(name, help, dim, encode))
-        return encode
+    `takes`: whether it is the encoder of a `--model`; by default that of its name alone. `options`: those options of
+    `recli embed` that apply to it, beside `dim` and `seed`; others are refused. `reads`: the items' column it encodes.
+    """
+
+    def register(open: Open) -> Open:
+        encoders.add(name, EncoderFamily(name, help, open, takes or name.__eq__, tuple(options), reads))
+        return open
 
     return register
+
+
+def family_of(model: str) -> EncoderFamily:
+    """The registered encoder that takes `--model`; HuggingFace's where no other one does."""
+    specific = (family for family in encoders if family.name != FALLBACK and family.takes(model))
+    return next(specific, None) or encoders[FALLBACK]
+
+
+def fitted(
+    fit_transform: Callable[[Sequence[str], Sequence[str]], Float32], facts: dict[str, Any] | None = None
+) -> Encoder:
+    """An encoder that learns from the corpus: `fit_transform(corpus, texts)` gives float32 (len(texts), d)."""
+
+    def encode(texts: Sequence[str], corpus: Sequence[str]) -> Generator[EncodedBatch, None, None]:
+        yield EncodedBatch(np.arange(len(texts)), fit_transform(corpus, texts))
+
+    return Encoder(encode, facts or {})

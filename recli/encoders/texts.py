@@ -1,5 +1,7 @@
 """Texts as encoders can take them: clean, and each one once."""
 
+from __future__ import annotations
+
 import hashlib
 import unicodedata
 from collections.abc import Sequence
@@ -52,7 +54,7 @@ def unique(texts: Sequence[str | None]) -> DistinctTexts:
     return DistinctTexts(list(places), row, np.array(first, dtype=np.int64))
 
 
-def keys(texts: Sequence[str]) -> "np.ndarray[tuple[int, int], np.dtype[np.uint8]]":
+def keys(texts: Sequence[str]) -> np.ndarray[tuple[int, int], np.dtype[np.uint8]]:
     """128-bit hashes of texts, uint8 (n, 16)."""
     digests = b"".join(hashlib.blake2b(t.encode(), digest_size=16).digest() for t in texts)
     return np.frombuffer(digests, dtype=np.uint8).reshape(-1, 16)

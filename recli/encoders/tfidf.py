@@ -4,11 +4,19 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from recli.encoders.base import encoder
+from recli.encoders.base import Encoder, EncoderOptions, encoder, fitted
 from recli.schema import Float32
 
+DIM = 200  # where the user sets none
 
-@encoder("tfidf", help="TF-IDF of words and word pairs, reduced by a truncated SVD", dim=200)
+
+@encoder("tfidf", help="TF-IDF of words and word pairs, reduced by a truncated SVD")
+def open_tfidf(options: EncoderOptions) -> Encoder:
+    """TF-IDF fitted on the run's texts."""
+    dim = options.dim or DIM
+    return fitted(lambda corpus, texts: encode(corpus, texts, dim, options.seed), {"reduction": "svd"})
+
+
 def encode(corpus: Sequence[str], texts: Sequence[str], dim: int, seed: int) -> Float32:
     """Vectors of `texts`, float32 (len(texts), d); d is `dim`, or less where the corpus cannot fill it.
 
@@ -36,11 +44,11 @@ def encode(corpus: Sequence[str], texts: Sequence[str], dim: int, seed: int) -> 
     except ValueError:  # sklearn's way to say that every word occurs in one text only
         terms = vectorizer(1)
         matrix = terms.fit_transform(corpus)
-    wanted = min(dim, min(matrix.shape))
-    if wanted == min(matrix.shape):  # all directions: the exact SVD of a small matrix
+    rank = min(dim, min(matrix.shape))
+    if rank == min(matrix.shape):  # all directions: the exact SVD of a small matrix
         _, values, directions = np.linalg.svd(matrix.toarray(), full_matrices=False)
         directions = directions[values > 1e-6 * values[0]]
     else:
-        directions = TruncatedSVD(wanted, n_iter=4, random_state=seed).fit(matrix).components_
+        directions = TruncatedSVD(rank, n_iter=4, random_state=seed).fit(matrix).components_
     vectors = terms.transform(texts) @ np.ascontiguousarray(directions.T)
     return np.ascontiguousarray(vectors, dtype=np.float32)

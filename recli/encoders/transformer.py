@@ -5,6 +5,8 @@ machine, and not slowed down by waiting for each other on a busy one (measured 5
 tokenized meanwhile. Many texts for a BERT on a CPU take `recli.encoders.fast_bert`, which has to be compiled first.
 """
 
+from __future__ import annotations
+
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -16,16 +18,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from recli.compute.threads import in_threads
+from recli.encoders.base import EncodedBatch
 from recli.encoders.fast_bert import Packed, pack
 from recli.encoders.model_config import Dense, EncoderConfig
-from recli.encoders.source import Source
+from recli.encoders.source import ModelFiles
 from recli.errors import RecliError
 from recli.schema import Bool, Float32, Int64
 
 if TYPE_CHECKING:
     import torch
 
-DTYPES = ("float32", "bfloat16", "float16")
 _CHARACTERS = 12  # per token: longer texts are cut before they are tokenized, which costs time per character
 _CHUNK = 8192  # texts tokenized per call; small calls take 2.5 times as long per token
 _FIRST = 1024  # those of the first call, which all wait for
@@ -40,7 +42,7 @@ class TextEncoder:
     tokenizer: Any
     model: Any
     dense: tuple[Any, ...]
-    device: "torch.device"
+    device: torch.device
     pad: int
     blank: tuple[int, ...]
     n_prompt: int  # tokens at the start that are left out of the mean
@@ -55,21 +57,11 @@ class TextEncoder:
 Tokenized = tuple[list[list[int]], Bool]
 
 
-@dataclass(frozen=True)
-class Batch:
-    """Encoded texts: `rows` int64 (n,) of the given list, `vectors` float32 (n, d); zero where no token is left."""
-
-    rows: Int64
-    vectors: Float32
-    n_tokens: int
-    n_cut: int  # texts longer than max_tokens
-
-
 def load(
-    source: Source,
+    source: ModelFiles,
     encoder_config: EncoderConfig,
     dtype: str,
-    device: "torch.device",
+    device: str | torch.device,
     remote_code: bool = False,
 ) -> TextEncoder:
     """Load tokenizer and weights. Raises `RecliError` where they are damaged, incomplete or need remote code."""
@@ -81,6 +73,7 @@ def load(
     silence: tuple[Callable[[], None], ...] = (logging.set_verbosity_error, logging.disable_progress_bar)
     for quiet in silence:
         quiet()
+    device = torch.device(device)
     options: dict[str, Any] = {"trust_remote_code": remote_code, "local_files_only": not remote_code}
     try:
         tokenizer = AutoTokenizer.from_pretrained(source.folder, **options)
@@ -105,7 +98,7 @@ def load(
     )
 
 
-def _not_loaded(source: Source, error: BaseException, remote_code: bool) -> RecliError:
+def _not_loaded(source: ModelFiles, error: BaseException, remote_code: bool) -> RecliError:
     reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
     if "trust_remote_code" in str(error) and not remote_code:
         return RecliError(
@@ -117,7 +110,7 @@ def _not_loaded(source: Source, error: BaseException, remote_code: bool) -> Recl
     )
 
 
-def _check_complete(source: Source, report: dict[str, Any], model: Any) -> None:
+def _check_complete(source: ModelFiles, report: dict[str, Any], model: Any) -> None:
     """Refuse weights that leave layers at random values: they would give vectors that mean nothing."""
     present = set(dict(model.named_parameters()))
     missing = [
@@ -132,7 +125,7 @@ def _check_complete(source: Source, report: dict[str, Any], model: Any) -> None:
         )
 
 
-def _load_dense(dense: Dense, device: "torch.device") -> Any:
+def _load_dense(dense: Dense, device: torch.device) -> Any:
     import torch
     from safetensors.torch import load_file
 
@@ -157,7 +150,7 @@ def _blank(tokenizer: Any, encoder_config: EncoderConfig) -> tuple[tuple[int, ..
 
 def encode(
     encoder: TextEncoder, texts: Sequence[str], batch_tokens: int | None = None, threads: int = 1
-) -> Generator[Batch, None, None]:
+) -> Generator[EncodedBatch, None, None]:
     """Encode texts, yielding batches in a fixed order, longest texts of a chunk first.
 
     What is in a batch depends on the texts and `batch_tokens` alone, so the same call gives the same bytes with
@@ -170,10 +163,10 @@ def encode(
         encoder = replace(encoder, packed=pack(encoder.model))
     on_cpu = encoder.device.type == "cpu"
     workers = threads if on_cpu else 2  # two keep a GPU busy: one prepares while the other waits
-    given = _batches(encoder, texts, batch_tokens or encoder.batch_tokens)
+    batches = _batches(encoder, texts, batch_tokens or encoder.batch_tokens)
     try:
-        with closing(in_threads(given, lambda one: _forward(encoder, *one), workers)) as made:
-            for _, batch in made:
+        with closing(in_threads(batches, lambda part: _forward(encoder, *part), workers)) as encoded:
+            for _, batch in encoded:
                 yield batch
     except torch.OutOfMemoryError:
         raise RecliError(
@@ -188,12 +181,12 @@ def _batches(
     """Rows, token ids and the number of cut texts of batches with at most `batch_tokens` tokens, padding included."""
     spans = list(pairwise(dict.fromkeys([0, *range(_FIRST, len(texts), _CHUNK), len(texts)])))
     with ThreadPoolExecutor(1) as ahead:
-        asked: deque[Future[Tokenized]] = deque()
+        pending: deque[Future[Tokenized]] = deque()
         for place, (start, _) in enumerate(spans):
-            while len(asked) < 2 and place + len(asked) < len(spans):  # this span, and the next one
-                part = texts[slice(*spans[place + len(asked)])]
-                asked.append(ahead.submit(tokenize, encoder, part))
-            ids, cut = asked.popleft().result()
+            while len(pending) < 2 and place + len(pending) < len(spans):  # this span, and the next one
+                part = texts[slice(*spans[place + len(pending)])]
+                pending.append(ahead.submit(tokenize, encoder, part))
+            ids, cut = pending.popleft().result()
             lengths = np.array([len(i) for i in ids])
             order = np.argsort(-lengths, kind="stable")
             first = 0
@@ -208,16 +201,16 @@ def tokenize(encoder: TextEncoder, texts: Sequence[str]) -> Tokenized:
     """Token ids of texts with the prompt, and which texts were cut at max_tokens, bool (n,)."""
     encoder_config = encoder.encoder_config
     limit = encoder_config.max_tokens
-    given = [
+    prepared = [
         encoder_config.prompt + t[: _CHARACTERS * limit]
         for t in (map(str.lower, texts) if encoder_config.lower_case else texts)
     ]
     # Truncation and padding are set here: those embedded in tokenizer.json (MiniLM: 128) are not the model's.
-    made = encoder.tokenizer(
-        given, truncation=True, max_length=limit, padding=False, return_attention_mask=False, verbose=False
+    tokenized = encoder.tokenizer(
+        prepared, truncation=True, max_length=limit, padding=False, return_attention_mask=False, verbose=False
     )
-    ids: list[list[int]] = made["input_ids"]
-    details = made.encodings  # None: a tokenizer without a fast version
+    ids: list[list[int]] = tokenized["input_ids"]
+    details = tokenized.encodings  # None: a tokenizer without a fast version
     cut = [
         len(i) == limit
         and (details is None or bool(details[n].overflowing) or len(texts[n]) > _CHARACTERS * limit)
@@ -226,38 +219,38 @@ def tokenize(encoder: TextEncoder, texts: Sequence[str]) -> Tokenized:
     return ids, np.array(cut, dtype=np.bool_)
 
 
-def _forward(encoder: TextEncoder, rows: Int64, ids: list[list[int]], n_cut: int) -> Batch:
+def _forward(encoder: TextEncoder, rows: Int64, ids: list[list[int]], n_cut: int) -> EncodedBatch:
     """Vectors of one batch. Padding goes to the right: harmless under a causal mask too, and positions stay right."""
     import torch
 
-    given = [own or [encoder.pad] for own in ids]  # no token at all: one of padding, zeroed below
-    lengths = torch.tensor([len(own) for own in given])
+    padded_ids = [own or [encoder.pad] for own in ids]  # no token at all: one of padding, zeroed below
+    lengths = torch.tensor([len(own) for own in padded_ids])
     width = int(lengths.max())
     mask = torch.arange(width)[None, :] < lengths[:, None]
     with torch.inference_mode():
         if encoder.packed:
-            hidden = _padded(encoder.packed(given), mask)
+            hidden = _padded(encoder.packed(padded_ids), mask)
         else:
             tokens = torch.full(mask.shape, encoder.pad)
-            tokens[mask] = torch.tensor([token for own in given for token in own])
+            tokens[mask] = torch.tensor([token for own in padded_ids for token in own])
             mask = mask.to(encoder.device)
             hidden = encoder.model(input_ids=tokens.to(encoder.device), attention_mask=mask.long())[0]
         vectors = pool(hidden, mask, encoder.encoder_config.pooling, encoder.n_prompt)
         for layer in encoder.dense:
             vectors = layer(vectors)
-        made: Float32 = vectors.cpu().numpy()
-    made[[tuple(i) == encoder.blank for i in ids]] = 0
-    return Batch(rows, made, int(lengths.sum()), n_cut)
+        pooled: Float32 = vectors.cpu().numpy()
+    pooled[[tuple(i) == encoder.blank for i in ids]] = 0
+    return EncodedBatch(rows, pooled, int(lengths.sum()), n_cut)
 
 
-def _padded(hidden: "torch.Tensor", mask: "torch.Tensor") -> "torch.Tensor":
+def _padded(hidden: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
     """Tokens (t, d) one after the other as (n, width, d), zero where `mask` (n, width) is false."""
-    made = hidden.new_zeros((*mask.shape, hidden.shape[1]))
-    made[mask] = hidden
-    return made
+    padded = hidden.new_zeros((*mask.shape, hidden.shape[1]))
+    padded[mask] = hidden
+    return padded
 
 
-def pool(hidden: "torch.Tensor", mask: "torch.Tensor", how: str, n_prompt: int = 0) -> "torch.Tensor":
+def pool(hidden: torch.Tensor, mask: torch.Tensor, how: str, n_prompt: int = 0) -> torch.Tensor:
     """One vector per text, float32 (n, d), from `hidden` (n, width, d) and `mask` (n, width), padded on the right.
 
     `mean` of the tokens (without the first `n_prompt`), the first one (`cls`), or the last one before the padding.

@@ -1,4 +1,4 @@
-"""Accuracy of ranked lists: does what the user did next stand at the top?"""
+"""Accuracy of ranked lists: are the test items at the top?"""
 
 import numpy as np
 
@@ -6,7 +6,7 @@ from recli.metrics.base import EvaluatedLists, metric, ratio
 from recli.metrics.positions import Count, by_numpy
 from recli.schema import CSR, Bool, Float32, Float64, Int32, Int64
 
-_CELLS = 1 << 24  # of a table of users and items, 16 MiB
+_TABLE = 1 << 24  # cells of a table of users and items, 16 MiB
 
 
 def hits_of(ranked: Int32, relevant: CSR) -> Bool:
@@ -26,21 +26,22 @@ def held(matrix: CSR, starts: Int64, items: Int32) -> Bool:
     rows at a time: a quarter of a search's time.
     """
     n, n_items = matrix.shape
-    found = np.empty(items.size, dtype=bool)
-    size = max(1, min(n, _CELLS // max(n_items, 1)))
+    is_held = np.empty(items.size, dtype=bool)
+    size = max(1, min(n, _TABLE // max(n_items, 1)))
     table = np.zeros(size * n_items, dtype=bool)
     cells = np.arange(size, dtype=np.int64) * n_items
     for first in range(0, n if n_items else 0, size):
         rows = slice(first, min(first + size, n) + 1)
-        ends, asked = matrix.indptr[rows], starts[rows]
-        mine = cells[: ends.size - 1]
-        true = np.repeat(mine, np.diff(ends)) + matrix.indices[ends[0] : ends[-1]]
-        these = slice(asked[0], asked[-1])
+        ends, item_ends = matrix.indptr[rows], starts[rows]
+        first_cells = cells[: ends.size - 1]
+        true = np.repeat(first_cells, np.diff(ends)) + matrix.indices[ends[0] : ends[-1]]
+        these = slice(item_ends[0], item_ends[-1])
         table[true] = True
-        wanted = np.repeat(mine, np.diff(asked)) + items[these]
-        np.take(table, wanted, out=found[these], mode="wrap")  # -1 is another's cell: see below
+        looked_up = np.repeat(first_cells, np.diff(item_ends)) + items[these]
+        # -1 reads a wrong cell, and is masked below
+        np.take(table, looked_up, out=is_held[these], mode="wrap")
         table[true] = False
-    return np.asarray(np.logical_and(found, items >= 0, out=found))
+    return np.asarray(np.logical_and(is_held, items >= 0, out=is_held))
 
 
 def ndcg_at(ranked: Int32, relevant: CSR) -> Float64:
@@ -49,51 +50,60 @@ def ndcg_at(ranked: Int32, relevant: CSR) -> Float64:
     Arguments as in `hits_of`; the cut is the lists' length k. The ideal list holds min(k, relevant items).
     Järvelin and Kekäläinen (2002).
     """
-    rows, places = np.nonzero(hits_of(ranked, relevant))
-    return _ndcg(rows, places, np.diff(relevant.indptr), ranked.shape[1])
+    rows, ranks = np.nonzero(hits_of(ranked, relevant))
+    return _ndcg(rows, ranks, np.diff(relevant.indptr), ranked.shape[1])
 
 
-def _ndcg(rows: Int64, places: Int64, n_relevant: Int64, k: int) -> Float64:
-    gains = 1 / np.log2(np.arange(2, k + 2))  # float64 (k,)
-    ideal = np.concatenate([[0.0], np.cumsum(gains)])[np.minimum(n_relevant, k)]
-    return ratio(np.bincount(rows, gains[places], minlength=n_relevant.size), ideal, 0.0)
+def _ndcg(rows: Int64, ranks: Int64, n_relevant: Int64, k: int) -> Float64:
+    gains = np.bincount(rows, discounts(k)[ranks], minlength=n_relevant.size)
+    return ratio(gains, ideal_dcg(k)[np.minimum(n_relevant, k)], 0.0)
+
+
+def discounts(k: int) -> Float64:
+    """The gain of a relevant item at each rank from 0, 1 / log2(rank + 2), float64 (k,)."""
+    return np.asarray(1 / np.log2(np.arange(2, k + 2)))
+
+
+def ideal_dcg(k: int) -> Float64:
+    """The gain of the best list with 0, 1, ... k relevant items, float64 (k + 1,): NDCG's denominator."""
+    return np.concatenate([[0.0], np.cumsum(discounts(k))])
 
 
 @metric("ndcg", help="discounted gain over that of the best list possible with min(k, test items) items")
-def ndcg(judged: EvaluatedLists) -> Float64:
-    return _ndcg(*judged.found, judged.relevant, judged.k)
+def ndcg(lists: EvaluatedLists) -> Float64:
+    return _ndcg(*lists.hit_positions, lists.relevant, lists.k)
 
 
 @metric("precision", help="share of the k places that hold a test item; a short list's empty places count")
-def precision(judged: EvaluatedLists) -> Float64:
-    return judged.n_found / judged.k
+def precision(lists: EvaluatedLists) -> Float64:
+    return lists.n_hits / lists.k
 
 
 @metric("recall", help="share of the user's test items that the k places hold")
-def recall(judged: EvaluatedLists) -> Float64:
-    return ratio(judged.n_found, judged.relevant, 0.0)
+def recall(lists: EvaluatedLists) -> Float64:
+    return ratio(lists.n_hits, lists.relevant, 0.0)
 
 
 @metric("hit-rate", help="1 if the k places hold any test item")
-def hit_rate(judged: EvaluatedLists) -> Float64:
-    return (judged.n_found > 0).astype(np.float64)
+def hit_rate(lists: EvaluatedLists) -> Float64:
+    return (lists.n_hits > 0).astype(np.float64)
 
 
 @metric("mrr", help="1 / place of the first test item, 0 if it is not among the k")
-def mrr(judged: EvaluatedLists) -> Float64:
-    rows, places = judged.found
-    first = judged.nth_found == 0
-    values = np.zeros(judged.relevant.size)
-    values[rows[first]] = 1 / (places[first] + 1)
+def mrr(lists: EvaluatedLists) -> Float64:
+    rows, ranks = lists.hit_positions
+    first = lists.nth_hit == 0
+    values = np.zeros(lists.relevant.size)
+    values[rows[first]] = 1 / (ranks[first] + 1)
     return values
 
 
 @metric("map", help="mean of the precisions at the test items' places, over min(k, test items)")
-def mean_average_precision(judged: EvaluatedLists) -> Float64:
-    rows, places = judged.found
-    precisions = (judged.nth_found + 1) / (places + 1)  # at the places of the test items
-    total = np.bincount(rows, precisions, minlength=judged.relevant.size)
-    return ratio(total, np.minimum(judged.relevant, judged.k), 0.0)
+def mean_average_precision(lists: EvaluatedLists) -> Float64:
+    rows, ranks = lists.hit_positions
+    precisions = (lists.nth_hit + 1) / (ranks + 1)  # at the places of the test items
+    total = np.bincount(rows, precisions, minlength=lists.relevant.size)
+    return ratio(total, np.minimum(lists.relevant, lists.k), 0.0)
 
 
 @metric(
@@ -101,8 +111,8 @@ def mean_average_precision(judged: EvaluatedLists) -> Float64:
     help="probability that a test item scores above an item neither seen nor tested; ties half; needs all scores",
     at=False,
 )
-def auc(judged: EvaluatedLists) -> Float64 | None:
-    return judged.auc
+def auc(lists: EvaluatedLists) -> Float64 | None:
+    return lists.auc
 
 
 def auc_of(scores: Float32, relevant: CSR, count: Count = by_numpy) -> Float64:
@@ -119,6 +129,6 @@ def auc_of(scores: Float32, relevant: CSR, count: Count = by_numpy) -> Float64:
     reached = values > -np.inf
     rows = rows[reached]
     ranks = (twice[reached] + 1) / 2 - masked[rows]  # mean rank of equal scores among the candidates, from 1
-    found = np.bincount(rows, minlength=n)
-    above = np.bincount(rows, ranks, minlength=n) - found * (found + 1) / 2
-    return ratio(above, sizes * np.maximum(n_items - masked - found, 0))
+    n_reached = np.bincount(rows, minlength=n)
+    above = np.bincount(rows, ranks, minlength=n) - n_reached * (n_reached + 1) / 2
+    return ratio(above, sizes * np.maximum(n_items - masked - n_reached, 0))

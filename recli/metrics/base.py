@@ -1,4 +1,4 @@
-"""What a metric is, what it may look at, and the registry of all of them."""
+"""The registry of metrics, and what a metric function gets: evaluated lists beside the test set."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -16,9 +16,9 @@ MAX_K = 1000
 
 @dataclass(frozen=True)
 class TestSet:
-    """What every system is asked, and what was known before: the same for all that are compared."""
+    """Test items of the evaluated users and what was known before: the same for all systems that are compared."""
 
-    users: Int64  # (n,), row numbers of the users that are judged: those with test items
+    users: Int64  # (n,), row numbers of the users that are evaluated: those with test items
     relevant: CSR  # (n, n_items), their test items
     seen: CSR  # (n, n_items), what they did before: models do not recommend it again
     counts: Int64  # (n_items,), training users of each item
@@ -39,7 +39,7 @@ class TestSet:
 
 @dataclass(frozen=True)
 class RatingErrors:
-    """Errors of predicted ratings on the test pairs, summed for each judged user."""
+    """Errors of predicted ratings on the test pairs, summed for each evaluated user."""
 
     squared: Float64  # (n,)
     absolute: Float64  # (n,)
@@ -67,21 +67,21 @@ class EvaluatedLists:
         return int(self.ranked.shape[1])
 
     @cached_property
-    def found(self) -> tuple[Int64, Int64]:
-        """The hits one by one: their lists and their places from 0, two int64 (hits,), list by list, best first."""
-        rows, places = np.nonzero(self.hits)
-        return rows, places
+    def hit_positions(self) -> tuple[Int64, Int64]:
+        """Each hit's list and its rank from 0, two int64 (hits,), list by list, best first."""
+        rows, ranks = np.nonzero(self.hits)
+        return rows, ranks
 
     @cached_property
-    def n_found(self) -> Int64:
+    def n_hits(self) -> Int64:
         """How many hits each list has, int64 (n,)."""
-        return np.bincount(self.found[0], minlength=self.relevant.size)
+        return np.bincount(self.hit_positions[0], minlength=self.relevant.size)
 
     @cached_property
-    def nth_found(self) -> Int64:
-        """Beside `found`: which hit of its list each one is, from 0, int64 (hits,)."""
-        rows, _ = self.found
-        before = np.cumsum(self.n_found) - self.n_found
+    def nth_hit(self) -> Int64:
+        """Beside `hit_positions`: which hit of its list each one is, from 0, int64 (hits,)."""
+        rows, _ = self.hit_positions
+        before = np.cumsum(self.n_hits) - self.n_hits
         return np.arange(rows.size) - before[rows]
 
     def cut(self, k: int) -> "EvaluatedLists":
@@ -107,7 +107,7 @@ class Metric:
     """A registered metric.
 
     `function` gives float64 (n,), one value per user (NaN: undefined for that user), or one number where
-    `whole`: a figure of all lists together, that has no value per user and no interval. None: this system
+    `whole`: a value of all lists together, which has no value per user and no interval. None: this system
     cannot be measured so.
     """
 
@@ -167,21 +167,21 @@ class MetricSpec:
 def parse_metric(text: str) -> MetricSpec:
     """The metric that `ndcg@10` or `auc` names. Raises `UsageError`."""
     name, _, cut = text.strip().partition("@")
-    found = metrics[name.strip()]
-    if not found.at:
+    registered = metrics[name.strip()]
+    if not registered.at:
         if cut:
             raise UsageError(f"{name} has no cut: write {name} instead of {text.strip()!r}")
-        return MetricSpec(found, None)
+        return MetricSpec(registered, None)
     if not cut and "@" not in text:
-        return MetricSpec(found, DEFAULT_K)
+        return MetricSpec(registered, DEFAULT_K)
     if not cut.isdecimal() or not 1 <= int(cut) <= MAX_K:
         raise UsageError(
             f"{text.strip()!r} is no metric: write {name}@K with K from 1 to {MAX_K}, e.g. {name}@10"
         )
-    return MetricSpec(found, int(cut))
+    return MetricSpec(registered, int(cut))
 
 
 def parse_metrics(texts: Sequence[str]) -> tuple[MetricSpec, ...]:
     """The metrics named in `texts`, each a name or several with commas; doubles are dropped."""
-    asked = [parse_metric(part) for text in texts for part in text.split(",") if part.strip()]
-    return tuple({a.label: a for a in asked}.values())
+    specs = [parse_metric(part) for text in texts for part in text.split(",") if part.strip()]
+    return tuple({s.label: s for s in specs}.values())

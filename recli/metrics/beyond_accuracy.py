@@ -1,12 +1,12 @@
-"""Beyond accuracy: what the lists are made of, whether or not the user took it."""
+"""Beyond-accuracy metrics: coverage, popularity and variety of the lists, whether or not their items are test items."""
 
 import numpy as np
 
 from recli.metrics.base import EvaluatedLists, TestSet, metric, ratio
 from recli.schema import CSR, Bool, Float32, Float64, Int32, Int64
 
-_MANY = 4096  # items whose similarities fit in one matrix (64 MiB)
-_USERS = 256
+_MAX_ITEMS = 4096  # whose similarities fit in one matrix (64 MiB)
+_USERS_PER_BLOCK = 256
 
 
 def _mean_of(values: Float64, ranked: Int32) -> Float64:
@@ -17,18 +17,18 @@ def _mean_of(values: Float64, ranked: Int32) -> Float64:
     return ratio(total, length)
 
 
-def _times_listed(judged: EvaluatedLists) -> Int64:
+def _times_listed(lists: EvaluatedLists) -> Int64:
     """How many lists hold each item that may be recommended."""
-    ranked = judged.ranked
-    times = np.bincount(ranked[ranked >= 0], minlength=judged.test_set.n_items)
-    return times if judged.test_set.allowed is None else times[judged.test_set.allowed]
+    ranked = lists.ranked
+    times = np.bincount(ranked[ranked >= 0], minlength=lists.test_set.n_items)
+    return times if lists.test_set.allowed is None else times[lists.test_set.allowed]
 
 
 @metric(
     "coverage", help="share of the catalogue that appears in any list", family="beyond accuracy", whole=True
 )
-def coverage(judged: EvaluatedLists) -> float | None:
-    times = _times_listed(judged)
+def coverage(lists: EvaluatedLists) -> float | None:
+    times = _times_listed(lists)
     return float((times > 0).mean()) if times.size else None
 
 
@@ -39,8 +39,8 @@ def coverage(judged: EvaluatedLists) -> float | None:
     whole=True,
     better=-1,
 )
-def gini(judged: EvaluatedLists) -> float | None:
-    times = np.sort(_times_listed(judged)).astype(np.float64)
+def gini(lists: EvaluatedLists) -> float | None:
+    times = np.sort(_times_listed(lists)).astype(np.float64)
     n = times.size
     if not times.sum():
         return None
@@ -53,11 +53,11 @@ def gini(judged: EvaluatedLists) -> float | None:
     family="beyond accuracy",
     better=0,
 )
-def novelty(judged: EvaluatedLists) -> Float64:
-    """Self-information, Vargas and Castells (2011). An item that nobody had counts as known to one user."""
-    test_set = judged.test_set
+def novelty(lists: EvaluatedLists) -> Float64:
+    """Self-information, Vargas and Castells (2011). An item without training users counts as known to one."""
+    test_set = lists.test_set
     share = np.maximum(test_set.counts, 1) / max(test_set.n_training_users, 1)
-    return _mean_of(-np.log2(share), judged.ranked)
+    return _mean_of(-np.log2(share), lists.ranked)
 
 
 @metric(
@@ -65,12 +65,12 @@ def novelty(judged: EvaluatedLists) -> Float64:
     help="share of the k places that hold a test item outside the user's k most popular unseen items",
     family="beyond accuracy",
 )
-def serendipity(judged: EvaluatedLists) -> Float64:
-    """Relevant and not what popularity would have listed: Ge, Delgado-Battenfeld and Jannach (2010)."""
-    return np.asarray((judged.hits & ~_obvious(judged.test_set, judged.ranked)).mean(axis=1))
+def serendipity(lists: EvaluatedLists) -> Float64:
+    """Relevant items that popularity would not have listed: Ge, Delgado-Battenfeld and Jannach (2010)."""
+    return np.asarray((lists.hits & ~_popular_unseen(lists.test_set, lists.ranked)).mean(axis=1))
 
 
-def _obvious(test_set: TestSet, ranked: Int32) -> Bool:
+def _popular_unseen(test_set: TestSet, ranked: Int32) -> Bool:
     """Where a list holds one of the k items that popularity would list for that user, bool (n, k)."""
     order = np.lexsort((test_set.ties, -test_set.counts))
     place = np.empty(order.size, dtype=np.int64)
@@ -80,16 +80,16 @@ def _obvious(test_set: TestSet, ranked: Int32) -> Bool:
     n_items = order.size
     rows = np.repeat(np.arange(test_set.n_users, dtype=np.int64), np.diff(test_set.seen.indptr))
     keys = np.sort(rows * n_items + place[test_set.seen.indices])
-    mine = place[np.maximum(ranked, 0)]
-    wanted = np.arange(test_set.n_users, dtype=np.int64)[:, None] * n_items + mine
+    popularity_rank = place[np.maximum(ranked, 0)]
+    listed = np.arange(test_set.n_users, dtype=np.int64)[:, None] * n_items + popularity_rank
     seen_before = (
-        np.searchsorted(keys, wanted) - test_set.seen.indptr[:-1, None]
+        np.searchsorted(keys, listed) - test_set.seen.indptr[:-1, None]
     )  # seen items more popular than it
-    return np.asarray((mine - seen_before < ranked.shape[1]) & (ranked >= 0))
+    return np.asarray((popularity_rank - seen_before < ranked.shape[1]) & (ranked >= 0))
 
 
-def _popularity_of_history(judged: EvaluatedLists) -> Float64:
-    seen, counts = judged.test_set.seen, judged.test_set.counts
+def _popularity_of_history(lists: EvaluatedLists) -> Float64:
+    seen, counts = lists.test_set.seen, lists.test_set.counts
     total = seen.astype(bool).astype(np.float64) @ counts.astype(np.float64)
     length = np.diff(seen.indptr)
     return ratio(total, length)
@@ -102,10 +102,10 @@ def _popularity_of_history(judged: EvaluatedLists) -> Float64:
     better=0,
     weight=_popularity_of_history,
 )
-def popularity_bias(judged: EvaluatedLists) -> Float64:
+def popularity_bias(lists: EvaluatedLists) -> Float64:
     """Ratio of group average popularities: Abdollahpouri et al. (2019). Weighted, it is a ratio of means."""
-    own = _popularity_of_history(judged)
-    listed = _mean_of(judged.test_set.counts.astype(np.float64), judged.ranked)
+    own = _popularity_of_history(lists)
+    listed = _mean_of(lists.test_set.counts.astype(np.float64), lists.ranked)
     return ratio(listed, own)
 
 
@@ -115,16 +115,18 @@ def popularity_bias(judged: EvaluatedLists) -> Float64:
     family="beyond accuracy",
     better=0,
 )
-def diversity(judged: EvaluatedLists) -> Float64 | None:
+def diversity(lists: EvaluatedLists) -> Float64 | None:
     """Intra-list diversity, Ziegler et al. (2005). Items without a vector are left out of their list."""
-    if judged.test_set.vectors is None:
+    if lists.test_set.vectors is None:
         return None
-    vectors, ranked = judged.test_set.vectors, judged.ranked
+    vectors, ranked = lists.test_set.vectors, lists.ranked
     has_vector = _squares(vectors) > 0
     there = (ranked >= 0) & has_vector[np.maximum(ranked, 0)]
     items, places = np.unique(np.where(there, ranked, -1), return_inverse=True)
     places = places.reshape(ranked.shape)
-    similar = _sums_by_pairs(vectors, items, places) if items.size <= _MANY else _sums(vectors, ranked, there)
+    similar = (
+        _sums_by_pairs(vectors, items, places) if items.size <= _MAX_ITEMS else _sums(vectors, ranked, there)
+    )
     length = there.sum(axis=1)
     pairs = length * (length - 1) / 2
     return 1 - ratio(similar, pairs)
@@ -145,9 +147,9 @@ def _sums_by_pairs(vectors: "Float32 | CSR", items: Int64, places: Int64) -> Flo
     cosines[:, none] = 0
     np.fill_diagonal(cosines, 0)
     sums = np.empty(len(places))
-    for start in range(0, len(places), _USERS):
-        mine = places[start : start + _USERS]
-        sums[start : start + _USERS] = cosines[mine[:, :, None], mine[:, None, :]].sum(
+    for start in range(0, len(places), _USERS_PER_BLOCK):
+        block = places[start : start + _USERS_PER_BLOCK]
+        sums[start : start + _USERS_PER_BLOCK] = cosines[block[:, :, None], block[:, None, :]].sum(
             axis=(1, 2), dtype=np.float64
         )
     return sums / 2
@@ -159,12 +161,12 @@ def _sums(vectors: "Float32 | CSR", ranked: Int32, there: Bool) -> Float64:
 
     n, n_items = ranked.shape[0], vectors.shape[0]
     sums = np.empty(n)
-    for start in range(0, n, _USERS):
-        mask = there[start : start + _USERS]
+    for start in range(0, n, _USERS_PER_BLOCK):
+        mask = there[start : start + _USERS_PER_BLOCK]
         indptr = np.concatenate([[0], np.cumsum(mask.sum(axis=1))])
-        chosen = ranked[start : start + _USERS][mask]
+        chosen = ranked[start : start + _USERS_PER_BLOCK][mask]
         member = csr_matrix(
             (np.ones(chosen.size, dtype=np.float32), chosen, indptr), shape=(len(mask), n_items)
         )
-        sums[start : start + _USERS] = _squares(member @ vectors) - mask.sum(axis=1)
+        sums[start : start + _USERS_PER_BLOCK] = _squares(member @ vectors) - mask.sum(axis=1)
     return sums / 2

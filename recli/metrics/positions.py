@@ -1,4 +1,4 @@
-"""Where items stand among all candidates, counted from their scores: what the area under a ROC curve needs."""
+"""Ranks of items among all candidates, counted from their scores, for the area under the ROC curve."""
 
 from collections.abc import Callable
 from functools import lru_cache
@@ -9,8 +9,10 @@ from recli.compute.compiled import compiled
 from recli.schema import Float32, Int64
 
 _COMPARED = 12  # values up to which comparing a row with each is faster than sorting it (6 and 100 us for 38,000 items)
-_COMPILED = 40  # as many by machine code (1.3 and 50 us for 20,000 items)
-_PAYS = 2_000_000_000  # comparisons from which on machine code is faster than numpy by more than it takes to make it
+_COMPILED = 40  # as many in compiled code (1.3 and 50 us for 20,000 items)
+_COMPILING_PAYS = (
+    2_000_000_000  # comparisons from which on compiled code saves more time than compiling takes
+)
 
 Count = Callable[[Float32, Int64, Float32], tuple[Int64, Int64]]
 """`(scores, starts, values) -> (twice, masked)`. `scores`: (n, n_items); `values[starts[i]:starts[i + 1]]` are of its
@@ -19,28 +21,28 @@ of each row are -inf."""
 
 
 def counter(n_positives: int, n_items: int) -> Count:
-    """What counts fastest where so many positives are compared with so many items each."""
-    return by_machine_code if n_positives * n_items >= _PAYS else by_numpy
+    """The fastest counter where so many positives are compared with so many items each."""
+    return by_compiled_code if n_positives * n_items >= _COMPILING_PAYS else by_numpy
 
 
 def by_numpy(scores: Float32, starts: Int64, values: Float32) -> tuple[Int64, Int64]:
     masked = np.array([np.count_nonzero(line == -np.inf) for line in scores], dtype=np.int64)
     twice = np.empty(values.size, dtype=np.int64)
     for row, line in enumerate(scores):
-        mine = slice(starts[row], starts[row + 1])
-        if mine.stop - mine.start > _COMPARED:
-            twice[mine] = _in_sorted(line, values[mine])
+        part = slice(starts[row], starts[row + 1])
+        if part.stop - part.start > _COMPARED:
+            twice[part] = _in_sorted(line, values[part])
         else:
-            twice[mine] = [np.count_nonzero(line < v) + np.count_nonzero(line <= v) for v in values[mine]]
+            twice[part] = [np.count_nonzero(line < v) + np.count_nonzero(line <= v) for v in values[part]]
     return twice, masked
 
 
-def by_machine_code(scores: Float32, starts: Int64, values: Float32) -> tuple[Int64, Int64]:
+def by_compiled_code(scores: Float32, starts: Int64, values: Float32) -> tuple[Int64, Int64]:
     twice, masked = np.empty(values.size, dtype=np.int64), np.empty(len(scores), dtype=np.int64)
     _compiled()(scores, starts, values, _COMPILED, twice, masked)
     for row in np.flatnonzero(np.diff(starts) > _COMPILED):
-        mine = slice(starts[row], starts[row + 1])
-        twice[mine] = _in_sorted(scores[row], values[mine])
+        part = slice(starts[row], starts[row + 1])
+        twice[part] = _in_sorted(scores[row], values[part])
     return twice, masked
 
 
@@ -52,12 +54,12 @@ def _in_sorted(line: Float32, values: Float32) -> Int64:
 
 def _count(scores: Float32, starts: Int64, values: Float32, most: int, twice: Int64, masked: Int64) -> None:
     """`Count` for the rows with up to `most` values, into `twice` and `masked`."""
-    least = np.float32(-np.inf)
+    minus_infinity = np.float32(-np.inf)
     for row in range(scores.shape[0]):
         line = scores[row]
         total = np.int32(0)
         for i in range(line.size):
-            total += np.int32(line[i] == least)
+            total += np.int32(line[i] == minus_infinity)
         masked[row] = total
         if starts[row + 1] - starts[row] > most:
             continue
@@ -71,5 +73,5 @@ def _count(scores: Float32, starts: Int64, values: Float32, most: int, twice: In
 
 @lru_cache(1)
 def _compiled() -> Callable[..., None]:
-    """`_count` as machine code."""
+    """`_count`, compiled by numba."""
     return compiled(_count, "void(float32[:, ::1], int64[::1], float32[::1], int64, int64[::1], int64[::1])")

@@ -1,4 +1,4 @@
-"""Errors of predicted ratings, where a system predicts any."""
+"""Errors of predicted ratings."""
 
 import numpy as np
 
@@ -7,7 +7,7 @@ from recli.schema import Float64, Int64
 
 
 def errors_of(n: int, users: Int64, predicted: Float64, rated: Float64) -> RatingErrors:
-    """Errors of pairs, summed by user. `users`: int64 (pairs,), places 0..n-1 among the judged users."""
+    """Errors of pairs, summed by user. `users`: int64 (pairs,), places 0..n-1 among the evaluated users."""
     off = predicted.astype(np.float64) - rated.astype(np.float64)
     return RatingErrors(
         np.bincount(users, off**2, minlength=n).astype(np.float64),
@@ -16,10 +16,8 @@ def errors_of(n: int, users: Int64, predicted: Float64, rated: Float64) -> Ratin
     )
 
 
-def _pairs(judged: EvaluatedLists) -> Float64:
-    return (
-        np.zeros(judged.test_set.n_users) if judged.errors is None else judged.errors.pairs.astype(np.float64)
-    )
+def _pairs(lists: EvaluatedLists) -> Float64:
+    return np.zeros(lists.test_set.n_users) if lists.errors is None else lists.errors.pairs.astype(np.float64)
 
 
 @metric(
@@ -31,8 +29,8 @@ def _pairs(judged: EvaluatedLists) -> Float64:
     weight=_pairs,
     root=True,
 )
-def rmse(judged: EvaluatedLists) -> Float64 | None:
-    return None if judged.errors is None else ratio(judged.errors.squared, judged.errors.pairs)
+def rmse(lists: EvaluatedLists) -> Float64 | None:
+    return None if lists.errors is None else ratio(lists.errors.squared, lists.errors.pairs)
 
 
 @metric(
@@ -43,5 +41,5 @@ def rmse(judged: EvaluatedLists) -> Float64 | None:
     better=-1,
     weight=_pairs,
 )
-def mae(judged: EvaluatedLists) -> Float64 | None:
-    return None if judged.errors is None else ratio(judged.errors.absolute, judged.errors.pairs)
+def mae(lists: EvaluatedLists) -> Float64 | None:
+    return None if lists.errors is None else ratio(lists.errors.absolute, lists.errors.pairs)

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from recli.config import Config, from_dict
+from recli.config import Config, from_dict, option
 from recli.data.history import History
 from recli.errors import RecliError
 from recli.models.base import Model, Training, algorithm, algorithms, nest, nested
@@ -42,7 +42,11 @@ class Source:
 class FusionConfig(Config):
     """Sources and weights of a fusion. `train-hybrid` chooses them; they are stored, not options of the command."""
 
-    fusion: str = "linear"  # linear and weighted add z-scores, rrf and borda ranks in lists
+    fusion: str = option(
+        "linear",
+        "linear and weighted add z-scores, rrf and borda places in lists.",
+        choices=("linear", "weighted", "rrf", "borda"),
+    )
     rrf_k: int = 60
     cold_boost: float = 0.0
     sources: tuple[dict[str, Any], ...] = ()  # of `Source`
@@ -333,8 +337,9 @@ class _SourceScores:
         return scores
 
 
-def _source(fields: Mapping[str, Any]) -> Source:
-    return Source(**fields)
+def _source(described: Mapping[str, Any]) -> Source:
+    source: Source = from_dict(Source, described)
+    return source
 
 
 def load(config: FusionConfig, state: State) -> Fusion:

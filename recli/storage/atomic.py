@@ -3,8 +3,6 @@
 What is new is written into a hidden sibling and renamed into place: a killed command leaves what was there.
 """
 
-import errno
-import hashlib
 import os
 import shutil
 import signal
@@ -13,13 +11,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING
 
 from recli import schema
-
-if TYPE_CHECKING:
-    pass
-
+from recli.data.files import disk_errors as disk_errors
+from recli.data.files import sha256_file as sha256_file
 
 MANIFEST = "manifest.json"
 _CHUNK = 1 << 22
@@ -62,9 +57,9 @@ def write_file(path: Path) -> Iterator[Path]:
     """
     path = Path(path)
     if path.exists() and not path.is_file() and not path.is_dir():
-        with TemporaryDirectory(prefix="recli-") as made:
-            yield Path(made) / path.name
-            with (Path(made) / path.name).open("rb") as source, path.open("wb") as target:
+        with TemporaryDirectory(prefix="recli-") as folder:
+            yield Path(folder) / path.name
+            with (Path(folder) / path.name).open("rb") as source, path.open("wb") as target:
                 shutil.copyfileobj(source, target, _CHUNK)
         return
     if path.is_symlink():
@@ -133,29 +128,3 @@ def defer_sigint() -> Iterator[None]:
         signal.signal(signal.SIGINT, before)
     if held:
         raise KeyboardInterrupt
-
-
-@contextmanager
-def disk_errors(path: Path) -> Iterator[None]:
-    """A full disk as an OSError that names the place: polars raises its own, an open file leaves its name out."""
-    import polars as pl
-
-    try:
-        yield
-    except OSError as error:
-        if error.filename is None and error.errno is not None:
-            error.filename = str(path.parent)
-        raise
-    except pl.exceptions.PolarsError as error:
-        for number in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-            if f"os error {number}" in str(error) or os.strerror(number).lower() in str(error).lower():
-                raise OSError(number, os.strerror(number), str(path.parent)) from None
-        raise
-
-
-def sha256_file(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while chunk := file.read(_CHUNK):
-            digest.update(chunk)
-    return digest.hexdigest()

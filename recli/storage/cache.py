@@ -25,7 +25,7 @@ _SECONDS = 20.0
 
 
 @dataclass(frozen=True)
-class Stored:
+class CachedVectors:
     """Where the vectors of some keys are in a cache. `shard`, `row`: int32 (n,), -1 for what it does not have."""
 
     shards: list[Path]
@@ -37,17 +37,17 @@ class Stored:
     def found(self) -> Bool:
         return self.shard >= 0
 
-    def take(self, wanted: Int64) -> Float32:
-        """The vectors of the keys in these places, float32 (m, dim), zero where there is none."""
-        made = np.zeros((wanted.size, self.dim), dtype=np.float32)
-        shard, row = self.shard[wanted], self.row[wanted]
-        for one in np.unique(shard[shard >= 0]):
-            mine = shard == one
-            made[mine] = safetensors_file.read(self.shards[one])["vectors"][row[mine]]
-        return made
+    def take(self, rows: Int64) -> Float32:
+        """The vectors of the keys in these rows, float32 (m, dim), zero where there is none."""
+        vectors = np.zeros((rows.size, self.dim), dtype=np.float32)
+        shard, row = self.shard[rows], self.row[rows]
+        for number in np.unique(shard[shard >= 0]):
+            inside = shard == number
+            vectors[inside] = safetensors_file.read(self.shards[number])["vectors"][row[inside]]
+        return vectors
 
 
-def read(folder: Path, keys: Keys, warn: Callable[[str], None]) -> Stored:
+def read(folder: Path, keys: Keys, warn: Callable[[str], None]) -> CachedVectors:
     """Look keys up in a cache. Damaged shards are removed; `warn` is told of each."""
     shard, row = (np.full(len(keys), -1, dtype=np.int32) for _ in range(2))
     by_key = np.ascontiguousarray(keys).view("S16").ravel()
@@ -55,17 +55,17 @@ def read(folder: Path, keys: Keys, warn: Callable[[str], None]) -> Stored:
     ordered, dim = by_key[order], 0
     shards: list[Path] = []
     for path in sorted(folder.glob("shard-*.safetensors")):
-        found = _load(path)
-        if found is None or (dim and found[1].shape[1] != dim):
+        loaded = _load(path)
+        if loaded is None or (dim and loaded[1].shape[1] != dim):
             warn(f"{path.name} in {folder} is damaged: removed, its texts are encoded again")
             path.unlink(missing_ok=True)
             continue
-        stored, dim = np.ascontiguousarray(found[0]).view("S16").ravel(), found[1].shape[1]
+        stored, dim = np.ascontiguousarray(loaded[0]).view("S16").ravel(), loaded[1].shape[1]
         place = np.minimum(np.searchsorted(ordered, stored), max(0, len(keys) - 1))
         here = np.flatnonzero(ordered[place] == stored) if len(keys) else np.empty(0, dtype=np.int64)
         shard[order[place[here]]], row[order[place[here]]] = len(shards), here
         shards.append(path)
-    return Stored(shards, shard, row, dim)
+    return CachedVectors(shards, shard, row, dim)
 
 
 def _load(path: Path) -> tuple[Keys, Float32] | None:
@@ -127,8 +127,8 @@ class Writer:
         vectors = np.ascontiguousarray(np.concatenate(self._vectors), dtype=np.float32)
         self._keys, self._vectors, self._waiting = [], [], 0
         check = _check(keys, vectors)
-        made: State = {"keys": keys, "vectors": vectors, "check": np.frombuffer(check, dtype=np.uint8)}
-        _write_whole(self._folder / f"shard-{check.hex()}.safetensors", made)
+        arrays: State = {"keys": keys, "vectors": vectors, "check": np.frombuffer(check, dtype=np.uint8)}
+        _write_whole(self._folder / f"shard-{check.hex()}.safetensors", arrays)
 
 
 def _write_whole(target: Path, arrays: State) -> None:

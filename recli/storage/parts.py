@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from recli import __version__, schema
-from recli.errors import RecliError, UsageError
+from recli.errors import ConfigError, RecliError, UsageError
 from recli.schema import State
 from recli.storage import safetensors_file
 from recli.storage.atomic import (
@@ -79,19 +79,19 @@ def write_part(
     recover(path)
     remove_abandoned(path)
     with temporary_folder(path.with_name(f".{path.name}.{os.getpid()}.tmp")) as temporary:
-        draft = PartWriter(temporary)
-        yield draft
+        writer = PartWriter(temporary)
+        yield writer
         names = sorted(p.relative_to(temporary).as_posix() for p in temporary.rglob("*") if p.is_file())
         manifest = {
             "kind": kind,
-            "format": draft.format,
+            "format": writer.format,
             "recli": __version__,
             "config": config,
             "inputs": inputs or {},
             "files": {name: sha256_file(temporary / name) for name in names},
-            "summary": draft.summary,
+            "summary": writer.summary,
         }
-        draft.text(
+        writer.text(
             MANIFEST,
             json.dumps(manifest, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n",
         )
@@ -110,13 +110,25 @@ class Part:
 
     @property
     def config(self) -> dict[str, Any]:
-        found: dict[str, Any] = self.manifest["config"]
-        return found
+        config: dict[str, Any] = self.manifest["config"]
+        return config
 
     @property
     def summary(self) -> dict[str, Any]:
-        found: dict[str, Any] = self.manifest["summary"]
-        return found
+        summary: dict[str, Any] = self.manifest["summary"]
+        return summary
+
+    @property
+    def inputs(self) -> dict[str, str]:
+        """sha256 of the manifests that the part was made from, by part name."""
+        inputs: dict[str, str] = self.manifest["inputs"]
+        return inputs
+
+    @property
+    def made_by(self) -> str:
+        """The version of recli that wrote the part."""
+        version = self.manifest.get("recli")
+        return version if isinstance(version, str) else "of an unknown version"
 
     def has(self, file: str) -> bool:
         return file in self.manifest["files"]
@@ -125,9 +137,9 @@ class Part:
         """The path of a file of this part, after checking that it is what was written."""
         path, expected = self.path / name, self.manifest["files"].get(name)
         if expected is None or not path.is_file():
-            raise _damaged(self.path, f"{name} is missing")
+            raise damaged(self.path, f"{name} is missing")
         if sha256_file(path) != expected:
-            raise _damaged(
+            raise damaged(
                 self.path, f"{name} is not what was written (its sha256 differs from the manifest's)"
             )
         return path
@@ -139,7 +151,7 @@ class Part:
         try:
             return pl.read_parquet(path)
         except (pl.exceptions.PolarsError, OSError) as error:
-            raise _damaged(self.path, f"{name}.parquet cannot be read: {_first_line(error)}") from None
+            raise damaged(self.path, f"{name}.parquet cannot be read: {_first_line(error)}") from None
 
     def tensors(self, name: str) -> State:
         """The arrays of `NAME.safetensors`."""
@@ -147,26 +159,36 @@ class Part:
 
         path = self.file(f"{name}.safetensors")
         try:
-            loaded = safetensors_file.read(path)
+            return safetensors_file.read(path)
         except (SafetensorError, OSError, ValueError) as error:
-            raise _damaged(self.path, f"{name}.safetensors cannot be read: {_first_line(error)}") from None
-        return loaded
+            raise damaged(self.path, f"{name}.safetensors cannot be read: {_first_line(error)}") from None
 
 
 def _first_line(error: BaseException) -> str:
     return (str(error).splitlines() or [type(error).__name__])[0]
 
 
-def _damaged(path: Path, why: str) -> RecliError:
+def damaged(path: Path, why: str) -> RecliError:
+    """The error for a part whose files or manifest are not what recli writes."""
     return RecliError(f"{path} is damaged: {why}", "make it again with the command that wrote it")
 
 
-_REMEDY = {
-    schema.INTERACTIONS: "make it with: recli prepare LOG --out {run}",
-    schema.EMBEDDINGS: "make it with: recli embed {run}",
-    schema.MODELS: "make it with: recli train-cf {run} --algorithm ...",
-    schema.METRICS: "make it with: recli evaluate {run}",
-}
+@contextmanager
+def readable(part: Part, remedy: str) -> Iterator[None]:
+    """Turn what goes wrong where another version's part is read into one line that says which version made it."""
+    try:
+        yield
+    except ConfigError as error:
+        reason = error.what
+    except (KeyError, IndexError, TypeError, ValueError, AttributeError, AssertionError) as error:
+        what = f"{error} is missing" if isinstance(error, KeyError) else _first_line(error)
+        reason = f"other arrays than this version ({__version__}) reads: {what}"
+    else:
+        return
+    raise RecliError(f"{part.path} was made by recli {part.made_by} with {reason}", remedy)
+
+
+_TYPES = {"kind": str, "format": int, "files": dict, "config": dict, "inputs": dict, "summary": dict}
 
 
 def open_part(path: Path, kind: str) -> Part:
@@ -176,26 +198,27 @@ def open_part(path: Path, kind: str) -> Part:
     try:
         data = (path / MANIFEST).read_bytes()
     except (FileNotFoundError, NotADirectoryError):
-        run = path.parent if kind in (schema.INTERACTIONS, schema.METRICS) else path.parent.parent
-        raise RecliError(
-            f"there is no {kind} part at {path}", _REMEDY.get(kind, "").format(run=run) or None
-        ) from None
+        remedy = None
+        if known := schema.PART_KINDS.get(kind):
+            remedy = known.remedy.format(run=path.parent.parent if known.several else path.parent)
+        raise RecliError(f"there is no {kind} part at {path}", remedy) from None
     try:
         manifest = json.loads(data)
-        found = (
-            manifest["kind"],
-            manifest["format"],
-            manifest["files"],
-            manifest["config"],
-            manifest["inputs"],
-        )
-    except (ValueError, KeyError, TypeError):
-        raise _damaged(path, f"{MANIFEST} is not a manifest") from None
-    if found[0] != kind:
-        raise RecliError(f"{path} is a part of kind {found[0]!r}, not {kind!r}", "name another part")
-    if not isinstance(found[1], int) or found[1] > schema.FORMAT:
+    except ValueError:
+        manifest = None
+    if not isinstance(manifest, dict):
+        raise damaged(path, f"{MANIFEST} is not a manifest")
+    for key, expected in _TYPES.items():
+        if not isinstance(manifest.get(key), expected):
+            raise damaged(path, f"{MANIFEST} is not a manifest: {key!r} is missing or of another type")
+    if not all(isinstance(sha256, str) for key in ("files", "inputs") for sha256 in manifest[key].values()):
+        raise damaged(path, f"{MANIFEST} is not a manifest: a sha256 is no text")
+    if manifest["kind"] != kind:
+        raise RecliError(f"{path} is a part of kind {manifest['kind']!r}, not {kind!r}", "name another part")
+    if manifest["format"] > schema.FORMAT:
         raise RecliError(
-            f"{path} has format {found[1]}, newer than this recli ({__version__}) reads", "upgrade recli"
+            f"{path} has format {manifest['format']}, newer than this recli ({__version__}) reads",
+            "upgrade recli",
         )
     return Part(path, manifest, hashlib.sha256(data).hexdigest())
 
@@ -210,7 +233,7 @@ def part_names(run: Path, kind: str) -> list[str]:
 
 def check_same_input(part: Part, name: str, expected: str, command: str) -> None:
     """Refuse a part that was made from another version of the part `name` than the run has now."""
-    if part.manifest["inputs"].get(name) != expected:
+    if part.inputs.get(name) != expected:
         raise RecliError(
             f"{part.path} was made from other {name} than the run has now", f"make it again: {command}"
         )
@@ -220,5 +243,5 @@ def write_table(path: Path, frame: "pl.DataFrame") -> None:
     """Write a table outside of any run, as CSV, JSON lines or Parquet by the name's extension; whole or not at all."""
     if path.suffix not in TABLES:
         raise UsageError(f"{path} must end in {', '.join(TABLES)}")
-    with write_file(path) as made:
-        getattr(frame, TABLES[path.suffix])(made)
+    with write_file(path) as temporary:
+        getattr(frame, TABLES[path.suffix])(temporary)

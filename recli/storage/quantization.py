@@ -53,25 +53,25 @@ def compact(name: str, array: Float32, dtype: str, bound: float | None = None) -
 def compact_blocks(name: str, array: Blocks, dtype: str) -> dict[str, Array | Blocks]:
     """As `compact`, for rows of length 1 at most that are made block by block."""
 
-    def made(of: str) -> Iterator[Array]:
-        return (compact(name, rows, dtype, 1.0)[of] for rows in array.rows())
+    def blocks_of(key: str) -> Iterator[Array]:
+        return (compact(name, rows, dtype, 1.0)[key] for rows in array.rows())
 
     if dtype == FLOAT32:
         return {name: array}
-    scale: Array | Blocks = Blocks(array.shape[:1], FLOAT32, lambda: made(name + _SCALE))
+    scale: Array | Blocks = Blocks(array.shape[:1], FLOAT32, lambda: blocks_of(name + _SCALE))
     if dtype == FLOAT16:  # one for all
         none = np.empty((0, *array.shape[1:]), dtype=np.float32)
         scale = compact(name, none, dtype, 1.0)[name + _SCALE]
-    return {name: Blocks(array.shape, dtype, lambda: made(name)), name + _SCALE: scale}
+    return {name: Blocks(array.shape, dtype, lambda: blocks_of(name)), name + _SCALE: scale}
 
 
 def expand(name: str, state: State) -> Float32:
     """The array that `compact` stored as `name`, float32 of its shape; one without a scale as it is."""
     scale = state.get(name + _SCALE)
-    made: Float32 = state[name].astype(np.float32, copy=scale is not None)
+    array: Float32 = state[name].astype(np.float32, copy=scale is not None)
     if scale is not None:
-        made *= scale[:, None] if made.ndim == 2 and scale.size == made.shape[0] else scale
-    return made
+        array *= scale[:, None] if array.ndim == 2 and scale.size == array.shape[0] else scale
+    return array
 
 
 def compact_state(state: State, heights: Collection[int], dtype: str) -> State:
@@ -80,17 +80,17 @@ def compact_state(state: State, heights: Collection[int], dtype: str) -> State:
     Float32 matrices that have a row for each user or item get `dtype`. The values of sparse matrices get float16 at
     least: beside their indices, 4 bytes each, int8 would save little. All else is small and stays exact.
     """
-    made: State = {}
+    compacted: State = {}
     for name, array in state.items():
         if array.dtype != np.float32 or dtype == FLOAT32:
-            made[name] = array
+            compacted[name] = array
         elif array.ndim == 2 and array.shape[0] in heights:
-            made |= compact(name, array, dtype)
+            compacted |= compact(name, array, dtype)
         elif name.endswith(".data") and f"{name.removesuffix('.data')}.indptr" in state:
-            made |= compact(name, array, FLOAT16)
+            compacted |= compact(name, array, FLOAT16)
         else:
-            made[name] = array
-    return made
+            compacted[name] = array
+    return compacted
 
 
 def expand_state(state: State) -> State:

@@ -2,20 +2,23 @@
 
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from recli import schema
+from recli import __version__, schema
 from recli.config import from_dict
+from recli.data.history import History
 from recli.data.interactions import Interactions
+from recli.errors import RecliError
 from recli.models.base import Model, algorithms
 from recli.models.wrappers import item_counts, with_recency
-from recli.schema import Float32
+from recli.schema import EmbeddingMeta, Float32
 from recli.storage import quantization
-from recli.storage.parts import Part, check_same_input, open_part, write_part
+from recli.storage.metadata import ModelMeta, embedding_meta, encoder_meta, model_meta
+from recli.storage.parts import Part, check_same_input, damaged, open_part, readable, write_part
 from recli.storage.safetensors_file import Array, Blocks
 
 if TYPE_CHECKING:
@@ -24,30 +27,48 @@ if TYPE_CHECKING:
 
 def write_interactions(
     run: Path,
-    made: Interactions,
+    interactions: Interactions,
     config: dict[str, Any],
     summary: dict[str, Any],
     catalogue: "pl.DataFrame | None" = None,
     rejects: "pl.DataFrame | None" = None,
 ) -> None:
     """Write the part `interactions` of a run. Row i of `catalogue` describes item i."""
-    with write_part(Path(run) / schema.INTERACTIONS, schema.INTERACTIONS, config) as draft:
-        draft.table("users", made.users)
-        draft.table("items", made.items)
-        for name, rows in made.splits.items():
-            draft.table(name, rows)
+    with write_part(Path(run) / schema.INTERACTIONS, schema.INTERACTIONS, config) as writer:
+        writer.table("users", interactions.users)
+        writer.table("items", interactions.items)
+        for name, rows in interactions.splits.items():
+            writer.table(name, rows)
         if catalogue is not None:
-            draft.table("catalogue", catalogue)
+            writer.table("catalogue", catalogue)
         if rejects is not None:
-            draft.table("rejects", rejects)
-        draft.summary.update(summary)
+            writer.table("rejects", rejects)
+        writer.summary.update(summary)
 
 
 def read_interactions(run: Path) -> Interactions:
     """The part `interactions` of a run."""
     part = open_part(Path(run) / schema.INTERACTIONS, schema.INTERACTIONS)
-    splits = {name: part.table(name) for name in schema.SPLITS}
-    return Interactions(part.table("users"), part.table("items"), splits, part.sha256)
+    return _interactions(part, part.sha256)
+
+
+_COLUMNS = {
+    "users": (schema.USER_ID, schema.COLD),
+    "items": (schema.ITEM_ID, schema.TEXT, schema.COLD),
+    **dict.fromkeys(schema.SPLITS, (schema.USER, schema.ITEM, schema.VALUE)),
+}
+
+
+def _interactions(part: Part, sha256: str) -> Interactions:
+    tables = {name: part.table(name) for name in _COLUMNS}
+    for name, columns in _COLUMNS.items():
+        missing = [column for column in columns if column not in tables[name].columns]
+        if missing:
+            raise damaged(
+                part.path, f"{name}.parquet, made by recli {part.made_by}, has no column {missing[0]!r}"
+            )
+    users, items = tables.pop("users"), tables.pop("items")
+    return Interactions(users, items, tables, sha256)
 
 
 def read_catalogue(run: Path) -> "pl.DataFrame | None":
@@ -61,11 +82,24 @@ class StoredModel:
     """A model with all it needs to recommend: the interactions it was trained on, ids and catalogue."""
 
     name: str
-    algorithm: str
     model: Model
+    options: Any  # the algorithm's config
+    meta: ModelMeta
     part: Part
     interactions: Interactions
-    trained_on: tuple[str, ...]  # splits, ("train",) or ("train", "validation")
+
+    @property
+    def algorithm(self) -> str:
+        return self.meta.algorithm
+
+    @property
+    def trained_on(self) -> tuple[str, ...]:
+        return self.meta.trained_on
+
+    @property
+    def encoder(self) -> EmbeddingMeta:
+        """How the embeddings were made that the model scores texts with."""
+        return encoder_meta(self.part)
 
     @cached_property
     def item_counts(self) -> Float32:
@@ -104,16 +138,16 @@ def write_model(
         config["history_half_life"] = history_half_life
     with write_part(
         path, schema.MODELS, config, {schema.INTERACTIONS: source.sha256, **(inputs or {})}
-    ) as draft:
+    ) as writer:
         state = model.state()
         if storage_dtype != quantization.FLOAT32:
-            config["storage_dtype"], draft.format = storage_dtype, schema.FORMAT
+            config["storage_dtype"], writer.format = storage_dtype, schema.FORMAT
             state = quantization.compact_state(state, _heights(source), storage_dtype)
-        draft.tensors("model", state)
+        writer.tensors("model", state)
         for file in source.manifest["files"]:
             if file != "rejects.parquet":
-                _link(source.file(file), draft.path / file)
-        draft.summary.update(summary or {})
+                _link(source.file(file), writer.path / file)
+        writer.summary.update(summary or {})
     return path
 
 
@@ -138,20 +172,75 @@ def _link(source: Path, target: Path) -> None:
 def read_model(path: Path, interactions: Interactions | None = None) -> StoredModel:
     """The model at `path` (`run/models/NAME`, or a copy of it anywhere).
 
-    `interactions`: those it was made from (see `check_same_input`), where they are in memory already.
+    `interactions`: those it was made from (see `check_same_input`), where they are in memory already. Raises
+    `RecliError` where it is damaged, of an algorithm that is not installed, or of another version of recli with
+    options or arrays that this one cannot read.
     """
     path = Path(path)
     part = open_part(path, schema.MODELS)
-    stored = part.config
-    algorithm = algorithms[stored["algorithm"]]
-    options = from_dict(algorithm.config, stored["options"])
-    state = quantization.expand_state(part.tensors("model"))
-    model = with_recency(algorithm.load(options, state), stored.get("history_half_life", 0.0))
+    meta = model_meta(part)
+    check_algorithms(part)
+    algorithm = algorithms[meta.algorithm]
     if interactions is None:
-        splits = {name: part.table(name) for name in schema.SPLITS}
-        sha256 = part.manifest["inputs"][schema.INTERACTIONS]
-        interactions = Interactions(part.table("users"), part.table("items"), splits, sha256)
-    return StoredModel(path.name, algorithm.name, model, part, interactions, tuple(stored["trained_on"]))
+        interactions = _interactions(part, part.inputs.get(schema.INTERACTIONS, ""))
+    with readable(part, _train_again(path, meta)):
+        options = from_dict(algorithm.config, meta.options)
+        state = quantization.expand_state(part.tensors("model"))
+        model = with_recency(algorithm.load(options, state), meta.history_half_life)
+        if part.made_by != __version__:
+            _check_scores(model, interactions)
+    return StoredModel(path.name, model, options, meta, part, interactions)
+
+
+def _train_again(path: Path, meta: ModelMeta) -> str:
+    run = path.parent.parent
+    if algorithms[meta.algorithm].family == "cf":
+        return f"train it again: recli train-cf {run} --algorithm {meta.algorithm} --name {path.name}"
+    return f"train it again: recli train-hybrid {run} --name {path.name}"
+
+
+def _check_scores(model: Model, interactions: Interactions) -> None:
+    """Raises `ValueError` (or what numpy does) where a model's arrays have not the shapes that fit the interactions.
+
+    Scores a known and an unknown user, each with one event.
+    """
+    import numpy as np
+    from scipy.sparse import csr_matrix
+
+    event = np.ones(2, dtype=np.float32), ([0, 1], [0, 0])
+    history = History(csr_matrix(event, shape=(2, interactions.n_items)))
+    shape = model.score(history, np.array([0, -1])).shape
+    if shape != history.shape:
+        raise ValueError(f"its scores have the shape {shape}, not {history.shape}")
+
+
+def check_algorithms(part: Part) -> None:
+    """Raises `RecliError` for a model of an algorithm, or with sources of one, that this installation does not have."""
+    unknown = [name for name in model_meta(part).algorithms if name not in algorithms.names()]
+    if unknown:
+        raise RecliError(
+            f"{part.path} needs the algorithm {unknown[0]!r}, which this installation of recli does not have",
+            f"install the package that adds {unknown[0]}, or leave the model out",
+        )
+
+
+def models_with_known_algorithms(
+    run: Path, names: Iterable[str], warn: Callable[[str], None]
+) -> Iterator[str]:
+    """Those of the named models of a run whose algorithms are installed; `warn` gets a line for each other one.
+
+    A model whose manifest cannot be read is among them: whoever reads it says what is wrong.
+    """
+    for name in names:
+        try:
+            needed = model_meta(open_part(Path(run) / schema.MODELS / name, schema.MODELS)).algorithms
+        except RecliError:
+            needed = ()
+        unknown = [algorithm for algorithm in needed if algorithm not in algorithms.names()]
+        if unknown:
+            warn(f"the model {name} is left out: its algorithm {unknown[0]!r} is not installed")
+        else:
+            yield name
 
 
 def write_embeddings(
@@ -172,17 +261,17 @@ def write_embeddings(
     """
     source = open_part(Path(run) / schema.INTERACTIONS, schema.INTERACTIONS)
     path = Path(run) / schema.EMBEDDINGS / name
-    with write_part(path, schema.EMBEDDINGS, config, {schema.INTERACTIONS: source.sha256}) as draft:
+    with write_part(path, schema.EMBEDDINGS, config, {schema.INTERACTIONS: source.sha256}) as writer:
         extra = {} if projection is None else {"projection": projection}
         if dtype != quantization.FLOAT32:
-            draft.format = schema.FORMAT
+            writer.format = schema.FORMAT
         stored: Mapping[str, Array | Blocks]
         if isinstance(vectors, Blocks):
             stored = quantization.compact_blocks("vectors", vectors, dtype)
         else:
             stored = quantization.compact("vectors", vectors, dtype)
-        draft.tensors("vectors", {**stored, "center": center, **extra})
-        draft.summary.update(summary)
+        writer.tensors("vectors", {**stored, "center": center, **extra})
+        writer.summary.update(summary)
     return path
 
 
@@ -191,4 +280,10 @@ def read_embeddings(run: Path, name: str) -> tuple[Float32, Part]:
     part = open_part(Path(run) / schema.EMBEDDINGS / name, schema.EMBEDDINGS)
     source = open_part(Path(run) / schema.INTERACTIONS, schema.INTERACTIONS)
     check_same_input(part, schema.INTERACTIONS, source.sha256, f"recli embed {run} --name {name}")
-    return quantization.expand("vectors", part.tensors("vectors")), part
+    embedding_meta(part)
+    with readable(part, f"make it again: recli embed {run} --name {name}"):
+        tensors = part.tensors("vectors")
+        vectors = quantization.expand("vectors", tensors)
+        if vectors.ndim != 2 or vectors.shape[1:] != tensors["center"].shape:
+            raise ValueError(f"vectors of the shape {vectors.shape}")
+    return vectors, part

@@ -36,7 +36,7 @@ def read(path: Path) -> State:
     """The arrays of a file, each read when it is used. Writing to them leaves the file as it is.
 
     safetensors itself copies all (200 MB: 0.2 to 0.6 s, where one user's list is to take a second). Raises
-    `SafetensorError` for what is no such file.
+    `SafetensorError` for what is no such file, `ValueError` for numbers that numpy does not have.
     """
     from safetensors import safe_open
 
@@ -46,17 +46,20 @@ def read(path: Path) -> State:
     start = 8 + int(whole[:8].view("<u8")[0])
     header = json.loads(whole[8:start].tobytes())
     header.pop("__metadata__", None)
+    unknown = sorted({entry["dtype"] for entry in header.values()} - set(_KINDS))
+    if unknown:
+        raise ValueError(f"numbers of the kind {unknown[0]}")
     return {
-        name: whole[start + one["data_offsets"][0] : start + one["data_offsets"][1]]
-        .view(_KINDS[one["dtype"]])
-        .reshape(one["shape"])
-        for name, one in header.items()
+        name: whole[start + entry["data_offsets"][0] : start + entry["data_offsets"][1]]
+        .view(_KINDS[entry["dtype"]])
+        .reshape(entry["shape"])
+        for name, entry in header.items()
     }
 
 
 def write(path: Path, arrays: Mapping[str, Array | Blocks]) -> None:
     """Write arrays, contiguous ones or not, as safetensors orders them: the widest numbers first, then by name."""
-    kinds = {name: np.dtype(one.dtype) for name, one in arrays.items()}
+    kinds = {name: np.dtype(array.dtype) for name, array in arrays.items()}
     order = sorted(arrays, key=lambda name: (-kinds[name].itemsize, name))
     header, end = {}, 0
     for name in order:
@@ -68,8 +71,8 @@ def write(path: Path, arrays: Mapping[str, Array | Blocks]) -> None:
     with path.open("wb") as file:
         file.write(len(text).to_bytes(8, "little") + text)
         for name in order:
-            one = arrays[name]
-            for block in one.rows() if isinstance(one, Blocks) else [one]:
+            array = arrays[name]
+            for block in array.rows() if isinstance(array, Blocks) else [array]:
                 file.write(np.ascontiguousarray(block, dtype=kinds[name]).data)
         if file.tell() != 8 + len(text) + end:
             raise ValueError(f"{path.name}: the blocks are not as many rows as was said")

@@ -10,7 +10,8 @@ the share of the ten nearest other texts that both name. `recli` includes compil
 its first round (later ones do not).
 
 `linear layers alone` is the time of the encoder's matrix products by oneDNN, weights laid out before, for as many
-tokens without padding: in its number format no encoder goes below it. A GPU is not measured.
+tokens without padding: in its number format no encoder goes below it. Where oneDNN has no bfloat16 on the CPU, they
+are torch's. A GPU is not measured.
 """
 
 import argparse
@@ -98,22 +99,25 @@ def by_recli(dtype: str) -> Callable[[list[str], int], Any]:
 
 
 def linear_layers(dtype: str, tokens: int) -> Callable[[list[str], int], Any]:
-    """The products of MiniLM's six layers for so many tokens."""
+    """The products of MiniLM's six layers for so many tokens, by oneDNN where it can, else by torch."""
     import torch
 
+    kind = getattr(torch, dtype)
     shapes = ((384, 1152), (384, 384), (384, 1536), (1536, 384))
-    pairs = [(torch.randn(BLOCK, i), torch.randn(o, i)) for i, o in shapes]
-    ready = [
-        (x.to(getattr(torch, dtype)), torch.ops.mkldnn._reorder_linear_weight(w.to(getattr(torch, dtype))))
-        for x, w in pairs
-    ]
+    ready = [(torch.randn(BLOCK, i).to(kind), torch.randn(o, i).to(kind)) for i, o in shapes]
+    try:
+        ready = [(x, torch.ops.mkldnn._reorder_linear_weight(weight)) for x, weight in ready]
+        rest: tuple[Any, ...] = (None, "none", [], "")
+        product = torch.ops.mkldnn._linear_pointwise
+    except RuntimeError:  # oneDNN has no bfloat16 on this CPU
+        rest, product = (), torch.nn.functional.linear
 
     def run(texts: list[str], threads: int) -> Any:
         torch.set_num_threads(threads)
         with torch.inference_mode():
             for _ in range(6 * max(1, round(tokens / BLOCK))):
                 for x, weight in ready:
-                    torch.ops.mkldnn._linear_pointwise(x, weight, None, "none", [], "")
+                    product(x, weight, *rest)
 
     return run
 

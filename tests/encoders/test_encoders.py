@@ -11,15 +11,14 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import AutoModel, AutoTokenizer
 
-from recli.compute.threads import cpu_flags
-from recli.compute.torch_device import pick_device, pick_dtype
+from recli.data.arrays import unit_rows
 from recli.encoders import reencode, source, tfidf, transformer
-from recli.encoders.base import fitted
+from recli.encoders.base import encoders, family_of
 from recli.encoders.model_config import EncoderConfig, read_encoder_config
-from recli.encoders.space import Moments, Rows, Space, fit_space, principal_directions, unit
+from recli.encoders.space import Moments, Rows, Space, fit_space, principal_directions
 from recli.encoders.texts import clean, keys, unique
 from recli.errors import DeviceError, RecliError, UsageError
-from recli.schema import Float32
+from recli.schema import EmbeddingMeta, Float32
 
 CPU = torch.device("cpu")
 TEXTS = ["a", "space rocket", "romance", "a long text about a kitchen chef", "b", "soup of the day", "0 1 2"]
@@ -351,19 +350,19 @@ def test_center_is_the_mean_of_trained_items_with_a_text() -> None:
     trained = np.array([True, True, True, False])
     space = fit_space(blocks(raw), trained, center=True)[0]
     assert space.center.tolist() == [(1 + 0) / 2, (0 + 1) / 2]
-    placed = space.place(raw)
+    placed = space.transform(raw)
     s = 1 / np.sqrt(2)  # (1, 0) - (.5, .5) = (.5, -.5), length .5 sqrt(2)
     np.testing.assert_allclose(placed[:2], [[s, -s], [-s, s]], rtol=1e-6)
     assert not placed[2].any()
     np.testing.assert_allclose(placed[3], np.array([-1.5, -0.5]) / np.sqrt(2.5), rtol=1e-6)
-    unwrap = fit_space(blocks(raw), trained, center=False)[0].place(raw)
+    unwrap = fit_space(blocks(raw), trained, center=False)[0].transform(raw)
     np.testing.assert_allclose(unwrap, [[1, 0], [0, 1], [0, 0], [-1, 0]])
 
 
 def test_matryoshka_keeps_first_dimensions_and_renormalizes() -> None:
     raw = np.array([[3, 4, 12], [1, 0, 7]], dtype=np.float32)
     space = fit_space(blocks(raw), np.ones(2, dtype=bool), center=False, dim=2, matryoshka=True)[0]
-    np.testing.assert_allclose(space.place(raw), [[0.6, 0.8], [1, 0]], rtol=1e-6)
+    np.testing.assert_allclose(space.transform(raw), [[0.6, 0.8], [1, 0]], rtol=1e-6)
 
 
 def test_principal_directions_keep_distances() -> None:
@@ -372,12 +371,12 @@ def test_principal_directions_keep_distances() -> None:
     plane = np.linalg.qr(rng.normal(size=(16, 2)))[0]
     raw = (rng.normal(size=(50, 2)) @ plane.T).astype(np.float32)
     space = fit_space(blocks(raw, 7), np.ones(50, dtype=bool), center=False, dim=2)[0]
-    placed = space.place(raw)
+    placed = space.transform(raw)
     assert space.projection is not None and space.projection.shape == (16, 2)
-    np.testing.assert_allclose(placed @ placed.T, unit(raw) @ unit(raw).T, atol=1e-5)
+    np.testing.assert_allclose(placed @ placed.T, unit_rows(raw) @ unit_rows(raw).T, atol=1e-5)
     far = raw + 30 * plane[:, 0].astype(np.float32)  # all in one direction from the origin
-    about_mean = principal_directions(moments(unit(far)), 1, center=True)
-    about_origin = principal_directions(moments(unit(far)), 1, center=False)
+    about_mean = principal_directions(moments(unit_rows(far)), 1, center=True)
+    about_origin = principal_directions(moments(unit_rows(far)), 1, center=False)
     assert abs(about_origin[:, 0] @ plane[:, 0]) > 0.99 > 0.5 > abs(about_mean[:, 0] @ plane[:, 0])
 
 
@@ -385,9 +384,9 @@ def test_spaces_of_nothing_are_zero() -> None:
     zeros = np.zeros((3, 4), dtype=np.float32)
     for dim in (None, 2):
         space, known = fit_space(blocks(zeros), np.ones(3, dtype=bool), center=True, dim=dim)
-        assert not space.place(zeros).any() and not known.any()
+        assert not space.transform(zeros).any() and not known.any()
     same = np.ones((3, 4), dtype=np.float32)
-    assert not Space(unit(same)[0]).place(same).any()
+    assert not Space(unit_rows(same)[0]).transform(same).any()
 
 
 # --- tfidf
@@ -395,11 +394,11 @@ def test_spaces_of_nothing_are_zero() -> None:
 
 def test_tfidf_finds_shared_words() -> None:
     corpus = ["space rocket alien", "alien space ship", "wedding love kiss", "love wedding", "soup soup chef"]
-    made = unit(tfidf.encode(corpus, corpus, 200, 0))
+    made = unit_rows(tfidf.encode(corpus, corpus, 200, 0))
     cosine = made @ made.T
     assert cosine[0, 1] > 0.9 > 0.1 > abs(cosine[0, 2])
     assert cosine[2, 3] > 0.9
-    new = unit(tfidf.encode(corpus, ["a rocket in space", "unknown words"], 200, 0))
+    new = unit_rows(tfidf.encode(corpus, ["a rocket in space", "unknown words"], 200, 0))
     assert new[0] @ made[0] > 0.9
     assert not new[1].any()
 
@@ -418,41 +417,9 @@ def test_tfidf_in_odd_corpora() -> None:
 
 
 def test_the_registry_has_tfidf() -> None:
-    assert fitted.names() == ("tfidf",)
-    assert fitted["tfidf"].dim == 200
-
-
-# --- devices
-
-
-def test_an_explicit_gpu_that_is_not_there_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    with pytest.raises(DeviceError, match="--device cuda"):
-        pick_device("cuda")
-    device, note = pick_device("auto")
-    assert device.type == "cpu" and "CPU" in note
-    assert pick_device("cpu") == (CPU, "")
-    for word in ("gpu", "cpu:1", "cuda:x"):
-        with pytest.raises(UsageError, match="--device must be"):
-            pick_device(word)
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
-    assert pick_device("cuda:1")[0] == torch.device("cuda", 1)
-    assert pick_device("auto")[0].type == "cuda"
-    with pytest.raises(DeviceError, match="there are 2 GPUs"):
-        pick_device("cuda:2")
-
-
-def test_bfloat16_only_where_the_device_multiplies_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (tmp_path / "amx").write_text("processor : 0\nflags\t\t: fpu avx512f amx_bf16\n")
-    assert cpu_flags(tmp_path / "amx") == {"fpu", "avx512f", "amx_bf16"}
-    assert cpu_flags(tmp_path / "none") == set()
-    for flags, dtype in (({"amx_bf16"}, "bfloat16"), ({"avx512_bf16"}, "bfloat16"), ({"avx2"}, "float32")):
-        monkeypatch.setattr("recli.compute.threads.cpu_flags", lambda flags=flags: flags)
-        assert pick_dtype("auto", CPU) == dtype
-    assert pick_dtype("float16", CPU) == "float16"
+    assert encoders.names() == ("huggingface", "tfidf")
+    assert family_of("tfidf").name == "tfidf"
+    assert {family_of(model).name for model in ("owner/model", "./tfidf", "tfidf/")} == {"huggingface"}
 
 
 # --- sources
@@ -544,7 +511,11 @@ def test_a_revision_is_the_hubs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 
 
 def test_encode_like_refuses_other_weights(models: dict[str, Path]) -> None:
-    config = {"model": str(models["bert"]), "revision": None, "trust_remote_code": False}
-    summary = {"weights_sha256": {"model.safetensors": "0" * 64}}
+    meta = EmbeddingMeta(
+        str(models["bert"]),
+        dtype="float32",
+        weights_sha256={"model.safetensors": "0" * 64},
+        raw_dimensions=32,
+    )
     with pytest.raises(RecliError, match="other weights now"):
-        reencode.encode_like(config, summary, {"center": np.zeros(32, dtype=np.float32)}, ["a"], [])
+        reencode.encode_like(meta, {"center": np.zeros(32, dtype=np.float32)}, ["a"], [])

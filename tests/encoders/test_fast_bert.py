@@ -173,6 +173,34 @@ def test_a_missing_operation_is_no_error(tmp_path: Path, monkeypatch: pytest.Mon
     assert pack(model) is None
 
 
+def test_bfloat16_on_a_cpu_without_it_is_left_to_torch(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def reorder(weight: torch.Tensor) -> torch.Tensor:
+        raise RuntimeError("bf16 path needs the cpu support")
+
+    folder = tiny.bert(tmp_path / "m")
+    config, found = read_encoder_config(folder, "m"), source.find(str(folder))
+    texts = [" ".join("abcdefghij"[: 1 + i % 10]) for i in range(30)]
+
+    def encoded(dtype: str) -> np.ndarray:
+        encoder = transformer.load(found, config, dtype, torch.device("cpu"))
+        assert str(encoder.model.dtype) == f"torch.{dtype}"
+        vectors = np.empty((len(texts), 32), dtype=np.float32)
+        for batch in transformer.encode(encoder, texts, batch_tokens=100, threads=1):
+            vectors[batch.rows] = batch.vectors
+        return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+
+    exact = encoded("float32")
+    monkeypatch.setattr("recli.compute.threads.cpu_flags", lambda: {"avx2"})
+    monkeypatch.setattr(torch.ops.mkldnn, "_reorder_linear_weight", reorder)
+    monkeypatch.setattr(transformer, "_LONG_JOB", 0)  # packing is tried
+    packed: list[Any] = []
+    monkeypatch.setattr(transformer, "pack", lambda model: packed.append(pack(model)))
+    np.testing.assert_array_less(0.99, (encoded("bfloat16") * exact).sum(axis=1))
+    assert packed == [None]
+
+
 def test_long_jobs_are_packed_and_short_ones_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = tiny.bert(tmp_path / "m")
     found = source.find(str(folder))

@@ -12,11 +12,11 @@ from recli.errors import UsageError
 from recli.metrics import ndcg_at
 from recli.metrics.accuracy import auc_of, hits_of
 from recli.metrics.base import EvaluatedLists, TestSet, metrics, parse_metric, parse_metrics
-from recli.metrics.positions import by_machine_code, by_numpy, counter
+from recli.metrics.positions import by_compiled_code, by_numpy, counter
 from recli.metrics.ratings import errors_of
 from recli.schema import CSR, Float32
 from recli.steps.evaluate.slices import ALL, MetricValue, measure, slices_of, thirds
-from recli.steps.evaluate.test_set import judge_lists
+from recli.steps.evaluate.test_set import evaluate_lists
 
 
 def sparse(rows: list[list[int]], n_items: int) -> CSR:
@@ -49,8 +49,8 @@ def make_set(
     )
 
 
-def judged(ranked: list[list[int]], on: TestSet) -> EvaluatedLists:
-    return judge_lists(on, np.array(ranked, dtype=np.int32))
+def evaluated(ranked: list[list[int]], on: TestSet) -> EvaluatedLists:
+    return evaluate_lists(on, np.array(ranked, dtype=np.int32))
 
 
 def value(name: str, of: EvaluatedLists) -> list[float]:
@@ -66,7 +66,7 @@ def whole(name: str, of: EvaluatedLists) -> float:
 
 
 def the(label: str, figures: list[MetricValue], name: str = "all") -> MetricValue:
-    return next(f for f in figures if f.asked.label == label and f.part.name == name)
+    return next(f for f in figures if f.spec.label == label and f.part.name == name)
 
 
 # Three users, lists of four. User 0: hits at places 1 and 3 of 3 test items. User 1: none of 1.
@@ -77,7 +77,7 @@ RANKED = [[0, 1, 2, 3], [0, 1, 2, 3], [0, 1, -1, -1]]
 
 @pytest.fixture
 def three() -> EvaluatedLists:
-    return judged(RANKED, make_set(RELEVANT))
+    return evaluated(RANKED, make_set(RELEVANT))
 
 
 def rounded(*values: float) -> list[float]:
@@ -174,28 +174,28 @@ def test_machine_code_counts_as_numpy_does(positives: int) -> None:
     scores[rng.random(scores.shape) < 0.2] = -np.inf
     relevant = [sorted(rng.choice(200, n, replace=False).tolist()) for n in (positives, 0, 1) * 3]
     made = sparse(relevant, 200)
-    np.testing.assert_array_equal(auc_of(scores, made, by_machine_code), auc_of(scores, made, by_numpy))
+    np.testing.assert_array_equal(auc_of(scores, made, by_compiled_code), auc_of(scores, made, by_numpy))
     # 100,000 users of 4.5 test items among 20,000 items are worth compiling for, a sample's are not
-    assert counter(450_000, 20_000) is by_machine_code and counter(1_000, 400) is by_numpy
+    assert counter(450_000, 20_000) is by_compiled_code and counter(1_000, 400) is by_numpy
 
 
 def test_coverage_and_gini_of_all_lists_together() -> None:
-    of = judged([[0, 1], [0, -1]], make_set([[0], [0]], n_items=4))
+    of = evaluated([[0, 1], [0, -1]], make_set([[0], [0]], n_items=4))
     assert whole("coverage", of) == 2 / 4
     # listed 0, 0, 1, 2 times: sum of (2i - n - 1) x = (2*3-5)*1 + (2*4-5)*2 = 7, over n * total = 4 * 3
     assert whole("gini", of) == pytest.approx(7 / 12)
-    even = judged([[0, 1], [2, 3]], make_set([[0], [0]], n_items=4))
+    even = evaluated([[0, 1], [2, 3]], make_set([[0], [0]], n_items=4))
     assert (whole("coverage", even), whole("gini", even)) == (1.0, 0.0)
-    assert metrics["gini"].function(judged([[-1]], make_set([[0]]))) is None
+    assert metrics["gini"].function(evaluated([[-1]], make_set([[0]]))) is None
 
 
 def test_coverage_is_of_what_may_be_recommended() -> None:
-    of = judged([[0, 1]], make_set([[0]], n_items=4, allowed=[True, True, False, False]))
+    of = evaluated([[0, 1]], make_set([[0]], n_items=4, allowed=[True, True, False, False]))
     assert whole("coverage", of) == 2 / 2
 
 
 def test_novelty_in_bits() -> None:
-    of = judged(
+    of = evaluated(
         [[0, 1], [2, -1], [-1, -1]], make_set([[0]] * 3, n_items=3, counts=[16, 4, 0], n_training_users=16)
     )
     found = value("novelty", of)
@@ -209,18 +209,20 @@ def test_serendipity_leaves_out_what_popularity_lists() -> None:
     # k = 2. User 0 has seen nothing: popularity lists 0, 1; the hit on 1 is obvious, that on 5 is not.
     # User 1 has seen 0: popularity lists 1, 2; both hits are obvious. User 2 has seen 0, 1: 2, 3.
     on = make_set([[1, 5], [1, 2], [4]], seen=[[], [0], [0, 1]], counts=counts)
-    assert value("serendipity", judged([[5, 1], [2, 1], [4, 3]], on)) == [1 / 2, 0, 1 / 2]
+    assert value("serendipity", evaluated([[5, 1], [2, 1], [4, 3]], on)) == [1 / 2, 0, 1 / 2]
 
 
 def test_serendipity_where_only_some_items_may_be_recommended() -> None:
     on = make_set([[1, 3]], n_items=4, counts=[9, 8, 7, 6], allowed=[False, True, False, True])
-    assert value("serendipity", judged([[1, 3]], on)) == [0]  # 1 and 3 are the two most popular ones allowed
-    assert value("serendipity", judged([[3]], on)) == [1]
+    assert value("serendipity", evaluated([[1, 3]], on)) == [
+        0
+    ]  # 1 and 3 are the two most popular ones allowed
+    assert value("serendipity", evaluated([[3]], on)) == [1]
 
 
 def test_popularity_bias_is_a_ratio_of_mean_popularities() -> None:
     on = make_set([[0], [0], [0]], counts=[8, 2, 1, 1, 1, 1, 1, 1], seen=[[1, 2], [0], []])
-    of = judged([[0, 1], [1, -1], [0, -1]], on)
+    of = evaluated([[0, 1], [1, -1], [0, -1]], on)
     found = value("popularity-bias", of)
     assert found[:2] == rounded(((8 + 2) / 2) / ((2 + 1) / 2), 2 / 8)
     assert math.isnan(found[2])  # no history
@@ -234,12 +236,12 @@ def test_diversity_of_dense_and_sparse_vectors() -> None:
     ranked = [[0, 1, 2], [0, 1, 3], [0, 3, -1]]
     # pairs 0-1: 1 - 0; 0-2 and 1-2: 1 - .7071; item 3 has no vector: one pair is left, then none
     for given_vectors in (vectors, csr_matrix(vectors)):
-        of = judged(ranked, make_set([[0]] * 3, n_items=4, vectors=given_vectors))
+        of = evaluated(ranked, make_set([[0]] * 3, n_items=4, vectors=given_vectors))
         found = value("diversity", of)
         assert found[0] == pytest.approx((1 + 2 * (1 - half)) / 3, abs=1e-6)
         assert found[1] == pytest.approx(1)
         assert math.isnan(found[2])
-    assert metrics["diversity"].function(judged(ranked, make_set([[0]] * 3))) is None
+    assert metrics["diversity"].function(evaluated(ranked, make_set([[0]] * 3))) is None
 
 
 def test_diversity_is_the_same_by_both_ways(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -249,9 +251,9 @@ def test_diversity_is_the_same_by_both_ways(monkeypatch: pytest.MonkeyPatch) -> 
     vectors /= np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-9)
     ranked = np.stack([rng.permutation(30)[:6] for _ in range(700)]).astype(np.int32)
     ranked[3, 4:] = -1
-    of = judge_lists(make_set([[0]] * 700, n_items=30, vectors=vectors), ranked)
+    of = evaluate_lists(make_set([[0]] * 700, n_items=30, vectors=vectors), ranked)
     by_pairs = value("diversity", of)
-    monkeypatch.setattr("recli.metrics.beyond_accuracy._MANY", 1)
+    monkeypatch.setattr("recli.metrics.beyond_accuracy._MAX_ITEMS", 1)
     np.testing.assert_allclose(value("diversity", of), by_pairs, atol=1e-5)
 
 
@@ -260,7 +262,7 @@ def test_rmse_and_mae_over_pairs() -> None:
 
     rng = np.random.default_rng(0)
     users, predicted, rated = rng.integers(0, 3, 50), rng.normal(3, 1, 50), rng.integers(1, 6, 50) * 1.0
-    of = judged([[0]] * 4, make_set([[0]] * 4))
+    of = evaluated([[0]] * 4, make_set([[0]] * 4))
     of = EvaluatedLists(
         of.test_set, of.ranked, of.hits, of.relevant, errors=errors_of(4, users, predicted, rated)
     )
@@ -268,16 +270,16 @@ def test_rmse_and_mae_over_pairs() -> None:
     assert the("rmse", figures).value == pytest.approx(root_mean_squared_error(rated, predicted), abs=1e-9)
     assert the("mae", figures).value == pytest.approx(mean_absolute_error(rated, predicted), abs=1e-9)
     assert the("rmse", figures).users == 3  # the fourth user has no pair
-    assert not measure(judged([[0]], make_set([[0]])), parse_metrics(["rmse"]), [ALL])
+    assert not measure(evaluated([[0]], make_set([[0]])), parse_metrics(["rmse"]), [ALL])
 
 
-def random_judged(seed: int, n: int = 60, n_items: int = 40, k: int = 10) -> EvaluatedLists:
+def random_lists(seed: int, n: int = 60, n_items: int = 40, k: int = 10) -> EvaluatedLists:
     rng = np.random.default_rng(seed)
     relevant = [sorted(rng.choice(n_items, rng.integers(1, 16), replace=False).tolist()) for _ in range(n)]
     ranked = np.stack([rng.permutation(n_items)[:k] for _ in range(n)]).astype(np.int32)
     for row in range(0, n, 7):
         ranked[row, rng.integers(0, k) :] = -1
-    return judge_lists(make_set(relevant, n_items, counts=rng.integers(0, 9, n_items).tolist()), ranked)
+    return evaluate_lists(make_set(relevant, n_items, counts=rng.integers(0, 9, n_items).tolist()), ranked)
 
 
 def as_dicts(of: EvaluatedLists) -> tuple[dict[str, dict[str, int]], dict[str, dict[str, float]]]:
@@ -302,7 +304,7 @@ def test_agrees_with_ir_measures(k: int) -> None:
     import ir_measures
     from ir_measures import AP, RR, P, R, Success, nDCG
 
-    of = random_judged(k).cut(k)
+    of = random_lists(k).cut(k)
     theirs = {
         nDCG @ k: "ndcg",
         P @ k: "precision",
@@ -325,7 +327,7 @@ def test_agrees_with_ir_measures(k: int) -> None:
 def test_agrees_with_ranx() -> None:
     from ranx import Qrels, Run, evaluate
 
-    of = random_judged(1)
+    of = random_lists(1)
     qrels, run = as_dicts(of)
     run = {user: items or {"none": 0.0} for user, items in run.items()}  # ranx refuses empty lists
     names = {"ndcg@10": "ndcg", "precision@10": "precision", "recall@10": "recall", "mrr@10": "mrr"}
@@ -342,8 +344,8 @@ def test_agrees_with_ranx() -> None:
 @settings(max_examples=25, deadline=None)
 @given(seed=st.integers(0, 10**6), k=st.integers(1, 10))
 def test_bounds_and_order_of_users(seed: int, k: int) -> None:
-    of = random_judged(seed, n=12).cut(k)
-    turned = judge_lists(
+    of = random_lists(seed, n=12).cut(k)
+    turned = evaluate_lists(
         TestSet(
             of.test_set.users,
             of.test_set.relevant[::-1].tocsr(),
@@ -368,7 +370,7 @@ def test_the_best_list_gets_1_and_moving_a_hit_up_never_hurts(seed: int) -> None
     relevant = sorted(rng.choice(20, 4, replace=False).tolist())
     others = [i for i in range(20) if i not in relevant]
     on = make_set([relevant], n_items=20)
-    best = judged([relevant + others[:2]], on)
+    best = evaluated([relevant + others[:2]], on)
     for name in ("ndcg", "recall", "hit-rate", "mrr", "map"):
         assert value(name, best) == [1.0]
     row = rng.permutation(20)[:6].tolist()
@@ -377,7 +379,7 @@ def test_the_best_list_gets_1_and_moving_a_hit_up_never_hurts(seed: int) -> None
         better = list(row)
         better[place - 1], better[place] = row[place], row[place - 1]
         for name in ("ndcg", "map", "mrr", "precision"):
-            assert value(name, judged([better], on)) >= value(name, judged([row], on))
+            assert value(name, evaluated([better], on)) >= value(name, evaluated([row], on))
 
 
 def test_hits_ignore_padding_of_item_minus_1() -> None:
@@ -399,13 +401,13 @@ def test_slices_share_out_users_and_items() -> None:
         "5-9",
         "warm in all",
         "cold in all",
-        "cold among cold",
+        "cold items only",
         "head",
         "mid",
     ]
     users = [p.users for p in parts if p.users is not None]
     assert sum(u.astype(int) for u in users).tolist() == [1, 1, 1, 1]
-    of = judged([[0, 1], [1, 2], [0, 6], [2, 3]], on)
+    of = evaluated([[0, 1], [1, 2], [0, 6], [2, 3]], on)
     figures = measure(of, parse_metrics(["recall@2"]), parts)
     by_name = {f.part.name: (f.value, f.users) for f in figures}
     # users 0..3 have recall 1/2, 1, 1, 0
@@ -415,7 +417,7 @@ def test_slices_share_out_users_and_items() -> None:
     assert weighted / 4 == by_name["all"][0]
     # warm: user 0 finds item 0, user 1 finds item 1; cold: user 0 misses 7, user 2 finds 6, user 3 misses 7
     assert by_name["warm in all"] == (1.0, 2) and by_name["cold in all"] == (pytest.approx(1 / 3), 3)
-    assert "cold among cold" not in by_name  # lists alone do not tell how cold items rank among themselves
+    assert "cold items only" not in by_name  # lists alone do not tell how cold items rank among themselves
     assert by_name["head"] == (1.0, 1) and by_name["mid"] == (1.0, 1)
 
 
@@ -430,10 +432,10 @@ def test_thirds_of_events() -> None:
 
 
 def test_slices_of_items_leave_out_what_is_not_about_test_items() -> None:
-    of = judged([[0, 1]], make_set([[0]], counts=[3, 2, 1, 1, 1, 1, 1, 1]))
+    of = evaluated([[0, 1]], make_set([[0]], counts=[3, 2, 1, 1, 1, 1, 1, 1]))
     figures = measure(of, parse_metrics(["novelty@2", "coverage@2", "auc", "ndcg@2"]), slices_of(of.test_set))
-    assert {f.asked.label for f in figures if f.part.items is not None} == {"ndcg@2"}
-    assert [f.asked.label for f in figures if f.part is ALL] == [
+    assert {f.spec.label for f in figures if f.part.items is not None} == {"ndcg@2"}
+    assert [f.spec.label for f in figures if f.part is ALL] == [
         "novelty@2",
         "coverage@2",
         "ndcg@2",

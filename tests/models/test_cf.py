@@ -570,7 +570,10 @@ def test_the_library_that_is_missing_is_named(
 
 
 def test_a_usable_gpu_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    import torch
+
     pretend(monkeypatch)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     assert devices.choose_device("auto", "als", "implicit") == ("cuda", "")
     assert devices.choose_device("cuda:1", "als", "implicit") == ("cuda:1", "")
     assert devices.choose_device("cpu", "als", "implicit") == ("cpu", "")

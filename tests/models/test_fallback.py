@@ -177,12 +177,12 @@ def test_without_a_history_users_count_as_popularity_does(run: Path, recli: Recl
         knn, popular = of(users, "item-knn", metric), of(users, "popularity", metric)
         assert [knn[f"u{u:03d}"] for u in COLD_USERS] == [popular[f"u{u:03d}"] for u in COLD_USERS]
         assert knn != popular
-    (rule,) = [r for r in found["policy"] if "--fallback" in r]
+    (rule,) = [r for r in found["protocol"] if "--fallback" in r]
     assert "popularity, as `recommend` serves them (--fallback popularity): item-knn 3." in rule
     notes = {system["name"]: system["notes"] for system in found["systems"]}
     assert notes == {"item-knn": {"users served popularity": 3}, "popularity": {}}
     stored = parts.open_part(run / "metrics", "metrics").summary
-    assert rule in stored["policy"]
+    assert rule in stored["protocol"]
 
 
 def test_no_fallback_means_no_list(run: Path, recli: Recli) -> None:
@@ -194,7 +194,7 @@ def test_no_fallback_means_no_list(run: Path, recli: Recli) -> None:
         assert [of(users, "item-knn", metric)[u] for u in unknown] == [0, 0, 0]
         assert sum(of(users, "popularity", metric)[u] for u in unknown) > 0  # it is not personal: unchanged
     assert found["models"]["item-knn"]["auc"]["users"] == 33  # no list has no auc
-    (rule,) = [r for r in found["policy"] if "--fallback" in r]
+    (rule,) = [r for r in found["protocol"] if "--fallback" in r]
     assert "no list, count 0, and have no auc (--fallback none): item-knn 3." in rule
     notes = {system["name"]: system["notes"] for system in found["systems"]}
     assert notes == {"item-knn": {"users without a list": 3}, "popularity": {}}
@@ -222,4 +222,4 @@ def test_a_fusion_serves_its_own_popularity(run: Path, recli: Recli) -> None:
     assert "sources: recent-popularity" in item["because"]
     assert json.loads(recli("recommend", run, "--model", "item-knn", *asked)[1])["source"] == "popularity"
     found, _ = figures(run, recli, "--models", "hybrid")
-    assert not [r for r in found["policy"] if "--fallback" in r]
+    assert not [r for r in found["protocol"] if "--fallback" in r]

@@ -1,18 +1,21 @@
 """The search for a fusion's weights: panels and coordinate ascent, on numbers that can be checked by hand."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from recli.metrics import ndcg_at
 from recli.ranking.topk import top_k
+from recli.steps.train_hybrid import weight_search
 from recli.steps.train_hybrid.weight_search import (
     CandidatePool,
     ScoreBatch,
     pool_ndcg,
     pool_of,
     search_weights,
+    user_ndcg,
 )
 
 
@@ -87,6 +90,46 @@ def test_search_weighs_equal_sources_about_equally_and_beats_each() -> None:
 
 def test_search_of_one_source_gives_it_all() -> None:
     assert search_weights(planted(2, (2.0,))).weights.tolist() == [1.0]
+
+
+def alike(*shares: float) -> CandidatePool:
+    """Two independent sources, and for each share a copy of the first with so much noise."""
+    pool = planted(5, (3.0, 2.5))
+    noise = np.random.default_rng(6).normal(size=(len(shares), *pool.votes.shape[1:])).astype(np.float32)
+    copies = [pool.votes[0] + np.float32(share) * own for share, own in zip(shares, noise, strict=True)]
+    return replace(pool, votes=np.stack([*pool.votes, *copies]) * pool.there)
+
+
+def test_identical_sources_get_equal_weights_wherever_they_stand() -> None:
+    pool = alike(0.0, 0.0)
+    first, other, second, third = search_weights(pool).weights
+    assert first == second == third > 0 and other > 0
+    turned = search_weights(replace(pool, votes=pool.votes[::-1].copy())).weights
+    assert turned[0] == turned[1] == turned[3] > 0 and turned[2] > 0
+
+
+def test_nearly_equal_sources_are_kept_with_equal_weights() -> None:
+    first, other, second = search_weights(alike(0.01)).weights
+    assert first == second > 0 and other > 0
+
+
+def test_what_hurts_is_dropped_beside_sources_that_share() -> None:
+    pool = planted(7, (4.0, 0.0))
+    weights = search_weights(replace(pool, votes=pool.votes[[0, 1, 0]])).weights
+    assert weights[0] == weights[2] > 0.4
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("pool", [alike(0.0, 0.01), planted(3, (2.0, 1.0, 0.5, 0.0))], ids=["flat", "steep"])
+def test_noise_of_a_millionth_changes_no_weight(
+    pool: CandidatePool, seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = search_weights(pool).weights.tolist()
+    rng = np.random.default_rng(seed)
+    votes = pool.votes + rng.normal(scale=1e-6, size=pool.votes.shape).astype(np.float32)
+    assert search_weights(replace(pool, votes=votes)).weights.tolist() == expected
+    monkeypatch.setattr(weight_search, "user_ndcg", lambda *a: user_ndcg(*a) + rng.normal(scale=1e-6))
+    assert search_weights(pool).weights.tolist() == expected
 
 
 def test_search_is_reproducible_and_reports_progress() -> None:

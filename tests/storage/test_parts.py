@@ -23,9 +23,9 @@ from recli.storage import atomic, parts, runs
 
 
 def write_numbers(path: Path, numbers: list[int]) -> None:
-    with parts.write_part(path, "numbers", {"n": len(numbers)}) as draft:
-        draft.table("numbers", pl.DataFrame({"x": numbers}))
-        draft.tensors("squares", {"squares": np.array(numbers, dtype=np.float32) ** 2})
+    with parts.write_part(path, "numbers", {"n": len(numbers)}) as writer:
+        writer.table("numbers", pl.DataFrame({"x": numbers}))
+        writer.tensors("squares", {"squares": np.array(numbers, dtype=np.float32) ** 2})
 
 
 def read_numbers(path: Path) -> list[int]:
@@ -66,8 +66,8 @@ def test_files_have_the_modes_that_the_umask_leaves(tmp_path: Path) -> None:
 
 def test_arrays_that_are_not_contiguous_are_stored_right(tmp_path: Path) -> None:
     matrix = np.arange(6, dtype=np.float32).reshape(2, 3)
-    with parts.write_part(tmp_path / "part", "numbers", {}) as draft:
-        draft.tensors("m", {"transposed": matrix.T, "strided": matrix[:, ::2]})
+    with parts.write_part(tmp_path / "part", "numbers", {}) as writer:
+        writer.tensors("m", {"transposed": matrix.T, "strided": matrix[:, ::2]})
     found = parts.open_part(tmp_path / "part", "numbers").tensors("m")
     assert found["transposed"].tolist() == [[0, 3], [1, 4], [2, 5]]
     assert found["strided"].tolist() == [[0, 2], [3, 5]]
@@ -76,8 +76,8 @@ def test_arrays_that_are_not_contiguous_are_stored_right(tmp_path: Path) -> None
 @pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt, SystemExit])
 def test_a_failure_while_writing_leaves_the_previous_part(tmp_path: Path, error: type[BaseException]) -> None:
     write_numbers(tmp_path / "part", [1])
-    with pytest.raises(error), parts.write_part(tmp_path / "part", "numbers", {}) as draft:
-        draft.table("numbers", pl.DataFrame({"x": [9]}))
+    with pytest.raises(error), parts.write_part(tmp_path / "part", "numbers", {}) as writer:
+        writer.table("numbers", pl.DataFrame({"x": [9]}))
         raise error
     assert read_numbers(tmp_path / "part") == [1]
     assert hidden(tmp_path) == []
@@ -236,9 +236,9 @@ def test_a_full_disk_is_one_line_and_the_previous_part_stays(tmp_path: Path, kin
     """A limit on the size of files stands for the disk: the kernel refuses the write in the same place."""
     write_numbers(tmp_path / "part", [1])
     write = {
-        "table": "draft.table('t', pl.DataFrame({'x': x}))",
-        "lazy": "draft.table('t', pl.DataFrame({'x': x}).lazy())",
-        "tensors": "draft.tensors('t', {'x': x})",
+        "table": "writer.table('t', pl.DataFrame({'x': x}))",
+        "lazy": "writer.table('t', pl.DataFrame({'x': x}).lazy())",
+        "tensors": "writer.tensors('t', {'x': x})",
     }[kind]
     script = f"""
         import signal, numpy as np, polars as pl
@@ -248,7 +248,7 @@ def test_a_full_disk_is_one_line_and_the_previous_part_stays(tmp_path: Path, kin
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         x = np.random.default_rng(0).random(200_000)
         def work():
-            with parts.write_part({str(tmp_path / "part")!r}, "numbers", {{}}) as draft:
+            with parts.write_part({str(tmp_path / "part")!r}, "numbers", {{}}) as writer:
                 {write}
         import typer
         try:

@@ -144,13 +144,14 @@ def test_what_has_nothing_to_store_in_fewer_bytes_is_refused(board_run: Path, re
 @pytest.mark.parametrize("dtype", ["float16", "int8"])
 def test_a_hybrid_and_its_saved_sources_are_stored_so_too(board_run: Path, recli: Call, dtype: str) -> None:
     recli("embed", board_run, "--model", "tfidf", "--dim", "8")
-    made = ("train-hybrid", board_run, "--sources", "ials,user-knn,text-factors", "--history-half-life", "0")
+    weights = ("--fusion", "weighted", "--weights", "ials=0.4,user-knn=0.3,text-factors=0.3")
+    made = ("train-hybrid", board_run, *weights, "--history-half-life", "0")
     recli(*made, "--storage-dtype", dtype, "--save-sources")
     hybrid = parts.open_part(board_run / "models" / "hybrid", schema.MODELS)
     arrays = hybrid.tensors("model")
     kinds = {name: a.dtype.name for name, a in arrays.items() if name.endswith(("_factors", ".data"))}
     assert kinds["source/ials/item_factors"] == kinds["source/text-factors/item_factors"] == dtype
-    assert kinds.get("source/user-knn/matrix.data", "float16") == "float16"
+    assert kinds["source/user-knn/matrix.data"] == "float16"
     assert arrays["profile"].dtype == np.float32  # a map, as large for any number of users
     assert parts.open_part(board_run / "models" / "ials", schema.MODELS).config["storage_dtype"] == dtype
     _, out, _ = recli("recommend", board_run, "--users", '{"user_id": "p", "profile": "space rocket"}')

@@ -1,5 +1,7 @@
 """Catalogues: one row per item, its id, its text, and whatever else is known of it."""
 
+from __future__ import annotations
+
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from recli.data.readers.column_roles import CATALOGUE_ITEM, recognize
 from recli.data.readers.jsonl import as_text
-from recli.data.readers.log import Advance, no_progress, open_table
+from recli.data.readers.log import open_table
 from recli.data.readers.options import ReadOptions
 from recli.data.readers.spool import reject_frame, reject_schema
 from recli.data.readers.streams import Source, expand
@@ -15,6 +17,7 @@ from recli.data.readers.table import Batch, Reject, free_name
 from recli.data.readers.text_template import TEXT_NAMES, default_template, render
 from recli.data.readers.values import comma_to_point, normalize
 from recli.errors import InvalidDataError
+from recli.reporting import Advance, no_progress
 
 if TYPE_CHECKING:
     import polars as pl
@@ -34,8 +37,8 @@ class Catalogue:
     item_id or text, but is not the one used, becomes `..._original`.
     """
 
-    frame: "pl.DataFrame"
-    rejects: "pl.DataFrame"
+    frame: pl.DataFrame
+    rejects: pl.DataFrame
     rows: int
     rejected: dict[str, int]
     duplicates: int
@@ -47,7 +50,7 @@ class Catalogue:
 class _Read:
     """One file: its columns and the ids (`_ID`, never empty), its bad rows, the name of the id's column."""
 
-    frame: "pl.DataFrame"
+    frame: pl.DataFrame
     rejects: list[Reject]
     item: str
 
@@ -94,7 +97,7 @@ def read_catalogue(
     )
 
 
-def _output(kept: "pl.DataFrame", columns: Sequence[str], decimal_comma: bool) -> "pl.DataFrame":
+def _output(kept: pl.DataFrame, columns: Sequence[str], decimal_comma: bool) -> pl.DataFrame:
     """item_id, text, and the other columns; one that is itself called so becomes `..._original`."""
     import polars as pl
 
@@ -105,7 +108,7 @@ def _output(kept: "pl.DataFrame", columns: Sequence[str], decimal_comma: bool) -
     return kept.select(*first, *(_typed(kept[name], decimal_comma).alias(free(name)) for name in columns))
 
 
-def _typed(column: "pl.Series", decimal_comma: bool) -> "pl.Series":
+def _typed(column: pl.Series, decimal_comma: bool) -> pl.Series:
     """Int64 or Float64 where all values are plainly written numbers; empty cells null."""
     import polars as pl
 
@@ -144,7 +147,7 @@ def _read(source: Source, options: ReadOptions) -> _Read | None:
     return _Read(pl.concat(frames), rejects, names[number])
 
 
-def _with_ids(batch: Batch, column: str) -> "tuple[pl.DataFrame, list[Reject]]":
+def _with_ids(batch: Batch, column: str) -> tuple[pl.DataFrame, list[Reject]]:
     """A batch's rows with `_ID` instead of `line` and `item`, and the rows that have no usable id."""
     good, faults = normalize(batch.frame.select("line", "item"), (CATALOGUE_ITEM,), None)
     bad = {line: reason for line, _, reason, _ in faults}
@@ -154,7 +157,7 @@ def _with_ids(batch: Batch, column: str) -> "tuple[pl.DataFrame, list[Reject]]":
     return rows.drop("line", "item").with_columns(good["item_id"].alias(_ID)), batch.rejects + rejects
 
 
-def _flattened(column: "pl.Series") -> "pl.Series":
+def _flattened(column: pl.Series) -> pl.Series:
     """Nested and binary values as text."""
     import polars as pl
 
@@ -165,11 +168,11 @@ def _flattened(column: "pl.Series") -> "pl.Series":
 
 def _distinct(names: Sequence[str]) -> list[str]:
     """The names, with `column_3` for an empty one and `name_2` for one that comes again."""
-    made: list[str] = []
+    unique_names: list[str] = []
     for k, name in enumerate(names):
         name = name or f"column_{k + 1}"
         again = 1
-        while (new := name if again == 1 else f"{name}_{again}") in made:
+        while (new := name if again == 1 else f"{name}_{again}") in unique_names:
             again += 1
-        made.append(new)
-    return made
+        unique_names.append(new)
+    return unique_names

@@ -92,19 +92,19 @@ def recognize(
     Raises `UsageError` for a column the user named that is not there, `InvalidDataError` where two fit or
     a required one is missing; both list the columns seen.
     """
-    found: dict[str, int] = {}
+    column_of_role: dict[str, int] = {}
     for role in roles:
         column = _column(names, role, options, where)
         if column is not None:
-            found[role.name] = column
-    _check_distinct(found, names, where, options.advice)
-    missing = [r for r in roles if r.required and r.name not in found]
+            column_of_role[role.name] = column
+    _check_distinct(column_of_role, names, where, options.advice)
+    missing = [r for r in roles if r.required and r.name not in column_of_role]
     if missing:
         raise InvalidDataError(
             f"{where}: no column for the {' and the '.join(r.name for r in missing)}; {seen(names)}",
             _naming(missing, options.advice),
         )
-    return found
+    return column_of_role
 
 
 def _naming(missing: Sequence[Role], advice: OptionNames) -> str:
@@ -144,9 +144,11 @@ def _column(names: Sequence[str], role: Role, options: ReadOptions, where: str) 
     return None
 
 
-def _check_distinct(found: Mapping[str, int], names: Sequence[str], where: str, advice: OptionNames) -> None:
+def _check_distinct(
+    column_of_role: Mapping[str, int], names: Sequence[str], where: str, advice: OptionNames
+) -> None:
     by_column: dict[int, str] = {}
-    for role, column in found.items():
+    for role, column in column_of_role.items():
         if column in by_column:
             raise UsageError(
                 f"{where}: {names[column]!r} cannot be both the {by_column[column]} and the {role}",

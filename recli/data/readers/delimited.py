@@ -4,6 +4,8 @@ A clean block (no NUL, valid UTF-8, every line with the right number of fields, 
 fields) is parsed by polars at once; any other by `malformed_lines`, so that each bad row has its number.
 """
 
+from __future__ import annotations
+
 import csv
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -41,8 +43,8 @@ def open_delimited(stream: Stream, options: ReadOptions, known: Known) -> Table 
     layout = _layout(stream, options, known)
     if layout is None:
         return None
-    found = layout
-    return Table(found.names, lambda wanted: _batches(stream, found, wanted))
+    known_layout = layout
+    return Table(known_layout.names, lambda numbers_by_name: _batches(stream, known_layout, numbers_by_name))
 
 
 def _layout(stream: Stream, options: ReadOptions, known: Known) -> Layout | None:
@@ -125,29 +127,31 @@ def _is_number(cell: str) -> bool:
     return True
 
 
-def _batches(stream: Stream, layout: Layout, wanted: Mapping[str, int]) -> Iterator[Batch]:
+def _batches(stream: Stream, layout: Layout, numbers_by_name: Mapping[str, int]) -> Iterator[Batch]:
     line, skip, rest = 1, layout.skip, b""
     for block, last in stream.blocks():
         data = rest + block if rest else block
         while skip and data:
             data = data[data.find(b"\n") + 1 :] if b"\n" in data else b""
             line, skip = line + 1, skip - 1
-        batch, taken, rest = parse_block(data, line, last, layout.separator, len(layout.names), wanted)
+        batch, taken, rest = parse_block(
+            data, line, last, layout.separator, len(layout.names), numbers_by_name
+        )
         line += taken
         yield batch
 
 
 def parse_block(
-    data: bytes, line: int, last: bool, separator: str, width: int, wanted: Mapping[str, int]
+    data: bytes, line: int, last: bool, separator: str, width: int, numbers_by_name: Mapping[str, int]
 ) -> tuple[Batch, int, bytes]:
     """Parse whole lines, the first of which is number `line`.
 
     Returns the batch, the number of lines taken, and the bytes left for the next block (a quoted field
     that goes on there; never where `last`).
     """
-    frame = _parse_clean(data, line, separator, width, wanted)
+    frame = _parse_clean(data, line, separator, width, numbers_by_name)
     if frame is None:
-        return parse_lines(data, line, last, separator, width, wanted)
+        return parse_lines(data, line, last, separator, width, numbers_by_name)
 
     def raw(numbers: Sequence[int]) -> list[str]:
         lines = data.split(b"\n")
@@ -157,8 +161,8 @@ def parse_block(
 
 
 def _parse_clean(
-    data: bytes, line: int, separator: str, width: int, wanted: Mapping[str, int]
-) -> "pl.DataFrame | None":
+    data: bytes, line: int, separator: str, width: int, numbers_by_name: Mapping[str, int]
+) -> pl.DataFrame | None:
     """All lines at once, or None where any of them needs a closer look.
 
     polars lets some lines with a wrong number of fields pass, so the separators are counted here. A quoted
@@ -170,7 +174,7 @@ def _parse_clean(
     if n_lines == 0 or b"\0" in data or data.startswith(b"\xef\xbb\xbf"):
         return None
     quotes = b'"' in data
-    numbers = list(range(width)) if quotes else sorted(set(wanted.values()))
+    numbers = list(range(width)) if quotes else sorted(set(numbers_by_name.values()))
     try:
         data.decode()
         frame = pl.read_csv(
@@ -190,7 +194,9 @@ def _parse_clean(
             return None
         frame = frame.with_columns(pl.all().str.strip_chars('"'))
     lines = pl.int_range(line, line + n_lines, dtype=pl.Int64, eager=True).alias("line")
-    return frame.select(lines, *(pl.col(f"c{number}").alias(name) for name, number in wanted.items()))
+    return frame.select(
+        lines, *(pl.col(f"c{number}").alias(name) for name, number in numbers_by_name.items())
+    )
 
 
 def _count_lines(data: bytes, separator: bytes, width: int) -> int:
@@ -209,7 +215,7 @@ def _count_lines(data: bytes, separator: bytes, width: int) -> int:
     return n_lines if inside else 0
 
 
-def _is_plain(cell: "pl.Expr") -> "pl.Expr":
+def _is_plain(cell: pl.Expr) -> pl.Expr:
     """Whether a piece between separators is a whole field: without quotes, or with just one around it."""
     n_quotes = cell.str.count_matches('"', literal=True)
     whole = cell.str.starts_with('"') & cell.str.ends_with('"')

@@ -1,5 +1,7 @@
 """JSON Lines: an object per line. Integers and strings are ids; everything else says what it is."""
 
+from __future__ import annotations
+
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -47,8 +49,8 @@ def open_jsonl(
     if not names:
         raise _no_objects(stream.source, advice)
 
-    def batches(wanted: Mapping[str, int]) -> Iterator[Batch]:
-        keys = {name: names[number] for name, number in wanted.items()}
+    def batches(numbers_by_name: Mapping[str, int]) -> Iterator[Batch]:
+        keys = {name: names[number] for name, number in numbers_by_name.items()}
         line = 1
         for block in _rejoined(first, last, blocks):
             frame = None if every_key or decimal_comma else _parse_alike(block, line, keys)
@@ -76,19 +78,19 @@ def _rejoined(first: bytes, last: bool, blocks: Iterator[tuple[bytes, bool]]) ->
 
 
 def _keys(line: bytes) -> Iterable[str]:
-    found, _ = _object(line)
-    return found or ()
+    record, _ = _object(line)
+    return record or ()
 
 
 def _object(line: bytes, decode: Callable[[str], Any] = _decode) -> tuple[dict[str, Any] | None, str]:
     """The object of a line, or None and the reason."""
     try:
-        made = decode(line.decode())
+        value = decode(line.decode())
     except UnicodeDecodeError:
         return None, BROKEN_UTF8
     except (ValueError, RecursionError):
         return None, INVALID_JSON
-    return (made, "") if isinstance(made, dict) else (None, NOT_OBJECT)
+    return (value, "") if isinstance(value, dict) else (None, NOT_OBJECT)
 
 
 class _RawLines:
@@ -103,7 +105,7 @@ class _RawLines:
         return [_raw(rows[n - self._line]) for n in numbers]
 
 
-def _parse_alike(data: bytes, line: int, keys: Mapping[str, str]) -> "pl.DataFrame | None":
+def _parse_alike(data: bytes, line: int, keys: Mapping[str, str]) -> pl.DataFrame | None:
     """All lines at once, ten times as fast; None where it is not sure to be what `parse_objects` makes of them.
 
     It is where every object has each key once, with a value of the first one's type. polars refuses other types (it
@@ -134,14 +136,14 @@ def _parse_alike(data: bytes, line: int, keys: Mapping[str, str]) -> "pl.DataFra
     )
 
 
-def _types(row: bytes, keys: Mapping[str, str]) -> "dict[str, type[pl.DataType]] | None":
+def _types(row: bytes, keys: Mapping[str, str]) -> dict[str, type[pl.DataType]] | None:
     """How polars is to read the keys, by one object's values; None where one has no plain value."""
     import polars as pl
 
-    found, _ = _object(row, json.loads)
+    record, _ = _object(row, json.loads)
     schema: dict[str, type[pl.DataType]] = {}
     for name, key in keys.items():
-        kind = type(found.get(key)) if found else None
+        kind = type(record.get(key)) if record else None
         if kind is str:
             schema[key] = pl.Categorical
         elif name in _NUMBERS and kind in (int, float):
@@ -168,16 +170,16 @@ def parse_objects(data: bytes, line: int, keys: Mapping[str, str]) -> tuple[Batc
     rejects: list[Reject] = []
     for number, row in enumerate(rows, line):
         if row.strip():
-            found, reason = _object(row)
-            if found is None:
+            record, reason = _object(row)
+            if record is None:
                 rejects.append(Reject(number, None, reason, _raw(row)))
             else:
                 numbers.append(number)
-                objects.append(found)
+                objects.append(record)
     columns: dict[str, list[str | None]] = {}
     faults: dict[int, tuple[str, str]] = {}  # place in the block -> key and reason; the first column's stays
     for name, key in keys.items():
-        columns[name], bad = _texts([found.get(key) for found in objects], name)
+        columns[name], bad = _texts([record.get(key) for record in objects], name)
         for place, reason in bad.items():
             faults.setdefault(place, (key, reason))
     frame = pl.DataFrame(
@@ -220,7 +222,7 @@ def as_text(value: Any) -> str | None:
     if value is None or isinstance(value, str):
         return value
     if isinstance(value, list):
-        return ", ".join(text for one in value if (text := as_text(one)))
+        return ", ".join(text for element in value if (text := as_text(element)))
     return json.dumps(value, ensure_ascii=False, default=str)
 
 

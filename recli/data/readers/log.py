@@ -1,7 +1,9 @@
 """Event logs: files in any common shape -> one table of users, items and what is known of each event."""
 
+from __future__ import annotations
+
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,15 +18,10 @@ from recli.data.readers.streams import Source, Stream, expand
 from recli.data.readers.table import Batch, Reject, Table
 from recli.data.readers.values import Fault, normalize, unit_of
 from recli.errors import InvalidDataError
+from recli.reporting import Advance, no_progress
 
 if TYPE_CHECKING:
     import polars as pl
-
-Advance = Callable[[int, str], None]
-
-
-def no_progress(steps: int, text: str) -> None:
-    """An `Advance` that shows nothing."""
 
 
 @dataclass(frozen=True)
@@ -38,8 +35,8 @@ class EventLog:
     Both frames read files below the spool folder: use them before it is removed.
     """
 
-    events: "pl.LazyFrame"
-    rejects: "pl.LazyFrame"
+    events: pl.LazyFrame
+    rejects: pl.LazyFrame
     rows: int
     rejected: dict[str, int]
     columns: dict[str, str]
@@ -71,14 +68,14 @@ def read_rows(
         table = open_table(source, options, roles)
         if table is None:
             continue
-        found = recognize(table.names, roles, options, str(source))
-        names = {role: table.names[number] for role, number in found.items()}
+        numbers = recognize(table.names, roles, options, str(source))
+        names = {role: table.names[number] for role, number in numbers.items()}
         unused |= {name: None for name in table.names if name and name not in names.values()}
-        used = [r for r in roles if r.name in found]
+        used = [r for r in roles if r.name in numbers]
         if kept is None:
             kept, columns = Spool(spool, "events", _schema(used)), names
         _check_same(source, columns, names)
-        for good, bad in _read(table, found, used, names, options):
+        for good, bad in _read(table, numbers, used, names, options):
             kept.add(good)
             rejects.add(reject_frame(source.name, bad))
             rejected.update(r.reason for r in bad)
@@ -114,12 +111,12 @@ def open_table(
 
 
 def _read(
-    table: Table, found: dict[str, int], roles: Sequence[Role], names: dict[str, str], options: ReadOptions
-) -> "Iterator[tuple[pl.DataFrame, list[Reject]]]":
+    table: Table, numbers: dict[str, int], roles: Sequence[Role], names: dict[str, str], options: ReadOptions
+) -> Iterator[tuple[pl.DataFrame, list[Reject]]]:
     """The good rows and the bad rows of each batch. The time's unit is decided once per file."""
     unit = options.time_format or (None if options.time_unit == "auto" else options.time_unit)
-    for batch in table.batches(found):
-        if unit is None and "time" in found:
+    for batch in table.batches(numbers):
+        if unit is None and "time" in numbers:
             unit = unit_of(batch.frame, "time")
         good, faults = normalize(batch.frame, roles, unit, options.decimal_comma)
         yield good, batch.rejects + _described(batch, faults, names)
@@ -146,7 +143,7 @@ def _check_same(source: Source, first: dict[str, str], names: dict[str, str]) ->
         )
 
 
-def _schema(roles: Sequence[Role]) -> "dict[str, type[pl.DataType]]":
+def _schema(roles: Sequence[Role]) -> dict[str, type[pl.DataType]]:
     import polars as pl
 
     kinds = {"id": pl.String, "text": pl.String, "number": pl.Float64, "time": pl.Int64}

@@ -1,5 +1,7 @@
 """Blocks with quotes, wrong field counts, broken bytes: parsed line by line, so that every bad row has a number."""
 
+from __future__ import annotations
+
 import csv
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
@@ -18,7 +20,7 @@ UNTERMINATED, BROKEN_QUOTES, TOO_LONG = "unterminated quote", "broken quotes", "
 
 
 def parse_lines(
-    data: bytes, line: int, last: bool, separator: str, width: int, wanted: Mapping[str, int]
+    data: bytes, line: int, last: bool, separator: str, width: int, numbers_by_name: Mapping[str, int]
 ) -> tuple[Batch, int, bytes]:
     """As `delimited.parse_block`, for any bytes."""
     import polars as pl
@@ -37,19 +39,19 @@ def parse_lines(
         quoted_lines = frame.filter(pl.col("text").str.contains('"', literal=True))
         hard = quoted_lines.filter(_needs_quotes(pl.col("text"), separator))["line"].to_list()
         records, spans, quoted, end = _records(
-            [n - line for n in hard], lines, separator, width, wanted, last
+            [n - line for n in hard], lines, separator, width, numbers_by_name, last
         )
         rejects += [r._replace(line=r.line + line) for r in quoted]
         inside = {line + start + k for start, n in spans.items() for k in range(n)}
         taken = inside | {r.line for r in rejects}
         frame = frame.filter(~pl.col("line").is_in(sorted(taken)) & (pl.col("line") < line + end))
         rejects = [r for r in rejects if r.line < line + end]
-    good, ragged = _split(frame, separator, width, wanted, quotes)
+    good, ragged = _split(frame, separator, width, numbers_by_name, quotes)
     rejects += ragged
     if records:
-        made = {"line": [line + start for start in records]}
-        cells = {name: [row[k] for row in records.values()] for name, k in wanted.items()}
-        good = pl.concat([good, pl.DataFrame(made | cells, schema=good.schema)]).sort("line")
+        line_column = {"line": [line + start for start in records]}
+        cells = {name: [row[k] for row in records.values()] for name, k in numbers_by_name.items()}
+        good = pl.concat([good, pl.DataFrame(line_column | cells, schema=good.schema)]).sort("line")
 
     def raw(numbers: Sequence[int]) -> list[str]:
         starts = [n - line for n in numbers]
@@ -95,7 +97,7 @@ def _text(row: bytes) -> str | None:
         return None
 
 
-def _needs_quotes(text: "pl.Expr", separator: str) -> "pl.Expr":
+def _needs_quotes(text: pl.Expr, separator: str) -> pl.Expr:
     """Which lines are for the csv module: those with a quote that is not just around a whole, plain field."""
     import polars as pl
 
@@ -108,7 +110,7 @@ def _records(
     lines: Sequence[str | None],
     separator: str,
     width: int,
-    wanted: Mapping[str, int],
+    numbers_by_name: Mapping[str, int],
     last: bool,
 ) -> tuple[dict[int, list[str]], dict[int, int], list[Reject], int]:
     """Parse the records that start on the lines `hard` (numbers from 0).
@@ -128,7 +130,7 @@ def _records(
         try:
             row = next(reader)
             span = reader.line_num
-            reason = _judge(row, span, width, wanted)
+            reason = _judge(row, span, width, numbers_by_name)
         except csv.Error as error:
             span, reason = 1, _reason(str(error))
             open_end = start + len(ahead) == len(lines) and len(ahead) < RECORD_LINES
@@ -149,9 +151,9 @@ def _following(lines: Sequence[str | None], start: int) -> Iterator[str]:
         yield text
 
 
-def _judge(row: Sequence[str], span: int, width: int, wanted: Mapping[str, int]) -> str | None:
+def _judge(row: Sequence[str], span: int, width: int, numbers_by_name: Mapping[str, int]) -> str | None:
     """Why a record cannot be used. A key with a line break in it is a stray quote that met another one."""
-    key = [row[k] for name, k in wanted.items() if name in ("user", "item") and k < len(row)]
+    key = [row[k] for name, k in numbers_by_name.items() if name in ("user", "item") and k < len(row)]
     if span > 1 and (len(row) != width or any("\n" in cell.strip() for cell in key)):
         return UNTERMINATED
     return None if len(row) == width else TOO_FEW if len(row) < width else TOO_MANY
@@ -164,8 +166,8 @@ def _reason(message: str) -> str:
 
 
 def _split(
-    frame: "pl.DataFrame", separator: str, width: int, wanted: Mapping[str, int], quotes: bool
-) -> "tuple[pl.DataFrame, list[Reject]]":
+    frame: pl.DataFrame, separator: str, width: int, numbers_by_name: Mapping[str, int], quotes: bool
+) -> tuple[pl.DataFrame, list[Reject]]:
     """Cut the lines without hard quotes at the separator; the lines with another number of fields are rejects."""
     import polars as pl
 
@@ -173,8 +175,8 @@ def _split(
     ragged = frame.filter(count != width).select("line", "text", count.alias("n"))
     rejects = [Reject(at, None, TOO_FEW if n < width else TOO_MANY, text) for at, text, n in ragged.rows()]
     cells = pl.col("text").str.split_exact(separator, width - 1).struct
-    made = {name: cells.field(f"field_{k}") for name, k in wanted.items()}
+    columns = {name: cells.field(f"field_{k}") for name, k in numbers_by_name.items()}
     if quotes:
-        made = {name: cell.str.replace(r'^"([^"]*)"$', "${1}") for name, cell in made.items()}
+        columns = {name: cell.str.replace(r'^"([^"]*)"$', "${1}") for name, cell in columns.items()}
     good = frame.filter(count == width) if rejects else frame
-    return good.select("line", **made), rejects
+    return good.select("line", **columns), rejects

@@ -1,4 +1,6 @@
-"""Lists of (user, item) pairs: somebody else's recommendations, with scores or ranks."""
+"""Lists of (user, item) pairs: external recommendations, with scores or ranks."""
+
+from __future__ import annotations
 
 import tempfile
 from collections.abc import Sequence
@@ -6,8 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from recli.data.readers.column_roles import ITEM, USER, Role
-from recli.data.readers.log import Advance, no_progress, read_rows
+from recli.data.readers.log import read_rows
 from recli.data.readers.options import ReadOptions
+from recli.reporting import Advance, no_progress
 
 if TYPE_CHECKING:
     import polars as pl
@@ -21,7 +24,7 @@ def read_pairs(
     options: ReadOptions,
     extra: tuple[str, ...] = ("score", "rank"),
     advance: Advance = no_progress,
-) -> "tuple[pl.DataFrame, pl.DataFrame]":
+) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Read lists: user_id, item_id [, score] [, rank] (Float64) in input order, and the rejects.
 
     `extra`: which of score and rank are looked for. Raises `RecliError` as `read_events` does.

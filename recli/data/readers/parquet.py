@@ -1,5 +1,7 @@
 """Parquet: batches of rows with native types, checked against what each role can be."""
 
+from __future__ import annotations
+
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from io import BytesIO
@@ -16,7 +18,7 @@ if TYPE_CHECKING:
 ROWS = 1 << 20  # of a batch
 
 
-def scan(stream: Stream) -> "tuple[pl.LazyFrame, pl.Schema, int]":
+def scan(stream: Stream) -> tuple[pl.LazyFrame, pl.Schema, int]:
     """The file as a lazy frame, its schema and number of rows. Raises `InvalidDataError` where it is damaged."""
     import polars as pl
 
@@ -42,28 +44,32 @@ def open_parquet(stream: Stream, advice: OptionNames) -> Table | None:
     names = list(schema.names())
     return Table(
         names,
-        lambda wanted: _batches(stream, frame, height, {n: names[k] for n, k in wanted.items()}, advice),
+        lambda numbers_by_name: _batches(
+            stream, frame, height, {n: names[k] for n, k in numbers_by_name.items()}, advice
+        ),
     )
 
 
 def _batches(
-    stream: Stream, frame: "pl.LazyFrame", height: int, wanted: Mapping[str, str], advice: OptionNames
+    stream: Stream, frame: pl.LazyFrame, height: int, columns_by_name: Mapping[str, str], advice: OptionNames
 ) -> Iterator[Batch]:
     import polars as pl
 
     schema = frame.collect_schema()
-    columns = [_checked(stream, name, column, schema[column], advice) for name, column in wanted.items()]
+    columns = [
+        _checked(stream, name, column, schema[column], advice) for name, column in columns_by_name.items()
+    ]
     for start in range(0, height, ROWS):
         part = frame.slice(start, ROWS)
         try:
-            made = part.select(columns).collect()
+            batch = part.select(columns).collect()
         except (pl.exceptions.PolarsError, OSError) as error:
             raise damaged(stream, error) from None
-        lines = pl.int_range(start + 1, start + 1 + made.height, dtype=pl.Int64, eager=True)
-        yield Batch(made.select(lines.alias("line"), pl.all()), _RawRows(part, start))
+        lines = pl.int_range(start + 1, start + 1 + batch.height, dtype=pl.Int64, eager=True)
+        yield Batch(batch.select(lines.alias("line"), pl.all()), _RawRows(part, start))
 
 
-def _checked(stream: Stream, name: str, column: str, dtype: "pl.DataType", advice: OptionNames) -> "pl.Expr":
+def _checked(stream: Stream, name: str, column: str, dtype: pl.DataType, advice: OptionNames) -> pl.Expr:
     """The column under its role's name. Raises `InvalidDataError` where its type cannot be that role's."""
     import polars as pl
 
@@ -90,7 +96,7 @@ def _checked(stream: Stream, name: str, column: str, dtype: "pl.DataType", advic
 class _RawRows:
     """The text of rows by number: all their columns as JSON, read again only when a row is bad."""
 
-    def __init__(self, part: "pl.LazyFrame", start: int) -> None:
+    def __init__(self, part: pl.LazyFrame, start: int) -> None:
         self._part = part
         self._start = start
 

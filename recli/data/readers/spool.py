@@ -1,11 +1,12 @@
 """Read batches put aside as Parquet files, so that a log of any length needs the memory of one batch."""
 
-import errno
-import os
+from __future__ import annotations
+
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from recli.data.files import disk_errors
 from recli.data.readers.table import RAW_LIMIT, Reject
 
 if TYPE_CHECKING:
@@ -17,42 +18,35 @@ if TYPE_CHECKING:
 class Spool:
     """A growing table on disk: `add` frames, then `scan` them, in order."""
 
-    def __init__(self, folder: Path, name: str, schema: "Schema") -> None:
+    def __init__(self, folder: Path, name: str, schema: Schema) -> None:
         self._folder = folder
         self._name = name
         self._schema = schema
         self._files: list[Path] = []
         folder.mkdir(parents=True, exist_ok=True)
 
-    def add(self, frame: "pl.DataFrame") -> None:
-        import polars as pl
-
+    def add(self, frame: pl.DataFrame) -> None:
         if frame.height == 0:
             return
         path = self._folder / f"{self._name}-{len(self._files):05d}.parquet"
-        try:
+        with disk_errors(path):
             frame.write_parquet(path, compression="lz4", statistics=False)
-        except pl.exceptions.PolarsError as error:  # polars has its own exception for a full disk
-            for number in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-                if f"os error {number}" in str(error):
-                    raise OSError(number, os.strerror(number), str(self._folder)) from None
-            raise
         self._files.append(path)
 
-    def scan(self) -> "pl.LazyFrame":
+    def scan(self) -> pl.LazyFrame:
         import polars as pl
 
         return pl.scan_parquet(self._files) if self._files else pl.LazyFrame(schema=self._schema)
 
 
-def reject_schema() -> "Schema":
+def reject_schema() -> Schema:
     import polars as pl
 
     texts = dict.fromkeys(("column", "reason", "raw", "value"), pl.String)
     return {"file": pl.String, "line": pl.Int64, **texts}
 
 
-def reject_frame(file: str, rejects: Sequence[Reject]) -> "pl.DataFrame":
+def reject_frame(file: str, rejects: Sequence[Reject]) -> pl.DataFrame:
     """Rejects of one file as a frame, in line order, raw text capped."""
     import polars as pl
 

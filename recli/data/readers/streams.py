@@ -58,29 +58,29 @@ class Source:
 
 def expand(sources: Sequence[str]) -> list[Source]:
     """The inputs behind names, globs (sorted) and `-`. Raises `RecliError` where there is none."""
-    found: list[Source] = []
+    expanded: list[Source] = []
     for text in sources:
         if text == STDIN:
-            found.append(Source(None))
+            expanded.append(Source(None))
         elif Path(text).is_dir():
             raise RecliError(
                 f"{text} is a directory", f"name its files, for example: '{text.rstrip('/')}/*.csv'"
             )
         elif Path(text).exists():
-            found.append(Source(Path(text)))
+            expanded.append(Source(Path(text)))
         else:
             names = glob.glob(text, recursive=True)  # noqa: PTH207  (Path.glob takes no absolute pattern)
             matches = [Path(name) for name in sorted(names) if Path(name).is_file()]
             if not matches:
                 kind = "no file matches" if glob.has_magic(text) else "there is no file"
                 raise RecliError(f"{kind} {text}", "check the name (and the working directory)")
-            found += map(Source, matches)
-    if not found:
+            expanded += map(Source, matches)
+    if not expanded:
         raise UsageError("no input file is named")
-    twice = [str(s) for i, s in enumerate(found) if s in found[:i]]
+    twice = [str(s) for i, s in enumerate(expanded) if s in expanded[:i]]
     if twice:
         raise UsageError(f"{twice[0]} is named twice", "its rows would count twice: name it once")
-    return found
+    return expanded
 
 
 class Stream:

@@ -1,5 +1,7 @@
 """What every parser hands over: batches of text columns, and the rows that are none."""
 
+from __future__ import annotations
+
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
@@ -40,7 +42,7 @@ class Batch:
     `rejects`: rows of wrong shape. `raw(lines)`: the text of rows of this batch by line number.
     """
 
-    frame: "pl.DataFrame"
+    frame: pl.DataFrame
     raw: Callable[[Sequence[int]], list[str]]
     rejects: list[Reject] = field(default_factory=list)
 

@@ -1,5 +1,7 @@
 """Item texts from catalogue columns: `{title}. {genres}`, or a template of the columns that are recognized."""
 
+from __future__ import annotations
+
 import string
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -64,7 +66,7 @@ def _column(field: str, names: Sequence[str], template: str) -> str:
     return fits[0]
 
 
-def render(template: str, frame: "pl.DataFrame", columns: Sequence[str]) -> "pl.Expr":
+def render(template: str, frame: pl.DataFrame, columns: Sequence[str]) -> pl.Expr:
     """The text of each row (String; null where all its columns are empty).
 
     The text between two columns is written only where both sides have something, so an item without genres
@@ -75,19 +77,19 @@ def render(template: str, frame: "pl.DataFrame", columns: Sequence[str]) -> "pl.
     if not template:
         return pl.lit(None, dtype=pl.String)
     fields, after = parse(template, columns)
-    made: pl.Expr | None = None
+    text: pl.Expr | None = None
     for before, column in fields:
         cell = _cell(frame, column)
-        if made is None:
-            made = cell
+        if text is None:
+            text = cell
         else:
-            both = made + pl.lit(before) + cell
-            made = pl.when(cell.is_null()).then(made).when(made.is_null()).then(cell).otherwise(both)
-    assert made is not None
-    return pl.lit(fields[0][0]) + made + pl.lit(after)
+            both = text + pl.lit(before) + cell
+            text = pl.when(cell.is_null()).then(text).when(text.is_null()).then(cell).otherwise(both)
+    assert text is not None
+    return pl.lit(fields[0][0]) + text + pl.lit(after)
 
 
-def _cell(frame: "pl.DataFrame", column: str) -> "pl.Expr":
+def _cell(frame: pl.DataFrame, column: str) -> pl.Expr:
     import polars as pl
 
     cell = pl.col(column).cast(pl.String).str.replace_all(r"\s+", " ").str.strip_chars()

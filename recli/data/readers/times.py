@@ -1,5 +1,7 @@
 """Times of any common notation as microseconds since 1970 (UTC)."""
 
+from __future__ import annotations
+
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -16,7 +18,7 @@ _ISO = (
 )
 
 
-def find_unit(values: "pl.Series") -> str | None:
+def find_unit(values: pl.Series) -> str | None:
     """The unit of a column's times: ISO by shape, else by size; None where nothing tells.
 
     `values`: String (stripped) or numeric. The median decides, so that a few broken values do not.
@@ -38,7 +40,7 @@ def find_unit(values: "pl.Series") -> str | None:
     return "s" if typical < 1e11 else "ms" if typical < 1e14 else "us" if typical < 1e17 else "ns"
 
 
-def microseconds(value: "pl.Expr", unit: str) -> "pl.Expr":
+def microseconds(value: pl.Expr, unit: str) -> pl.Expr:
     """Int64 microseconds of stripped strings or numbers; null where it is no time, or one outside years 1 to 9999.
 
     `unit`: s, ms, us, ns, iso, or a format such as `%d.%m.%Y %H:%M`.
@@ -48,7 +50,7 @@ def microseconds(value: "pl.Expr", unit: str) -> "pl.Expr":
     return _iso(value) if unit == "iso" else _formatted(value, unit)
 
 
-def whole_count(value: "pl.Expr", unit: str) -> "pl.Expr":
+def whole_count(value: pl.Expr, unit: str) -> pl.Expr:
     """`microseconds` of whole numbers, quickly; null for all else, other times too."""
     import polars as pl
 
@@ -58,14 +60,14 @@ def whole_count(value: "pl.Expr", unit: str) -> "pl.Expr":
     return pl.when(inside).then(count * factor if factor else count // (per_second // 1_000_000))
 
 
-def is_count(value: "pl.Expr") -> "pl.Expr":
+def is_count(value: pl.Expr) -> pl.Expr:
     """Whether a string is a finite number (so that, as a time, it can only be out of range)."""
     import polars as pl
 
     return value.cast(pl.Float64, strict=False).is_finite().fill_null(False)
 
 
-def _count(value: "pl.Expr", per_second: int) -> "pl.Expr":
+def _count(value: pl.Expr, per_second: int) -> pl.Expr:
     """Whole numbers stay exact; fractions are rounded to the microsecond."""
     import polars as pl
 
@@ -86,16 +88,16 @@ def _count(value: "pl.Expr", per_second: int) -> "pl.Expr":
     )
 
 
-def _formatted(value: "pl.Expr", form: str) -> "pl.Expr":
+def _formatted(value: pl.Expr, form: str) -> pl.Expr:
     """Times as chrono's strptime reads them: https://docs.rs/chrono/latest/chrono/format/strftime/"""
     import polars as pl
 
-    found = value.cast(pl.String).str.to_datetime(form, time_unit="us", time_zone="UTC", strict=False)
-    count = found.dt.epoch("us")
+    moments = value.cast(pl.String).str.to_datetime(form, time_unit="us", time_zone="UTC", strict=False)
+    count = moments.dt.epoch("us")
     return pl.when(count.is_between(EARLIEST * 1_000_000, LATEST * 1_000_000)).then(count)
 
 
-def _iso(value: "pl.Expr") -> "pl.Expr":
+def _iso(value: pl.Expr) -> pl.Expr:
     import polars as pl
 
     part = value.cast(pl.String).str.extract_groups(_ISO).struct.field

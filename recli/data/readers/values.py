@@ -1,5 +1,7 @@
 """From text columns to ids, numbers and times; a row with a value that is none of these gets its reason."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -24,8 +26,8 @@ def missing(role: Role) -> str:
 
 
 def normalize(
-    frame: "pl.DataFrame", roles: Sequence[Role], unit: str | None, decimal_comma: bool = False
-) -> "tuple[pl.DataFrame, list[Fault]]":
+    frame: pl.DataFrame, roles: Sequence[Role], unit: str | None, decimal_comma: bool = False
+) -> tuple[pl.DataFrame, list[Fault]]:
     """The rows whose values are all good, under their output names; and what is wrong with the others.
 
     `frame`: `line` and a column per role, String or native. A bad row is reported by its first bad column.
@@ -34,15 +36,15 @@ def normalize(
     """
     import polars as pl
 
-    made = {r: _made(frame[r.name], r, unit, decimal_comma) for r in roles}
-    fine = pl.select(pl.all_horizontal(_is_fine(pl.lit(v), r) for r, v in made.items())).to_series()
-    good = pl.DataFrame([v.alias(r.output) for r, v in made.items()])
+    values = {r: _made(frame[r.name], r, unit, decimal_comma) for r in roles}
+    fine = pl.select(pl.all_horizontal(_is_fine(pl.lit(v), r) for r, v in values.items())).to_series()
+    good = pl.DataFrame([v.alias(r.output) for r, v in values.items()])
     if fine.all():
         return good, []
     return good.filter(fine), _faults(frame.filter(~fine), roles, unit, decimal_comma)
 
 
-def _made(column: "pl.Series", role: Role, unit: str | None, decimal_comma: bool) -> "pl.Series":
+def _made(column: pl.Series, role: Role, unit: str | None, decimal_comma: bool) -> pl.Series:
     """The values of a column; null, infinite or empty where there is none.
 
     Plain ways first: white space around numbers and times, which are not whole numbers, is rare.
@@ -55,24 +57,22 @@ def _made(column: "pl.Series", role: Role, unit: str | None, decimal_comma: bool
     counted = role.kind == "time" and unit in PER_SECOND and (text or column.dtype.is_integer())
     ways = [whole_count(pl.col(role.name), str(unit))] if counted else []
     ways.append(_value(role, column.dtype, unit, decimal_comma)[0])
-    found = column
+    numbers = column
     for cells in (column, column.str.strip_chars()) if text else (column,):
         for way in ways:
-            found = cells.to_frame(role.name).with_columns(way.alias(role.name)).to_series()
-            if not found.null_count():
-                return found
-    return found
+            numbers = cells.to_frame(role.name).with_columns(way.alias(role.name)).to_series()
+            if not numbers.null_count():
+                return numbers
+    return numbers
 
 
-def _is_fine(value: "pl.Expr", role: Role) -> "pl.Expr":
+def _is_fine(value: pl.Expr, role: Role) -> pl.Expr:
     if role.kind in ("id", "text"):
         return value.is_not_null() & (value != "") & ~value.str.contains("\0", literal=True)
     return value.is_finite().fill_null(False) if role.kind == "number" else value.is_not_null()
 
 
-def _faults(
-    frame: "pl.DataFrame", roles: Sequence[Role], unit: str | None, decimal_comma: bool
-) -> list[Fault]:
+def _faults(frame: pl.DataFrame, roles: Sequence[Role], unit: str | None, decimal_comma: bool) -> list[Fault]:
     """What is wrong with bad rows."""
     import polars as pl
 
@@ -97,7 +97,7 @@ def _shown(cell: object) -> str | None:
     return None if cell is None or cell == "" else str(cell)
 
 
-def unit_of(frame: "pl.DataFrame", name: str) -> str | None:
+def unit_of(frame: pl.DataFrame, name: str) -> str | None:
     """The time unit that a batch's column speaks of."""
     import polars as pl
 
@@ -107,36 +107,36 @@ def unit_of(frame: "pl.DataFrame", name: str) -> str | None:
     return find_unit(column.str.strip_chars() if column.dtype == pl.String else column)
 
 
-def _is_text(frame: "pl.DataFrame", role: Role) -> bool:
+def _is_text(frame: pl.DataFrame, role: Role) -> bool:
     import polars as pl
 
     return frame.schema[role.name] == pl.String
 
 
 def _value(
-    role: Role, dtype: "pl.DataType", unit: str | None, decimal_comma: bool
-) -> "tuple[pl.Expr, Mapping[str, pl.Expr]]":
+    role: Role, dtype: pl.DataType, unit: str | None, decimal_comma: bool
+) -> tuple[pl.Expr, Mapping[str, pl.Expr]]:
     """The expression of a role's value, and the tests of what can be wrong with it, the first first.
 
     The tests run after the values are there: `=role` is the value, `role` the cell.
     """
     import polars as pl
 
-    cell, made = pl.col(role.name), pl.col(f"={role.name}")
+    cell, parsed = pl.col(role.name), pl.col(f"={role.name}")
     text = dtype == pl.String
     absent = cell.is_null() | (cell == "") if text else cell.is_null()
     if role.kind in ("id", "text"):
-        nul = {NUL: made.str.contains("\0", literal=True)}
+        nul = {NUL: parsed.str.contains("\0", literal=True)}
         return cell.cast(pl.String), {missing(role): absent} | (nul if text else {})
     if role.kind == "number":
-        faults = {missing(role): absent, NOT_NUMBER: made.is_null(), NOT_FINITE: ~made.is_finite()}
+        faults = {missing(role): absent, NOT_NUMBER: parsed.is_null(), NOT_FINITE: ~parsed.is_finite()}
         number = comma_to_point(cell) if decimal_comma and text else cell
         return number.cast(pl.Float64, strict=False), faults
     if dtype.is_temporal():
         return cell.cast(pl.Datetime("us")).dt.epoch("us"), {missing(role): absent}
     if unit is None:
-        return pl.lit(None, dtype=pl.Int64), {missing(role): absent, NOT_TIME: made.is_null()}
-    lost = made.is_null()
+        return pl.lit(None, dtype=pl.Int64), {missing(role): absent, NOT_TIME: parsed.is_null()}
+    lost = parsed.is_null()
     others: dict[str, pl.Expr] = {}
     if unit in PER_SECOND:
         others[TIME_RANGE] = lost & is_count(cell)
@@ -147,7 +147,7 @@ def _value(
     return microseconds(cell, unit), {missing(role): absent, **others, NOT_TIME: lost}
 
 
-def comma_to_point(cell: "pl.Expr") -> "pl.Expr":
+def comma_to_point(cell: pl.Expr) -> pl.Expr:
     """`2,8` as `2.8`; null where there is a point, which might be one of thousands (`1.250`)."""
     import polars as pl
 

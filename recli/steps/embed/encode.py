@@ -1,4 +1,6 @@
-"""Texts of items to raw vectors with a pretrained encoder, encoding only what the run's cache does not have."""
+"""Texts of items to raw vectors, encoding only what the run's cache does not have."""
+
+from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
@@ -8,126 +10,109 @@ from pathlib import Path
 
 import numpy as np
 
-from recli.cli.console import Console
-from recli.compute.torch_device import pick_device, pick_dtype
-from recli.config import sha256_of
-from recli.encoders import source, transformer
-from recli.encoders.base import Encoded
-from recli.encoders.model_config import read_encoder_config
+from recli.encoders.base import Encoder
 from recli.encoders.texts import DistinctTexts, keys
-from recli.encoders.transformer import TextEncoder
 from recli.errors import RecliError
+from recli.reporting import Reporter
+from recli.schema import Float32, Int64
 from recli.storage import cache
 
 
 @dataclass(frozen=True)
-class EncodeOptions:
-    """How to encode: the options of `recli embed` that a pretrained encoder has."""
+class RawVectors:
+    """Vectors of the distinct texts as the encoder gives them."""
 
-    model: str
-    revision: str | None = None
-    pooling: str = "auto"
-    max_tokens: int | None = None
-    prompt: str | None = None
-    dtype: str = "auto"
-    device: str = "auto"
-    batch_tokens: int | None = None
-    resume: bool = True
-    trust_remote_code: bool = False
+    take: Callable[[Int64], Float32]  # row numbers of texts, int64 (m,), to float32 (m, dim)
+    dim: int
+    n_reused: int = 0  # texts whose vectors were in the cache
 
 
 def encode_texts(
-    wanted: EncodeOptions, folder: Path, texts: DistinctTexts, item_ids: Sequence[str], console: Console
-) -> Encoded:
-    """Encode the different texts, with the cache in `folder`. `item_ids`: of the items that the texts belong to.
+    encoder: Encoder,
+    texts: DistinctTexts,
+    item_ids: Sequence[str],
+    cache_folder: Path,
+    resume: bool,
+    reporter: Reporter,
+) -> RawVectors:
+    """Encode the distinct texts, through the cache in `cache_folder` where the encoder has a fingerprint.
 
-    Raises `RecliError` naming the item where the model gives NaN or infinity, `DeviceError` where model or device
-    are not there.
+    `item_ids`: of the items that the texts belong to, for errors. Raises `RecliError` naming the item where the model
+    gives NaN or infinity.
     """
-    device, note = pick_device(wanted.device)
-    if note:
-        console.say(note)
-    dtype = pick_dtype(wanted.dtype, device)
-    if wanted.dtype == "auto" and dtype == "float32":
-        console.say("this CPU does not multiply bfloat16: float32")
-    found = source.find(wanted.model, wanted.revision, wanted.trust_remote_code)
-    encoder_config = read_encoder_config(
-        found.folder, found.name, pooling=wanted.pooling, max_tokens=wanted.max_tokens, prompt=wanted.prompt
-    )
-    for line in encoder_config.notes:
-        console.say(line)
-    facts = {
-        "weights_sha256": found.weights_sha256,
-        "pooling": encoder_config.pooling,
-        "max_tokens": encoder_config.max_tokens,
-        "prompt": encoder_config.prompt,
-        "dtype": dtype,
-        "device": device.type,
-    }
-    place = folder / sha256_of({**facts, "files": found.sha256})[:32]
 
-    def load() -> TextEncoder:
-        return transformer.load(found, encoder_config, dtype, device, wanted.trust_remote_code)
+    def check(rows: Int64, vectors: Float32) -> None:
+        finite = np.isfinite(vectors).all(axis=1)
+        if not finite.all():
+            row = int(rows[finite.argmin()])
+            item_id = item_ids[int(texts.first[row])]
+            raise RecliError(
+                f"the model gives NaN or infinity for item {item_id!r}: {_short(texts.texts[row])}",
+                "use --dtype float32, another model, or change that text",
+            )
 
-    def blame(row: int) -> RecliError:
-        return RecliError(
-            f"the model gives NaN or infinity for item {item_ids[int(texts.first[row])]!r}: {_short(texts.texts[row])}",
-            "use --dtype float32, another model, or change that text",
-        )
-
-    stored, n_reused = _through_cache(wanted, place, texts.texts, load, blame, console)
-    return Encoded(stored.take, stored.dim, facts, n_reused, encoder_config.matryoshka)
+    if not encoder.fingerprint:
+        vectors = encoder.encode_all(texts.texts, texts.texts)
+        check(np.arange(len(vectors)), vectors)
+        return RawVectors(vectors.__getitem__, vectors.shape[1])
+    return _through_cache(encoder, texts.texts, cache_folder / encoder.fingerprint, resume, check, reporter)
 
 
 def _through_cache(
-    wanted: EncodeOptions,
-    folder: Path,
+    encoder: Encoder,
     texts: list[str],
-    load: Callable[[], TextEncoder],
-    blame: Callable[[int], RecliError],
-    console: Console,
-) -> tuple[cache.Stored, int]:
-    """The cache in `folder` with the vectors of all `texts`, and how many it had before."""
+    folder: Path,
+    resume: bool,
+    check: Callable[[Int64, Float32], None],
+    reporter: Reporter,
+) -> RawVectors:
+    """The vectors of all `texts` from the cache in `folder`, after encoding those that it does not have."""
     hashes = keys(texts)
-    if not wanted.resume:
+    if not resume:
         cache.clear(folder)
-    stored = cache.read(folder, hashes, console.warn)
-    rest = np.flatnonzero(~stored.found)
-    if rest.size < len(texts):
-        console.say(f"{len(texts) - rest.size:,} of {len(texts):,} texts were already encoded")
-    if not rest.size:
-        return stored, len(texts)
-    import torch
+    cached = cache.read(folder, hashes, reporter.warn)
+    missing = np.flatnonzero(~cached.found)
+    n_reused = len(texts) - missing.size
+    if n_reused:
+        reporter.say(f"{n_reused:,} of {len(texts):,} texts were already encoded")
+    if missing.size:
+        _encode_into(folder, encoder, texts, missing, hashes, check, reporter)
+        cached = cache.read(folder, hashes, reporter.warn)
+        if not cached.found.all():
+            raise RecliError(f"{folder} lost vectors while texts were encoded", "run the same command again")
+    return RawVectors(cached.take, cached.dim, n_reused)
 
-    encoder = load()
-    n_cut, n_texts, n_tokens = 0, 0, 0
+
+def _encode_into(
+    folder: Path,
+    encoder: Encoder,
+    texts: list[str],
+    missing: Int64,
+    hashes: cache.Keys,
+    check: Callable[[Int64, Float32], None],
+    reporter: Reporter,
+) -> None:
+    """Encode the texts in the rows `missing` and write their vectors to the cache in `folder`, batch by batch."""
+    n_cut = n_texts = n_tokens = 0
     started = time.monotonic()
-    batches = transformer.encode(
-        encoder, [texts[i] for i in rest], wanted.batch_tokens, torch.get_num_threads()
-    )
     with (
-        console.progress("encoding", rest.size, "texts") as advance,
+        reporter.progress("encoding", missing.size, "texts") as advance,
         cache.Writer(folder) as writer,
-        closing(batches),
+        closing(encoder.encode([texts[i] for i in missing], texts)) as batches,
     ):
         for batch in batches:
-            rows = rest[batch.rows]
-            bad = ~np.isfinite(batch.vectors).all(axis=1)
-            if bad.any():
-                raise blame(int(rows[bad.argmax()]))
+            rows = missing[batch.rows]
+            check(rows, batch.vectors)
             writer.add(hashes[rows], batch.vectors)
             n_cut, n_texts, n_tokens = n_cut + batch.n_cut, n_texts + rows.size, n_tokens + batch.n_tokens
             seconds = max(time.monotonic() - started, 1e-9)
-            advance(rows.size, f"{n_texts / seconds:,.0f} items/s, {n_tokens / seconds:,.0f} tokens/s")
+            tokens = f", {n_tokens / seconds:,.0f} tokens/s" if n_tokens else ""
+            advance(rows.size, f"{n_texts / seconds:,.0f} items/s{tokens}")
     if n_cut:
-        console.say(
-            f"{n_cut:,} texts have more than {encoder.encoder_config.max_tokens} tokens (--max-tokens): "
+        reporter.say(
+            f"{n_cut:,} texts have more than {encoder.facts['max_tokens']} tokens (--max-tokens): "
             "their end was not read"
         )
-    stored = cache.read(folder, hashes, console.warn)
-    if not stored.found.all():
-        raise RecliError(f"{folder} lost vectors while texts were encoded", "run the same command again")
-    return stored, len(texts) - rest.size
 
 
 def _short(text: str) -> str:

@@ -1,29 +1,30 @@
-"""Paired bootstrap over users: how far would the figures move had other users been drawn?
+"""Paired bootstrap over users: how far would the metrics move had other users been drawn?
 
 Efron (1979); for rankings, Sakai (2006). All systems see the same resampled users, so their differences are paired.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from recli.reporting import Advance, no_progress
 from recli.schema import Bool, Float64, Int64
 from recli.steps.evaluate.slices import MetricValue
 
 GROUPS = 16_384  # that are drawn at most
-_CELLS = 1 << 20  # weights held at a time: 8 MiB
+_WEIGHTS = 1 << 20  # weights held at a time: 8 MiB
 _DIGITS = 10  # BLAS may add in another order on another machine: what is stored is rounded
 
 
 @dataclass(frozen=True)
 class Resampled:
-    """Figures of one system under `samples` draws of users, float64 (samples, figures), NaN if undefined."""
+    """Metrics of one system under `samples` draws of users, float64 (samples, metrics), NaN if undefined."""
 
     means: Float64
 
     def interval(self, confidence: float) -> tuple[Float64, Float64]:
-        """Percentile interval of each figure, two float64 (figures,); NaN where a figure has none."""
+        """Percentile interval of each metric, two float64 (metrics,); NaN where a metric has none."""
         return interval(self.means, confidence)
 
 
@@ -31,19 +32,19 @@ def resample(
     systems: Sequence[Sequence[MetricValue]],
     samples: int,
     seed: int,
-    advance: Callable[[int, str], None] = lambda steps, text: None,
+    advance: Advance = no_progress,
 ) -> list[Resampled]:
-    """Draw users with replacement `samples` times; all systems' figures under the same draws.
+    """Draw users with replacement `samples` times; all systems' metrics under the same draws.
 
     Of more than `GROUPS` users, so many random groups are drawn instead, which bounds time and memory: the variance
     over groups is that over users, known to 1.1% of itself, where 1000 draws leave 4.5%.
     """
-    n_users = max((f.values.size for figures in systems for f in figures if f.values is not None), default=0)
+    n_users = max((f.values.size for metrics in systems for f in metrics if f.values is not None), default=0)
     n, rng = min(n_users, GROUPS), np.random.default_rng(seed)
     groups = None if n_users <= GROUPS else rng.permutation(n_users) % n
-    packed = [_pack(figures, n, groups) for figures in systems]
-    means = [np.full((samples, len(figures)), np.nan) for figures in systems]
-    step = max(1, _CELLS // max(n, 1))
+    packed = [_pack(metrics, n, groups) for metrics in systems]
+    means = [np.full((samples, len(metrics)), np.nan) for metrics in systems]
+    step = max(1, _WEIGHTS // max(n, 1))
     for start in range(0, samples if n else 0, step):
         size = min(step, samples - start)
         drawn = rng.integers(0, n, size=(size, n), dtype=np.int64) + n * np.arange(size)[:, None]
@@ -58,24 +59,24 @@ def resample(
 
 
 def _pack(
-    figures: Sequence[MetricValue], n: int, groups: Int64 | None
+    metrics: Sequence[MetricValue], n: int, groups: Int64 | None
 ) -> tuple[Float64, Float64, list[int], Bool]:
-    """Weighted values, float64 (n, figures); the different weights, float64 (n, w), and which of them are a figure's;
-    which figures are roots. Summed over each of the `groups`, int64 (users,), if any.
+    """Weighted values, float64 (n, metrics); the different weights, float64 (n, w), and which of them are a metric's;
+    which metrics are roots. Summed over each of the `groups`, int64 (users,), if any.
 
-    Figures without users have weight 0 throughout.
+    Metrics without users have weight 0 throughout.
     """
-    top, zeros = np.zeros((n, len(figures))), np.zeros(n)
+    top, zeros = np.zeros((n, len(metrics))), np.zeros(n)
     which: list[int] = []
     columns: dict[bytes, tuple[int, Float64]] = {}
-    for i, figure in enumerate(figures):
+    for i, metric in enumerate(metrics):
         weights = zeros
-        if figure.values is not None and figure.weights is not None:
-            top[:, i] = _sums(np.where(figure.weights > 0, figure.values * figure.weights, 0.0), n, groups)
-            weights = _sums(figure.weights.astype(np.float64), n, groups)
+        if metric.values is not None and metric.weights is not None:
+            top[:, i] = _sums(np.where(metric.weights > 0, metric.values * metric.weights, 0.0), n, groups)
+            weights = _sums(metric.weights.astype(np.float64), n, groups)
         which.append(columns.setdefault(weights.tobytes(), (len(columns), weights))[0])
     bottom = np.stack([weights for _, weights in columns.values()], axis=1) if columns else zeros[:, None]
-    return top, bottom, which, np.array([f.asked.metric.root for f in figures], dtype=bool)
+    return top, bottom, which, np.array([f.spec.metric.root for f in metrics], dtype=bool)
 
 
 def _sums(values: Float64, n: int, groups: Int64 | None) -> Float64:

@@ -1,20 +1,112 @@
-"""Rows of lists, ids as they come, as numbers in the order that was meant; some ten million take a few bytes each."""
+"""External recommendations: rows of ids to row numbers, in list order. Ten million rows take a few bytes each."""
 
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field
 
 import numpy as np
+import polars as pl
 
+from recli.data.interactions import Interactions
+from recli.metrics.accuracy import held
+from recli.metrics.base import RatingErrors, TestSet
+from recli.metrics.ratings import errors_of
 from recli.schema import Bool, Float64, Int32
-
-if TYPE_CHECKING:
-    import polars as pl
+from recli.steps.evaluate.test_set import RatedPairs
 
 
-def numbered(ids: "pl.Series", known: "pl.Series") -> tuple[Int32, int]:
+@dataclass(frozen=True)
+class ExternalLists:
+    """External recommendations as lists, and their irregularities counted."""
+
+    ranked: Int32  # (n, k)
+    order: str  # "rank", "score" or "file order"
+    counts: dict[str, int] = field(default_factory=dict)
+    errors: RatingErrors | None = None
+
+
+def read_lists(
+    pairs: pl.DataFrame,
+    interactions: Interactions,
+    test_set: TestSet,
+    k: int,
+    rated: RatedPairs | None = None,
+) -> ExternalLists:
+    """Put rows of user_id, item_id [, rank] [, score] into the lists of the evaluated users.
+
+    By rank ascending, else by score descending, else as they come; equal ones in the fixed tie order. An item
+    that the catalogue does not have keeps its place and is a miss; of an item listed twice the better place
+    counts.
+    """
+    users, unknown_users = numbered(pairs["user_id"], interactions.users["user_id"])
+    items, unknown_items = numbered(pairs["item_id"], interactions.items["item_id"])
+    place = np.full(interactions.n_users + unknown_users, -1, dtype=np.int32)  # among the evaluated users
+    place[test_set.users] = np.arange(test_set.n_users)
+    places = place[users]
+    listed = np.zeros(place.size, dtype=bool)
+    listed[users] = True
+    untested = listed[: interactions.n_users] & (place[: interactions.n_users] < 0)
+    order, before = _order(pairs)
+    ties = np.append(test_set.ties, np.full(unknown_items, test_set.n_items, dtype=np.int32))
+    rows = in_order(places, items, before, ties)
+    once = rows[first_of_each(places[rows], items[rows])]
+    counts = {
+        "rows": pairs.height,
+        "unknown users": unknown_users,
+        "unknown items": unknown_items,
+        "users without test items": int(untested.sum()),
+        "listed twice": int(rows.size - once.size),
+    }
+    errors = None
+    if "score" in pairs.columns and rated is not None:
+        errors = _errors_of_lists(places[once], items[once], pairs["score"].gather(once), test_set, rated)
+    ranked, irregular = _ranked(places[once], items[once], test_set, k)
+    return ExternalLists(ranked, order, counts | irregular, errors)
+
+
+def _order(pairs: pl.DataFrame) -> tuple[str, Float64 | None]:
+    """By what lists are ordered, and numbers that ascend in that order, float64 (rows,); None: as they come."""
+    for column, sign in (("rank", 1), ("score", -1)):
+        if column in pairs.columns:
+            return column, sign * pairs[column].cast(pl.Float64).fill_null(np.nan).to_numpy()
+    return "file order", None
+
+
+def _ranked(places: Int32, items: Int32, test_set: TestSet, k: int) -> tuple[Int32, dict[str, int]]:
+    """Lists, int32 (n, k), of rows in list order; how many items were seen before, and users without a list."""
+    items = np.where(items < test_set.n_items, items, -1)
+    if test_set.allowed is not None:
+        kept = test_set.allowed[items] | (items < 0)
+        places, items = places[kept], items[kept]
+    starts = np.searchsorted(places, np.arange(test_set.n_users + 1))
+    counts = {
+        "already seen": int(held(test_set.seen, starts, items).sum()),
+        "users without a list": int((np.diff(starts) == 0).sum()),
+    }
+    position = np.arange(places.size) - starts[places]
+    top = position < k
+    ranked = np.full((test_set.n_users, k), -1, dtype=np.int32)
+    ranked[places[top], position[top]] = items[top]
+    return ranked, counts
+
+
+def _errors_of_lists(
+    places: Int32, items: Int32, scores: pl.Series, test_set: TestSet, rated: RatedPairs
+) -> RatingErrors | None:
+    """Errors of a list's scores read as ratings, on the test pairs that it holds."""
+    tested = pl.DataFrame({"place": rated.places, "item": rated.items, "rating": rated.ratings})
+    listed = pl.DataFrame({"place": places, "item": items, "score": scores.cast(pl.Float64)}).drop_nulls(
+        "score"
+    )
+    both = tested.join(listed.cast({"place": pl.Int64, "item": pl.Int64}), on=["place", "item"], how="inner")
+    if not both.height:
+        return None
+    predicted, ratings = both["score"].to_numpy(), both["rating"].to_numpy()
+    return errors_of(test_set.n_users, both["place"].to_numpy(), predicted, ratings)
+
+
+def numbered(ids: pl.Series, known: pl.Series) -> tuple[Int32, int]:
     """Row numbers of ids in `known`, int32 (rows,), and the numbers after for others; how many others there are."""
-    import polars as pl
 
-    def numbers(among: "pl.Series") -> "pl.Series":
+    def numbers(among: pl.Series) -> pl.Series:
         return (
             ids.cast(pl.Enum(among), strict=False).to_physical().cast(pl.Int32)
         )  # null where it is none of them
@@ -27,16 +119,16 @@ def numbered(ids: "pl.Series", known: "pl.Series") -> tuple[Int32, int]:
 
 
 def in_order(places: Int32, items: Int32, before: Float64 | None, ties: Int32) -> Int32:
-    """The rows of judged users (places >= 0), user by user, each one's by `before` (NaN last), then by `ties` of items.
+    """The rows of evaluated users (places >= 0), user by user, in list order: by `before` (NaN last), then by `ties`.
 
     `before` None: as they come. Lists that are in order already, as most are, cost no sort.
     """
     from scipy.sparse import csr_matrix
 
-    mine = np.flatnonzero(places >= 0)
+    evaluated = np.flatnonzero(places >= 0)
     by_place = (
-        np.ones(mine.size, dtype=bool),
-        (places[mine], mine),
+        np.ones(evaluated.size, dtype=bool),
+        (places[evaluated], evaluated),
     )  # converted to csr: a sort in linear time
     rows: Int32 = csr_matrix(by_place, shape=(int(places.max(initial=0)) + 1, places.size)).indices
     if before is None:

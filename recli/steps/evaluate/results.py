@@ -1,100 +1,229 @@
-"""From figures to what is stored and shown: intervals, differences, frames, tables of text."""
+"""Results of an evaluation: metrics with intervals, differences to the baseline, frames, and all of it as JSON."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import numpy as np
+import polars as pl
 
+from recli.config import to_dict
 from recli.metrics.base import MetricSpec
 from recli.schema import Float64
 from recli.steps.evaluate.bootstrap import Resampled, interval, p_values
+from recli.steps.evaluate.config import EvaluateConfig
+from recli.steps.evaluate.numbers import label_of
 from recli.steps.evaluate.slices import ALL, MetricValue
-
-if TYPE_CHECKING:
-    import polars as pl
-
-Row = dict[str, Any]
 
 
 @dataclass(frozen=True)
 class EvaluatedSystem:
-    """What is measured of one model or one file of lists."""
+    """A model or a file of recommendations with its metrics."""
 
     name: str
-    source: str  # "als model", "lists (by score)"
-    figures: list[MetricValue]
-    notes: dict[str, int] = field(default_factory=dict)  # what was found in lists, users unknown to a model
+    source: str  # "als model", "lists, by score"
+    values: list[MetricValue]
+    notes: dict[str, int] = field(default_factory=dict)  # irregularities of lists, users unknown to a model
 
     def overall(self, label: str) -> MetricValue | None:
-        """The figure of the metric `ndcg@10` over all users; None where it cannot be measured."""
-        return next((f for f in self.figures if f.part is ALL and f.asked.label == label), None)
+        """The value of the metric `ndcg@10` over all users; None where it cannot be measured."""
+        return next((v for v in self.values if v.part is ALL and v.spec.label == label), None)
+
+
+@dataclass(frozen=True)
+class MetricRow:
+    """A metric of one system on one slice, with its interval: a row of metrics.parquet."""
+
+    model: str
+    metric: str
+    k: int | None
+    slice_kind: str
+    slice: str
+    value: float | None
+    low: float | None
+    high: float | None
+    users: int
+
+    @property
+    def label(self) -> str:
+        return label_of(self.metric, self.k)
+
+
+@dataclass(frozen=True)
+class ComparisonRow:
+    """The difference of one system to the baseline in one metric: a row of comparisons.parquet."""
+
+    model: str
+    baseline: str
+    metric: str
+    k: int | None
+    difference: float
+    low: float | None
+    high: float | None
+    p: float | None
+    users: int
+
+    @property
+    def label(self) -> str:
+        return label_of(self.metric, self.k)
+
+
+@dataclass(frozen=True)
+class GateResult:
+    """Whether a system reached the number that `--fail-under` names. `value` None: not measured."""
+
+    model: str
+    metric: str
+    least: float
+    value: float | None
+    met: bool
 
 
 @dataclass(frozen=True)
 class Scorecard:
-    """All systems' figures with their intervals, and differences to the baseline. Rows are plain JSON values."""
+    """All systems' metrics with their intervals, and differences to the baseline."""
 
     systems: list[EvaluatedSystem]
-    asked: tuple[MetricSpec, ...]
-    primary: str | None  # the metric that decides which system is best
+    specs: tuple[MetricSpec, ...]
+    primary: str | None  # label of the metric that decides which system is best
     baseline: str | None
-    rows: list[Row]  # model, metric, k, slice_kind, slice, value, low, high, users
-    comparisons: list[Row]  # model, baseline, metric, k, difference, low, high, p, users
+    rows: list[MetricRow]
+    comparisons: list[ComparisonRow]
 
-    def row(self, model: str, label: str, kind: str = "all", part: str = "all") -> Row | None:
-        wanted = (model, label, kind, part)
-        return next(
-            (r for r in self.rows if (r["model"], label_of(r), r["slice_kind"], r["slice"]) == wanted), None
-        )
+    @property
+    def overall(self) -> dict[str, dict[str, MetricRow]]:
+        """Metrics over all users, by system and label."""
+        by_system: dict[str, dict[str, MetricRow]] = {s.name: {} for s in self.systems}
+        for row in self.rows:
+            if row.slice_kind == ALL.kind:
+                by_system[row.model][row.label] = row
+        return by_system
+
+    @property
+    def slices(self) -> list[MetricRow]:
+        return [row for row in self.rows if row.slice_kind != ALL.kind]
+
+    def by_slice(self, label: str) -> dict[tuple[str, str], dict[str, MetricRow]]:
+        """Rows of the metric `label` by (kind, name) of their slice and by system, all users first."""
+        slices: dict[tuple[str, str], dict[str, MetricRow]] = {}
+        for row in self.rows:
+            if row.label == label:
+                slices.setdefault((row.slice_kind, row.slice), {})[row.model] = row
+        return slices
+
+    @property
+    def better(self) -> dict[str, int]:
+        """By label, 1: higher is better; -1: lower; 0: neither."""
+        return {s.label: s.metric.better for s in self.specs}
 
 
-def label_of(row: Row) -> str:
-    """`ndcg@10` for a row with the columns metric and k."""
-    return str(row["metric"]) if row["k"] is None else f"{row['metric']}@{row['k']}"
+@dataclass(frozen=True)
+class EvaluationSummary:
+    """An evaluation in numbers and words: what `--json` prints, and what the report is made from."""
+
+    config: EvaluateConfig
+    card: Scorecard
+    models: list[str]  # of the run; the other systems are external recommendations
+    data: dict[str, int]  # sizes: users, items, events
+    protocol: list[str]
+    gates: list[GateResult]
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The config as plain JSON values, with the metrics and models that it resolved to."""
+        return to_dict(self.config) | {"metrics": list(self.card.better), "models": self.models}
+
+    @property
+    def definitions(self) -> dict[str, str]:
+        return {s.metric.name: s.metric.help for s in self.card.specs}
+
+    def to_json(self) -> dict[str, Any]:
+        """Everything as plain JSON values."""
+        measured = ("value", "low", "high", "users")
+        models = {
+            name: {label: {key: getattr(row, key) for key in measured} for label, row in rows.items()}
+            for name, rows in self.card.overall.items()
+        }
+        return {
+            "settings": self.settings,
+            "data": self.data,
+            "protocol": self.protocol,
+            "primary": self.card.primary,
+            "baseline": self.card.baseline,
+            "definitions": self.definitions,
+            "better": self.card.better,
+            "systems": [{"name": s.name, "source": s.source, "notes": s.notes} for s in self.card.systems],
+            "models": models,
+            "slices": [vars(row) for row in self.card.slices],
+            "comparisons": [vars(row) for row in self.card.comparisons],
+            "gates": [vars(gate) for gate in self.gates],
+        }
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """The result of `evaluate`, as it was written to `path`.
+
+    `metrics`: model, metric, k, slice_kind, slice, value, low, high, users. `per_user`: model, user_id, metric, k,
+    value (null: undefined). `comparisons`: model, baseline, metric, k, difference, low, high, p, users.
+    """
+
+    run: Path
+    path: Path
+    summary: EvaluationSummary
+    metrics: pl.DataFrame
+    per_user: pl.DataFrame
+    comparisons: pl.DataFrame
+
+    def __fspath__(self) -> str:
+        return str(self.run)
+
+    @property
+    def protocol(self) -> list[str]:
+        """The evaluation protocol, one sentence per rule."""
+        return self.summary.protocol
+
+    @property
+    def gates(self) -> list[GateResult]:
+        return self.summary.gates
 
 
 def scorecard(
     systems: list[EvaluatedSystem],
-    asked: tuple[MetricSpec, ...],
+    specs: tuple[MetricSpec, ...],
     resampled: Sequence[Resampled],
     confidence: float,
     baseline: str | None = None,
 ) -> Scorecard:
-    """Put figures and their resamples together. `baseline`: a system's name; None: the best one."""
-    primary = next((a.label for a in asked if a.metric.better and not a.metric.whole), None)
+    """Put metrics and their resamples together. `baseline`: a system's name; None: the best one."""
+    primary = next((s.label for s in specs if s.metric.better and not s.metric.whole), None)
     baseline = baseline or _best(systems, primary)
-    rows: list[Row] = []
-    for system, drawn in zip(systems, resampled, strict=True):
-        low, high = drawn.interval(confidence)
-        rows += [_row(system, f, low[i], high[i]) for i, f in enumerate(system.figures)]
+    rows: list[MetricRow] = []
+    for system, resamples in zip(systems, resampled, strict=True):
+        low, high = resamples.interval(confidence)
+        rows += [_row(system, value, low[i], high[i]) for i, value in enumerate(system.values)]
     comparisons = _comparisons(systems, resampled, confidence, baseline)
-    return Scorecard(systems, asked, primary, baseline, rows, comparisons)
+    return Scorecard(systems, specs, primary, baseline, rows, comparisons)
 
 
 def _best(systems: Sequence[EvaluatedSystem], primary: str | None) -> str | None:
     if primary is None:
         return None
-    found = [(s.name, f) for s in systems if (f := s.overall(primary)) and f.value is not None]
-    scored = [(f.asked.metric.better * (f.value or 0.0), name) for name, f in found]
+    primary_values = [(s.name, v) for s in systems if (v := s.overall(primary)) and v.value is not None]
+    scored = [(v.spec.metric.better * (v.value or 0.0), name) for name, v in primary_values]
     return max(scored, key=lambda pair: pair[0])[1] if scored else None
 
 
-def _row(system: EvaluatedSystem, figure: MetricValue, low: float, high: float) -> Row:
-    return {
-        "model": system.name,
-        "metric": figure.asked.metric.name,
-        "k": figure.asked.k,
-        "slice_kind": figure.part.kind,
-        "slice": figure.part.name,
-        "value": figure.value,
-        "low": _number(low),
-        "high": _number(high),
-        "users": figure.users,
-    }
+def _row(system: EvaluatedSystem, value: MetricValue, low: float, high: float) -> MetricRow:
+    spec, part = value.spec, value.part
+    ends = _number_or_none(low), _number_or_none(high)
+    return MetricRow(
+        system.name, spec.metric.name, spec.k, part.kind, part.name, value.value, *ends, value.users
+    )
 
 
-def _number(value: float) -> float | None:
+def _number_or_none(value: float) -> float | None:
     return None if np.isnan(value) else float(value)
 
 
@@ -103,202 +232,69 @@ def _comparisons(
     resampled: Sequence[Resampled],
     confidence: float,
     baseline: str | None,
-) -> list[Row]:
-    means = {s.name: _overall_means(s, drawn) for s, drawn in zip(systems, resampled, strict=True)}
-    rows: list[Row] = []
-    for system in systems:
-        if baseline is None or system.name == baseline:
+) -> list[ComparisonRow]:
+    means = {s.name: _overall_means(s, resamples) for s, resamples in zip(systems, resampled, strict=True)}
+    rows: list[ComparisonRow] = []
+    for name, own in means.items():
+        if baseline is None or name == baseline:
             continue
-        pairs = [
-            (f, *means[baseline][label])
-            for label, (f, _) in means[system.name].items()
-            if label in means[baseline]
-        ]
-        if not pairs:
+        labels = [label for label in own if label in means[baseline]]
+        if not labels:
             continue
-        drawn = np.stack([means[system.name][f.asked.label][1] - theirs for f, _, theirs in pairs], axis=1)
+        drawn = np.stack([own[label][1] - means[baseline][label][1] for label in labels], axis=1)
         (low, high), p = interval(drawn, confidence), p_values(drawn)
-        for i, (mine, base, _) in enumerate(pairs):
-            rows.append(
-                {
-                    "model": system.name,
-                    "baseline": baseline,
-                    "metric": mine.asked.metric.name,
-                    "k": mine.asked.k,
-                    "difference": (mine.value or 0.0) - (base.value or 0.0),
-                    "low": _number(low[i]),
-                    "high": _number(high[i]),
-                    "p": _number(p[i]),
-                    "users": min(mine.users, base.users),
-                }
-            )
+        for i, label in enumerate(labels):
+            value, base = own[label][0], means[baseline][label][0]
+            difference = (value.value or 0.0) - (base.value or 0.0)
+            ends = _number_or_none(low[i]), _number_or_none(high[i]), _number_or_none(p[i])
+            users = min(value.users, base.users)
+            spec = value.spec
+            rows.append(ComparisonRow(name, baseline, spec.metric.name, spec.k, difference, *ends, users))
     return rows
 
 
-def _overall_means(system: EvaluatedSystem, drawn: Resampled) -> dict[str, tuple[MetricValue, Float64]]:
-    """Figures over all users that have values per user, by label, with their resampled means (samples,)."""
+def _overall_means(system: EvaluatedSystem, resamples: Resampled) -> dict[str, tuple[MetricValue, Float64]]:
+    """Metrics over all users that have values per user, by label, with their resampled means (samples,)."""
     return {
-        f.asked.label: (f, drawn.means[:, i])
-        for i, f in enumerate(system.figures)
-        if f.part is ALL and f.values is not None and f.value is not None
+        v.spec.label: (v, resamples.means[:, i])
+        for i, v in enumerate(system.values)
+        if v.part is ALL and v.values is not None and v.value is not None
     }
 
 
-def metrics_frame(card: Scorecard) -> "pl.DataFrame":
-    import polars as pl
-
-    types = {"model": pl.String, "metric": pl.String, "k": pl.Int64}
-    types |= {"slice_kind": pl.String, "slice": pl.String, "value": pl.Float64}
-    return pl.DataFrame(card.rows, schema=types | {"low": pl.Float64, "high": pl.Float64, "users": pl.Int64})
+_ID = {"model": pl.String, "metric": pl.String, "k": pl.Int64}
+_INTERVAL = {"low": pl.Float64, "high": pl.Float64}
 
 
-def comparisons_frame(card: Scorecard) -> "pl.DataFrame":
-    import polars as pl
+def metrics_frame(card: Scorecard) -> pl.DataFrame:
+    types = _ID | {"slice_kind": pl.String, "slice": pl.String, "value": pl.Float64} | _INTERVAL
+    return pl.DataFrame([vars(row) for row in card.rows], schema=types | {"users": pl.Int64})
 
+
+def comparisons_frame(card: Scorecard) -> pl.DataFrame:
+    types = {"model": pl.String, "baseline": pl.String, "metric": pl.String, "k": pl.Int64}
+    types |= {"difference": pl.Float64} | _INTERVAL | {"p": pl.Float64, "users": pl.Int64}
+    return pl.DataFrame([vars(row) for row in card.comparisons], schema=types)
+
+
+def per_user_frame(card: Scorecard, user_ids: pl.Series) -> pl.DataFrame:
+    """Each evaluated user's own values: model, user_id, metric, k, value (null: undefined)."""
     types = {
-        "model": pl.String,
-        "baseline": pl.String,
-        "metric": pl.String,
-        "k": pl.Int64,
-        "difference": pl.Float64,
-    }
-    types |= {"low": pl.Float64, "high": pl.Float64, "p": pl.Float64, "users": pl.Int64}
-    return pl.DataFrame(card.comparisons, schema=types)
-
-
-def per_user_frame(card: Scorecard, user_ids: "pl.Series") -> "pl.DataFrame":
-    """Each judged user's own figures: model, user_id, metric, k, value (null: undefined)."""
-    import polars as pl
-
-    frames = []
-    for system in card.systems:
-        for figure in system.figures:
-            if figure.part is not ALL or figure.values is None or figure.weights is None:
-                continue
-            values = np.sqrt(figure.values) if figure.asked.metric.root else figure.values
-            values = np.where(figure.weights, values, np.nan)
-            frames.append(
-                pl.DataFrame({"user_id": user_ids, "value": values}, nan_to_null=True).select(
-                    pl.lit(system.name).alias("model"),
-                    "user_id",
-                    pl.lit(figure.asked.metric.name).alias("metric"),
-                    pl.lit(figure.asked.k, dtype=pl.Int64).alias("k"),
-                    "value",
-                )
-            )
-    empty = {
         "model": pl.String,
         "user_id": pl.String,
         "metric": pl.String,
         "k": pl.Int64,
         "value": pl.Float64,
     }
-    return pl.concat(frames) if frames else pl.DataFrame(schema=empty)
-
-
-@dataclass(frozen=True)
-class Table:
-    """A table of text."""
-
-    title: str
-    columns: list[str]
-    rows: list[list[str]]
-
-
-def text(value: float | None, sign: bool = False) -> str:
-    """A figure for people: four digits after the point, fewer where it is large."""
-    if value is None:
-        return "–"
-    digits = 4 if abs(value) < 10 else 2 if abs(value) < 100 else 1
-    return f"{value:{'+' if sign else ''}.{digits}f}"
-
-
-def text_interval(low: float | None, high: float | None, sign: bool = False) -> str:
-    return "–" if low is None or high is None else f"[{text(low, sign)}, {text(high, sign)}]"
-
-
-def tables(card: Scorecard, confidence: float, width: int = 120) -> list[Table]:
-    """What `evaluate` prints: accuracy, beyond accuracy and ratings, the main metric's differences, its slices.
-
-    A table of more than `width` characters becomes several, one below the other.
-    """
-    families = dict.fromkeys(a.metric.family for a in card.asked)
-    made = [one for family in families for one in _narrow(_family(card, family), 1, width)]
-    if card.primary is not None:
-        made += _narrow(_differences(card, card.primary, confidence), 1, width, together=(2, 3))
-        made += _narrow(_slices(card, card.primary), 2, width)
-    return made
-
-
-def _narrow(table: Table, fixed: int, width: int, together: Sequence[int] | None = None) -> list[Table]:
-    """The table, or where it is too wide several with the same first `fixed` columns.
-
-    `together`: how many of the other columns belong together, group by group; None: each is its own group. A
-    column takes its widest line, two characters of padding and one between columns; the edges take two.
-    """
-    widths = [
-        max(len(line) for cell in (head, *(row[i] for row in table.rows)) for line in cell.split("\n")) + 3
-        for i, head in enumerate(table.columns)
-    ]
-    rest = list(range(fixed, len(table.columns)))
-    groups = [[i] for i in rest]
-    if together is not None:
-        starts = [sum(together[:n]) for n in range(len(together))]
-        groups = [rest[s : s + n] for s, n in zip(starts, together, strict=True) if rest[s : s + n]]
-    first = list(range(fixed))
-    blocks: list[list[int]] = [first]
-    for group in groups:
-        if sum(widths[i] for i in (*blocks[-1], *group)) + 1 > width and blocks[-1] != first:
-            blocks.append(first)
-        blocks[-1] = [*blocks[-1], *group]
-    return [
-        Table(table.title, [table.columns[i] for i in block], [[row[i] for i in block] for row in table.rows])
-        for block in blocks
-    ]
-
-
-def _family(card: Scorecard, family: str) -> Table:
-    asked = [a for a in card.asked if a.metric.family == family]
-    heads = [a.metric.name + ("" if a.k is None else f"\n@{a.k}") for a in asked]
-    rows = []
+    frames = [pl.DataFrame(schema=types)]
     for system in card.systems:
-        found = [system.overall(a.label) for a in asked]
-        rows.append([system.name, *(text(None if f is None else f.value) for f in found)])
-    return Table(family.capitalize(), ["model", *heads], rows)
-
-
-def _differences(card: Scorecard, label: str, confidence: float) -> Table:
-    percent = f"{100 * confidence:g}%"
-    heads = ["model", label, f"{percent} interval", f"against {card.baseline}", f"{percent} interval", "p"]
-    rows = []
-    for system in card.systems:
-        own = card.row(system.name, label)
-        if own is None:
-            continue
-        other = next(
-            (c for c in card.comparisons if c["model"] == system.name and label_of(c) == label), None
-        )
-        line = [system.name, text(own["value"]), text_interval(own["low"], own["high"])]
-        if other is None:
-            line += ["", "", ""]
-        else:
-            p = "–" if other["p"] is None else f"{other['p']:.3f}"
-            line += [text(other["difference"], True), text_interval(other["low"], other["high"], True), p]
-        rows.append(line)
-    if not card.comparisons:
-        heads, rows = heads[:3], [row[:3] for row in rows]
-    return Table(f"{label}: uncertainty", heads, rows)
-
-
-def _slices(card: Scorecard, label: str) -> Table:
-    systems = [s.name for s in card.systems]
-    found: dict[tuple[str, str], dict[str, Row]] = {}
-    for row in card.rows:
-        if label_of(row) == label and row["model"] in systems:
-            found.setdefault((row["slice_kind"], row["slice"]), {})[row["model"]] = row
-    rows = []
-    for (kind, part), by_model in found.items():
-        users = str(max(row["users"] for row in by_model.values()))
-        values = [text(by_model[s]["value"]) if s in by_model else "–" for s in systems]
-        rows.append([part if kind == "all" else f"{kind}: {part}", users, *values])
-    return Table(f"{label} by slice", ["slice", "users", *systems], rows)
+        for value in system.values:
+            if value.part is not ALL or value.values is None or value.weights is None:
+                continue
+            metric = value.spec.metric
+            own = np.where(value.weights, np.sqrt(value.values) if metric.root else value.values, np.nan)
+            columns = {"user_id": user_ids, "value": own}
+            constant = pl.lit(system.name).alias("model"), pl.lit(metric.name).alias("metric")
+            k = pl.lit(value.spec.k, dtype=pl.Int64).alias("k")
+            frames.append(pl.DataFrame(columns, nan_to_null=True).with_columns(*constant, k).select(*types))
+    return pl.concat(frames)

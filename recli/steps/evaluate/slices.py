@@ -1,4 +1,4 @@
-"""Slices of the test: users by the length of their history, items by temperature and popularity."""
+"""Slices of the test: users by the length of their history, items by popularity, warm and cold ones apart."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -9,12 +9,12 @@ from recli.metrics.base import EvaluatedLists, MetricSpec, TestSet
 from recli.schema import Bool, Float64
 
 HISTORY = ((0, 0), (1, 4), (5, 9), (10, 19), (20, 49), (50, None))  # items seen before the test
-COLD_AMONG_COLD = "cold among cold"
+COLD_ONLY = "cold items only"
 
-POLICY = {
+SLICE_RULES = {
     "history": "users by the number of items they had before the test",
     "items": "warm in all / cold in all: only warm (cold) items count as relevant, all candidates compete; "
-    "cold among cold: cold items ranked among themselves; cold = no training event",
+    "cold items only: the cold items ranked among themselves; cold = no training event",
     "popularity": "head, mid, tail: the most popular items that hold a third of the training events, the next "
     "third, the rest (cold items excluded)",
 }
@@ -36,19 +36,19 @@ ALL = Slice("all", "all")
 def slices_of(test_set: TestSet) -> list[Slice]:
     """The slices that hold any user or any test item."""
     length = np.diff(test_set.seen.indptr)
-    found = [ALL]
+    slices = [ALL]
     for low, high in HISTORY:
         inside = (length >= low) & (length <= high if high is not None else True)
         name = f"{low}+" if high is None else str(low) if low == high else f"{low}-{high}"
-        found.append(Slice("history", name, users=inside))
-    found.append(Slice("items", "warm in all", items=~test_set.cold))
-    found.append(Slice("items", "cold in all", items=test_set.cold))
+        slices.append(Slice("history", name, users=inside))
+    slices.append(Slice("items", "warm in all", items=~test_set.cold))
+    slices.append(Slice("items", "cold in all", items=test_set.cold))
     if test_set.allowed is None:
-        found.append(Slice("items", COLD_AMONG_COLD, items=test_set.cold))
-    found += [Slice("popularity", name, items=mask) for name, mask in thirds(test_set).items()]
+        slices.append(Slice("items", COLD_ONLY, items=test_set.cold))
+    slices += [Slice("popularity", name, items=mask) for name, mask in thirds(test_set).items()]
     tested = np.zeros(test_set.n_items, dtype=bool)
     tested[test_set.relevant.indices] = True
-    return [s for s in found if not _empty(s, tested)]
+    return [s for s in slices if not _empty(s, tested)]
 
 
 def _empty(part: Slice, tested: Bool) -> bool:
@@ -71,11 +71,11 @@ class MetricValue:
     """One metric of one system on one slice: `value` is a (root of a) weighted mean over users.
 
     `values`: float64 (n,), each user's own. `weights`: bool or float64 (n,), 0 where a user's value is
-    undefined or outside the slice. Both are None for a figure of all lists together; `value` is None where
+    undefined or outside the slice. Both are None for a metric of all lists together; `value` is None where
     nothing is defined.
     """
 
-    asked: MetricSpec
+    spec: MetricSpec
     part: Slice
     value: float | None
     users: int
@@ -83,50 +83,42 @@ class MetricValue:
     weights: "Bool | Float64 | None" = None
 
 
-def measure(judged: EvaluatedLists, asked: Sequence[MetricSpec], parts: Sequence[Slice]) -> list[MetricValue]:
-    """All figures of one system, slice by slice in the order of `asked`; what cannot be measured is left out."""
-    overall = list(_measure(judged, asked, ALL))
-    figures = []
+def measure(lists: EvaluatedLists, specs: Sequence[MetricSpec], parts: Sequence[Slice]) -> list[MetricValue]:
+    """All metrics of one system, slice by slice in the order of `specs`; what cannot be measured is left out."""
+    overall = list(_measure(lists, specs, ALL))
+    of_items = [s for s in specs if s.metric.family == "accuracy" and s.metric.at]
+    values: list[MetricValue] = []
     for part in parts:
         if part is ALL:
-            figures += overall
+            values += overall
         elif part.users is not None:
-            figures += [_mean(f.asked, part, f.values, f.weights, part.users) for f in overall]
-        else:
-            figures += _measure_items(judged, asked, part)
-    return [f for f in figures if f.values is not None or f.part is ALL]
+            values += [_mean(v.spec, part, v.values, v.weights, part.users) for v in overall]
+        elif part.items is not None:
+            view = lists.cold_only if part.name == COLD_ONLY else lists.only(part.items)
+            values += [] if view is None else _measure(view, of_items, part)
+    return [v for v in values if v.values is not None or v.part is ALL]
 
 
-def _measure_items(judged: EvaluatedLists, asked: Sequence[MetricSpec], part: Slice) -> Iterator[MetricValue]:
-    view = judged.cold_only if part.name == COLD_AMONG_COLD else judged.only(_all_if_none(part.items, judged))
-    if view is not None:
-        yield from _measure(view, [a for a in asked if a.metric.family == "accuracy" and a.metric.at], part)
-
-
-def _all_if_none(items: Bool | None, judged: EvaluatedLists) -> Bool:
-    return np.ones(judged.test_set.n_items, dtype=bool) if items is None else items
-
-
-def _measure(view: EvaluatedLists, asked: Sequence[MetricSpec], part: Slice) -> Iterator[MetricValue]:
-    judgeable = view.relevant > 0  # bool (n,)
-    cuts = {k: view if k is None else view.cut(k) for k in {one.k for one in asked}}
-    for one in asked:
-        found = one.metric.function(cuts[one.k])
-        if one.metric.whole:
-            yield MetricValue(one, part, None if found is None else float(found), view.test_set.n_users)
-        elif isinstance(found, np.ndarray):
-            defined = ~np.isnan(found)
-            if one.metric.family == "accuracy":
-                defined &= judgeable
-            weights = None if one.metric.weight is None else one.metric.weight(view)
-            yield _mean(one, part, found, weights, defined)
+def _measure(view: EvaluatedLists, specs: Sequence[MetricSpec], part: Slice) -> Iterator[MetricValue]:
+    has_target = view.relevant > 0  # bool (n,)
+    cuts = {k: view if k is None else view.cut(k) for k in {spec.k for spec in specs}}
+    for spec in specs:
+        result = spec.metric.function(cuts[spec.k])
+        if spec.metric.whole:
+            yield MetricValue(spec, part, None if result is None else float(result), view.test_set.n_users)
+        elif isinstance(result, np.ndarray):
+            defined = ~np.isnan(result)
+            if spec.metric.family == "accuracy":
+                defined &= has_target
+            weights = None if spec.metric.weight is None else spec.metric.weight(view)
+            yield _mean(spec, part, result, weights, defined)
 
 
 def _mean(
-    one: MetricSpec, part: Slice, values: Float64 | None, weights: "Bool | Float64 | None", inside: Bool
+    spec: MetricSpec, part: Slice, values: Float64 | None, weights: "Bool | Float64 | None", inside: Bool
 ) -> MetricValue:
     if values is None:
-        return MetricValue(one, part, None, 0)
+        return MetricValue(spec, part, None, 0)
     if weights is None:
         weights = inside
     elif weights.dtype == bool:
@@ -135,8 +127,8 @@ def _mean(
         weights = np.where(inside, weights, 0.0)
     used = weights > 0
     if not used.any():
-        return MetricValue(one, part, None, 0, values, weights)
+        return MetricValue(spec, part, None, 0, values, weights)
     mean = float(np.average(values[used], weights=weights[used]))
     return MetricValue(
-        one, part, float(np.sqrt(mean)) if one.metric.root else mean, int(used.sum()), values, weights
+        spec, part, float(np.sqrt(mean)) if spec.metric.root else mean, int(used.sum()), values, weights
     )

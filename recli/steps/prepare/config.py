@@ -31,9 +31,7 @@ class PrepareConfig(Config):
         None, "Between columns, any length, e.g. :: or \\t.", default_text="found", panel=_INPUT
     )
     no_header: bool = option(False, "The first line is data: name the columns with --columns.", panel=_INPUT)
-    columns: str | None = option(
-        None, "ItemLabels of the columns, e.g. user_id,item_id,rating.", panel=_INPUT
-    )
+    columns: str | None = option(None, "Names of the columns, e.g. user_id,item_id,rating.", panel=_INPUT)
     user_column: str | None = option(None, "Column of user ids.", default_text="recognized", panel=_INPUT)
     item_column: str | None = option(None, "Column of item ids.", default_text="recognized", panel=_INPUT)
     rating_column: str | None = option(None, "Column of ratings.", default_text="recognized", panel=_INPUT)
@@ -101,9 +99,9 @@ class PrepareConfig(Config):
         choices=("sum", "last", "max"),
         panel=_CLEANING,
     )
-    robots: str = option(
-        "report", "Users with far more events than others: report or drop them.", choices=("report", "drop"),
-        panel=_CLEANING,
+    bots: str = option(
+        "report", "Possible bots, users with far more events than others: report or drop them.",
+        choices=("report", "drop"), panel=_CLEANING, formerly=("robots",),
     )  # fmt: skip
     max_user_events: int | None = option(
         None, "Keep a user's latest so many items (some, by keyed hash, where there are no times).", min=1,
@@ -163,9 +161,13 @@ class PrepareConfig(Config):
         stored=False, panel=_OUTPUT,
     )  # fmt: skip
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _check_together(self)
+
 
 @dataclass(frozen=True)
-class Settings:
+class PrepareSettings:
     """What the options mean together, checked."""
 
     weighing: "Weighing"
@@ -181,11 +183,36 @@ class Settings:
         return rejected > (self.most_rejects * rows if self.rejects_are_share else self.most_rejects)
 
 
-def settings_of(config: PrepareConfig) -> Settings:
-    """Check the options against each other. Raises `UsageError`, or `RecliError` where the key is missing."""
+def settings_of(config: PrepareConfig) -> PrepareSettings:
+    """What the options come to. Raises `RecliError` where the key of `--pseudonymize` is missing."""
+    plan = _plan(config)
+    stored = to_dict(config) | {
+        "split": config.split or plan.split,
+        "validation_size": plan.validation_size,
+        "test_size": plan.test_size,
+        **{
+            name: [Path(source).name for source in getattr(config, name)]
+            for name in ("log", "items", "validation_file", "test_file")
+        },
+    }
+    return PrepareSettings(
+        _weighing(config),
+        plan,
+        config.k_core or config.min_user_events,
+        config.k_core or config.min_item_events,
+        *_most_rejects(config.max_rejects),
+        _key(config),
+        stored,
+    )
+
+
+def _check_together(config: PrepareConfig) -> None:
+    """Raises `UsageError` where options contradict each other."""
     from recli.storage.parts import TABLES
 
-    weighing, plan = _weighing(config), _plan(config)
+    _weighing(config)
+    _plan(config)
+    _most_rejects(config.max_rejects)
     if config.text is not None and not config.items:
         raise UsageError("--text needs the columns of a catalogue", "name it with --items FILE")
     if config.items_no_header and not config.items_columns:
@@ -196,23 +223,12 @@ def settings_of(config: PrepareConfig) -> Settings:
         raise UsageError(f"--rejects {config.rejects} must end in {', '.join(TABLES)}")
     if config.k_core is not None and (config.min_user_events > 1 or config.min_item_events > 1):
         raise UsageError("--k-core sets --min-user-events and --min-item-events", "give either it or those")
-    least_user, least_item = config.k_core or config.min_user_events, config.k_core or config.min_item_events
-    if config.max_user_events is not None and config.max_user_events < least_user:
+    min_user_events = config.k_core or config.min_user_events
+    if config.max_user_events is not None and config.max_user_events < min_user_events:
         raise UsageError(
-            f"no user has at most {config.max_user_events} and at least {least_user} events",
+            f"no user has at most {config.max_user_events} and at least {min_user_events} events",
             "raise --max-user-events, or lower the minimum",
         )
-    most, are_share = _most_rejects(config.max_rejects)
-    stored = to_dict(config) | {
-        "split": config.split or plan.split,
-        "validation_size": plan.validation_size,
-        "test_size": plan.test_size,
-        **{
-            name: [Path(source).name for source in getattr(config, name)]
-            for name in ("log", "items", "validation_file", "test_file")
-        },
-    }
-    return Settings(weighing, plan, least_user, least_item, most, are_share, _key(config), stored)
 
 
 def columns_of(text: str | None) -> tuple[str, ...]:
@@ -245,9 +261,9 @@ def _weighing(config: PrepareConfig) -> "Weighing":
 def _plan(config: PrepareConfig) -> "Plan":
     from recli.steps.prepare.splitting import Plan
 
-    given = bool(config.test_file or config.validation_file)
-    split = config.split or ("given" if given else "random")
-    if given or split == "given":
+    has_files = bool(config.test_file or config.validation_file)
+    split = config.split or ("given" if has_files else "random")
+    if has_files or split == "given":
         _check_given(config, split)
     validation, test = (0.1 if s is None else s for s in (config.validation_size, config.test_size))
     if split == "leave-last-out" and (config.validation_size or config.test_size):
@@ -257,7 +273,7 @@ def _plan(config: PrepareConfig) -> "Plan":
         )
     if split == "given":
         return Plan("given", config.validation_size or 0.0, 0.0, config.cold_items, config.cold_users)
-    if given:
+    if has_files:
         return Plan("given", validation, 0.0, config.cold_items, config.cold_users, rest=split)
     if validation + test >= 1:
         raise UsageError(
@@ -315,9 +331,9 @@ def _key(config: PrepareConfig) -> bytes | None:
     else:
         key = os.environ.get("RECLI_KEY", "").strip().encode()
     if len(key) < 16:
-        found = "is empty or not there" if not key else f"has {len(key)} bytes, fewer than 16"
+        problem = "is empty or not there" if not key else f"has {len(key)} bytes, fewer than 16"
         raise RecliError(
-            f"the key of --pseudonymize {found}",
+            f"the key of --pseudonymize {problem}",
             "make one, and keep it apart from the run: openssl rand -hex 32 > key, then --key-file key (or RECLI_KEY)",
         )
     return key

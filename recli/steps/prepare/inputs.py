@@ -1,12 +1,14 @@
 """What `recli prepare` reads: the log with its given splits, and the catalogue, with their unusable rows."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from recli.cli.console import Console
 from recli.errors import InvalidDataError, RecliError
-from recli.steps.prepare.config import PrepareConfig, Settings, columns_of
+from recli.reporting import Reporter
+from recli.steps.prepare.config import PrepareConfig, PrepareSettings, columns_of
 
 if TYPE_CHECKING:
     import polars as pl
@@ -18,30 +20,32 @@ _PLURAL = {"rating": "ratings", "event": "event types", "time": "times"}
 
 
 @dataclass(frozen=True)
-class Input:
+class EventInput:
     """The events of all files, and the account of reading them."""
 
-    events: "pl.LazyFrame"
+    events: pl.LazyFrame
     rows: int
     rejected: dict[str, int]
     columns: dict[str, str]  # role -> the column that was used for it
-    rejects: "pl.LazyFrame"
+    rejects: pl.LazyFrame
     unused: list[str]  # columns of the log
 
 
 @dataclass(frozen=True)
-class InputItems:
+class CatalogueInput:
     """The catalogue: one row per item, its id, text and other columns."""
 
-    frame: "pl.DataFrame"
+    frame: pl.DataFrame
     rows: int
     rejected: dict[str, int]
     duplicates: int
     text_template: str
-    rejects: "pl.LazyFrame"
+    rejects: pl.LazyFrame
 
 
-def read_input(config: PrepareConfig, settings: Settings, spool: Path, console: Console) -> Input:
+def read_input(
+    config: PrepareConfig, settings: PrepareSettings, spool: Path, reporter: Reporter
+) -> EventInput:
     """Read the log, and the given validation and test events as its parts.
 
     Raises `RecliError` where an option needs a column that is not there.
@@ -54,7 +58,7 @@ def read_input(config: PrepareConfig, settings: Settings, spool: Path, console: 
     options = _read_options(config)
     sources = {TRAIN: config.log, VALIDATION: config.validation_file, TEST: config.test_file}
     logs: dict[int, EventLog] = {}
-    with console.progress("reading events", total=None, unit="rows") as advance:
+    with reporter.progress("reading events", total=None, unit="rows") as advance:
         for part, files in sources.items():
             if files:
                 folder = spool / f"part{part}"
@@ -87,10 +91,10 @@ def read_input(config: PrepareConfig, settings: Settings, spool: Path, console: 
         events = events.with_row_index("position")
     rows = sum(log.rows for log in logs.values())
     unused = list(dict.fromkeys(name for log in logs.values() for name in log.unused))
-    return Input(events, rows, rejected, columns, rejects, unused)
+    return EventInput(events, rows, rejected, columns, rejects, unused)
 
 
-def read_items(config: PrepareConfig, console: Console) -> InputItems | None:
+def read_items(config: PrepareConfig, reporter: Reporter) -> CatalogueInput | None:
     """Read the catalogue, if one is named."""
     if not config.items:
         return None
@@ -105,14 +109,14 @@ def read_items(config: PrepareConfig, console: Console) -> InputItems | None:
         encoding=config.items_encoding,
         advice=ITEMS,
     )
-    with console.progress("reading items", total=None, unit="rows") as advance:
+    with reporter.progress("reading items", total=None, unit="rows") as advance:
         read = read_catalogue(config.items, options, config.text, advance)
-    return InputItems(
+    return CatalogueInput(
         read.frame, read.rows, read.rejected, read.duplicates, read.text_template, read.rejects.lazy()
     )
 
 
-def _read_options(config: PrepareConfig) -> "ReadOptions":
+def _read_options(config: PrepareConfig) -> ReadOptions:
     from recli.data.readers import ReadOptions
 
     return ReadOptions(
@@ -133,7 +137,7 @@ def _read_options(config: PrepareConfig) -> "ReadOptions":
     )
 
 
-def _check_columns(config: PrepareConfig, settings: Settings, columns: dict[str, str]) -> None:
+def _check_columns(config: PrepareConfig, settings: PrepareSettings, columns: dict[str, str]) -> None:
     """Raises `RecliError` where an option needs a role that no column has."""
     from recli.steps.prepare.splitting import TIMED
 
@@ -150,8 +154,8 @@ def _check_columns(config: PrepareConfig, settings: Settings, columns: dict[str,
         "--event-half-life": ("time", config.event_half_life is not None),
         "--split temporal": ("time", split == "temporal"),
     }
-    for option, (role, wanted) in needed.items():
-        if wanted and role not in columns:
+    for option, (role, is_set) in needed.items():
+        if is_set and role not in columns:
             by_order = "; --split temporal-user goes by the order of rows" if split == "temporal" else ""
             raise RecliError(
                 f"{option} needs a column of {_PLURAL[role]}, and none was recognized; "
@@ -164,7 +168,9 @@ def _used(columns: dict[str, str]) -> str:
     return ", ".join(f"{column} ({name})" for name, column in columns.items())
 
 
-def check_rejects(config: PrepareConfig, settings: Settings, *read: Input | InputItems) -> "pl.DataFrame":
+def check_rejects(
+    config: PrepareConfig, settings: PrepareSettings, *sources: EventInput | CatalogueInput
+) -> pl.DataFrame:
     """The unusable rows of all files, after writing them where `--rejects` says.
 
     Raises `InvalidDataError` where the log or the catalogue has too many.
@@ -174,20 +180,20 @@ def check_rejects(config: PrepareConfig, settings: Settings, *read: Input | Inpu
     from recli.data.readers import OTHER_TIME
     from recli.storage import parts
 
-    every = pl.concat([one.rejects for one in read])
+    rejects = pl.concat([source.rejects for source in sources])
     if config.rejects is not None:
-        parts.write_table(Path(config.rejects), every.collect())
-    for one in read:
-        total = sum(one.rejected.values())
-        if settings.too_many(total, one.rows):
-            reasons = ", ".join(f"{count:,} {reason}" for reason, count in sorted(one.rejected.items()))
-            first = one.rejects.head(_EXAMPLES).collect()
+        parts.write_table(Path(config.rejects), rejects.collect())
+    for source in sources:
+        total = sum(source.rejected.values())
+        if settings.too_many(total, source.rows):
+            reasons = ", ".join(f"{count:,} {reason}" for reason, count in sorted(source.rejected.items()))
+            first = source.rejects.head(_EXAMPLES).collect()
             mixed = "the times are of mixed formats: say with --time-unit which ones count; "
             raise InvalidDataError(
-                f"{total:,} of {one.rows:,} rows cannot be used, more than --max-rejects {config.max_rejects}: "
+                f"{total:,} of {source.rows:,} rows cannot be used, more than --max-rejects {config.max_rejects}: "
                 f"{reasons}; first: {'; '.join(_example(row) for row in first.iter_rows(named=True))}",
-                (mixed if OTHER_TIME in one.rejected else "")
-                + ('--time-column "" does without times; ' if "missing time" in one.rejected else "")
+                (mixed if OTHER_TIME in source.rejected else "")
+                + ('--time-column "" does without times; ' if "missing time" in source.rejected else "")
                 + (
                     f"see them in {config.rejects}"
                     if config.rejects
@@ -195,7 +201,7 @@ def check_rejects(config: PrepareConfig, settings: Settings, *read: Input | Inpu
                 )
                 + ", or accept them with a larger --max-rejects",
             )
-    return every.collect()
+    return rejects.collect()
 
 
 def _example(reject: dict[str, Any]) -> str:

@@ -1,10 +1,10 @@
-"""What `recli recommend --approximate` needs: a model that is a dot product, faiss, and an index, kept in the run."""
+"""The index of `recommend --approximate`: of a model that is a dot product, made with faiss, kept in the run."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from recli.cli.console import Console
 from recli.errors import UsageError
+from recli.reporting import Reporter
 from recli.steps.recommend.config import RecommendConfig
 
 if TYPE_CHECKING:
@@ -14,11 +14,11 @@ if TYPE_CHECKING:
 
 
 def approximate(
-    path: Path, stored: "StoredModel", config: RecommendConfig, console: Console
+    path: Path, stored: "StoredModel", config: RecommendConfig, reporter: Reporter
 ) -> "Approximate | None":
-    """How lists are made approximately; None where that was not asked. Raises `UsageError`, `DeviceError`.
+    """How lists are made approximately; None without --approximate. Raises `UsageError`, `DeviceError`.
 
-    The index is kept in the run that `path` is; for a model's own folder it is made anew each time.
+    The index is kept in the run that `path` is; for a model's own folder it is made again each time.
     """
     if config.approximate is None:
         return None
@@ -35,11 +35,11 @@ def approximate(
     ann.faiss()
     is_run = not (path / atomic.MANIFEST).exists()
     return Approximate(
-        config.approximate, lambda: _index(path if is_run else None, stored, config, console), console.say
+        config.approximate, lambda: _index(path if is_run else None, stored, config, reporter), reporter.say
     )
 
 
-def _index(run: Path | None, stored: "StoredModel", config: RecommendConfig, console: Console) -> "Index":
+def _index(run: Path | None, stored: "StoredModel", config: RecommendConfig, reporter: Reporter) -> "Index":
     """The index of the model's items, read from the run or made and kept there."""
     from recli.ranking import ann
     from recli.steps.recommend.recommender import similar_vectors
@@ -47,15 +47,15 @@ def _index(run: Path | None, stored: "StoredModel", config: RecommendConfig, con
 
     kind = "similar" if config.similar_to else "items"
     made_from = f"{kind} {stored.part.sha256} {ann.faiss().__version__}"
-    kept = None if run is None else run / "cache" / "indexes" / f"{stored.name}-{kind}.safetensors"
-    found = None if kept is None else cache.read_index(kept, made_from)
-    if found is not None:
-        return ann.from_bytes(found)
+    file = None if run is None else run / "cache" / "indexes" / f"{stored.name}-{kind}.safetensors"
+    stored_index = None if file is None else cache.read_index(file, made_from)
+    if stored_index is not None:
+        return ann.from_bytes(stored_index)
     n_items = stored.interactions.items.height
-    console.say(f"indexing {n_items:,} items{'' if kept is None else f'; kept in {kept.parent}'}")
+    reporter.say(f"indexing {n_items:,} items{'' if file is None else f'; kept in {file.parent}'}")
     vectors = similar_vectors(stored.model) if config.similar_to else stored.model.item_embeddings()
     assert vectors is not None  # a dot product has them
     index = ann.build(vectors)
-    if kept is not None:
-        cache.save_index(kept, made_from, ann.to_bytes(index))
+    if file is not None:
+        cache.save_index(file, made_from, ann.to_bytes(index))
     return index

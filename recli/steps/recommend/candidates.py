@@ -1,21 +1,18 @@
-"""Which items and users are meant: lists of ids, conditions on the catalogue's columns, close matches."""
+"""Items that may be recommended: ids, SQL conditions on the catalogue's columns; close matches of unknown ids."""
 
 import difflib
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
+import polars as pl
 
 from recli.errors import UsageError
 from recli.schema import Bool
 
-if TYPE_CHECKING:
-    import polars as pl
-
-_CLOSE_AMONG = 200_000  # difflib looks at about a million ids per second
+_MAX_COMPARED = 200_000  # ids: difflib looks at about a million ids per second
 
 
-def where(frame: "pl.DataFrame", conditions: Sequence[str]) -> Bool:
+def where(frame: pl.DataFrame, conditions: Sequence[str]) -> Bool:
     """The rows of `frame` for which all SQL `conditions` hold, bool (n,); a null is no match.
 
     Raises `UsageError` for what is no condition, or names columns that are not there.
@@ -26,9 +23,7 @@ def where(frame: "pl.DataFrame", conditions: Sequence[str]) -> Bool:
     return keep
 
 
-def _where(frame: "pl.DataFrame", condition: str) -> Bool:
-    import polars as pl
-
+def _where(frame: pl.DataFrame, condition: str) -> Bool:
     try:
         expression = pl.sql_expr(condition)
         named = expression.meta.root_names()
@@ -42,14 +37,14 @@ def _where(frame: "pl.DataFrame", condition: str) -> Bool:
         )
     try:
         # with_columns repeats a constant (1 = 1, or an aggregate) for each row
-        found = frame.with_columns(expression.alias("_keep"))["_keep"]
+        holds = frame.with_columns(expression.alias("_keep"))["_keep"]
     except pl.exceptions.PolarsError as error:
         raise UsageError(f"--where {condition!r}: {_first_line(error)}", _types(frame, named)) from None
-    if found.dtype != pl.Boolean:
+    if holds.dtype != pl.Boolean:
         raise UsageError(
-            f"--where {condition!r} is a value of type {found.dtype}, not a condition", _hint(condition)
+            f"--where {condition!r} is a value of type {holds.dtype}, not a condition", _hint(condition)
         )
-    kept: Bool = found.fill_null(False).to_numpy()
+    kept: Bool = holds.fill_null(False).to_numpy()
     return kept
 
 
@@ -63,7 +58,7 @@ def _hint(condition: str) -> str:
     return "write it as after WHERE in SQL, e.g. --where \"year >= 2000 AND genres LIKE '%Comedy%'\""
 
 
-def _types(frame: "pl.DataFrame", named: Sequence[str]) -> str:
+def _types(frame: pl.DataFrame, named: Sequence[str]) -> str:
     shown = [f"{name} is {frame.schema[name]}" for name in dict.fromkeys(named)]
     return f"types: {', '.join(shown)}" if shown else _hint("")
 
@@ -72,11 +67,11 @@ def rows_of(wanted: Iterable[str], index: dict[str, int]) -> tuple[list[int], li
     """Row numbers of the wanted ids, and the ids that `index` does not have; each once, in their order."""
     rows: list[int] = []
     unknown: list[str] = []
-    for one in dict.fromkeys(wanted):
-        if one in index:
-            rows.append(index[one])
+    for id in dict.fromkeys(wanted):
+        if id in index:
+            rows.append(index[id])
         else:
-            unknown.append(one)
+            unknown.append(id)
     return rows, unknown
 
 
@@ -89,8 +84,8 @@ def mask_of(rows: Sequence[int], n: int) -> Bool:
 
 def close_matches(wanted: str, known: Sequence[str], n: int = 3) -> list[str]:
     """Up to `n` of the `known` ids that look like the wanted one, most alike first."""
-    if len(known) > _CLOSE_AMONG:
-        known = [k for k in known if abs(len(k) - len(wanted)) <= 1 and k[:1] == wanted[:1]][:_CLOSE_AMONG]
+    if len(known) > _MAX_COMPARED:
+        known = [k for k in known if abs(len(k) - len(wanted)) <= 1 and k[:1] == wanted[:1]][:_MAX_COMPARED]
     lower = {k.lower(): k for k in reversed(known)}
     if wanted.lower() in lower:
         return [lower[wanted.lower()]]

@@ -1,24 +1,12 @@
 """The options of `recli recommend`, and which of them go together."""
 
-import sys
 from dataclasses import dataclass
-from pathlib import Path
 
-from recli.cli.console import Console
 from recli.config import Config, argument, option
 from recli.errors import UsageError
+from recli.steps.recommend.sinks.base import formats
 
 WHO, WHAT, HOW, OUT = "For whom", "Which items", "How", "Output"
-BY_EXTENSION = {
-    ".jsonl": "jsonl",
-    ".ndjson": "jsonl",
-    ".json": "jsonl",
-    ".csv": "csv",
-    ".parquet": "parquet",
-    ".arrow": "arrow",
-    ".feather": "arrow",
-    ".txt": "table",
-}
 
 
 @dataclass(frozen=True)
@@ -127,7 +115,7 @@ class RecommendConfig(Config):
     format: str | None = option(
         None,
         "Default: by the extension of --out; table on a terminal, else jsonl.",
-        choices=("table", "jsonl", "csv", "parquet", "arrow"),
+        choices=formats.names,
         panel=OUT,
         stored=False,
     )
@@ -138,47 +126,29 @@ class RecommendConfig(Config):
         False, "Write RUN/recommendations instead, and print the run's path.", panel=OUT, stored=False
     )
 
-
-def check(config: RecommendConfig, console: Console) -> None:
-    """Options that do not go together. Raises `UsageError`."""
-    files = [f for f in (config.histories, config.profiles) if f]
-    sources = [config.run, *config.users, *config.allow, *config.deny, *files]
-    if sources.count("-") > 1:
-        raise UsageError("stdin (-) can be read only once", "name a file, or the run, for the others")
-    named = {"--users": config.users, "--histories": config.histories, "--profiles": config.profiles}
-    given = [name for name, value in named.items() if value]
-    if config.similar_to and given:
-        raise UsageError(f"--similar-to asks for items, {given[0]} for users: choose one")
-    if len(given) > 1:
-        raise UsageError(
-            f"{' and '.join(given)} do not go together", "--users takes lines of all kinds in one file"
-        )
-    if config.similar_to and config.explain:
-        raise UsageError("--explain is about users; similar items have no other reason than their likeness")
-    if config.save and (config.out or config.format):
-        raise UsageError("--save writes RUN/recommendations: leave --out and --format out")
-    if config.save and config.similar_to:
-        raise UsageError("--save is for lists of users; name a file with --out")
-    if console.json and config.format not in (None, "jsonl"):
-        raise UsageError(f"--json prints JSON lines: it does not go with --format {config.format}")
-    if output_format(config, console) in ("parquet", "arrow") and to_stdout(config) and sys.stdout.isatty():
-        raise UsageError("binary output does not go to a terminal", "name a file with --out")
-
-
-def to_stdout(config: RecommendConfig) -> bool:
-    return config.out in (None, "-") and not config.save
-
-
-def output_format(config: RecommendConfig, console: Console) -> str:
-    if config.format is not None:
-        return config.format
-    if console.json:
-        return "jsonl"
-    if config.out not in (None, "-"):
-        suffix = Path(str(config.out)).suffix.lower()
-        if suffix not in BY_EXTENSION:
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        files = [f for f in (self.histories, self.profiles) if f]
+        if [self.run, *self.users, *self.allow, *self.deny, *files].count("-") > 1:
+            raise UsageError("stdin (-) can be read only once", "name a file, or the run, for the others")
+        users = {"--users": self.users, "--histories": self.histories, "--profiles": self.profiles}
+        named = [name for name, value in users.items() if value]
+        if self.similar_to and named:
+            raise UsageError(f"--similar-to asks for items, {named[0]} for users: choose one")
+        if len(named) > 1:
             raise UsageError(
-                f"--out {config.out}: the format is not clear from the name", "say it with --format"
+                f"{' and '.join(named)} do not go together", "--users takes lines of all kinds in one file"
             )
-        return BY_EXTENSION[suffix]
-    return "table" if sys.stdout.isatty() else "jsonl"
+        if self.similar_to and self.explain:
+            raise UsageError(
+                "--explain is about users; similar items have no other reason than their likeness"
+            )
+        if self.save and (self.out or self.format):
+            raise UsageError("--save writes RUN/recommendations: leave --out and --format out")
+        if self.save and self.similar_to:
+            raise UsageError("--save is for lists of users; name a file with --out")
+
+    @property
+    def file(self) -> str | None:
+        """The file that lists are written to; None: they go to stdout, or into the run."""
+        return None if self.out == "-" else self.out

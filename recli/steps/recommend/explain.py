@@ -16,8 +16,8 @@ from recli.data.history import History
 from recli.models.base import Model
 from recli.schema import Float32, Float64, Int32, Int64
 
-MOST = 200  # history items that are left out one by one; of longer histories, the heaviest and latest
-_CELLS = 1 << 24  # scores held at a time: 64 MiB of float32
+MAX_LEFT_OUT = 200  # history items left out one by one; of longer histories, the heaviest and latest
+_SCORES = 1 << 24  # scores held at a time: 64 MiB of float32
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Reason:
     share: float
 
 
-def most_important(values: Float32, recency: Int32 | Int64 | None = None, most: int = MOST) -> Int64:
+def most_important(values: Float32, recency: Int32 | Int64 | None = None, most: int = MAX_LEFT_OUT) -> Int64:
     """Positions of the history items to be explained by, ascending: the `most` heaviest, latest first.
 
     `values`: float32 (m,); `recency`: (m,), larger is later.
@@ -40,7 +40,7 @@ def most_important(values: Float32, recency: Int32 | Int64 | None = None, most: 
 
 
 def contributions(model: Model, history: History, items: Int32, places: Sequence[Int64]) -> list[Float64]:
-    """What items of a history contributed to the scores of recommended ones, float64 (len(places[u]), k) for each user.
+    """Contributions of history items to the scores of recommended ones, float64 (len(places[u]), k) for each user.
 
     `history`: (n, n_items). `items`: int32 (n, k), row numbers, -1 beyond a list's end (its column has no
     meaning). `places[u]`: positions in the history of user u that are left out, one at a time. All users are
@@ -53,7 +53,7 @@ def contributions(model: Model, history: History, items: Int32, places: Sequence
     parts = np.empty((owners.size, k))
     factors = model.item_embeddings()
     width = history.shape[1] if factors is None else k * factors.shape[1]
-    size = max(1, _CELLS // max(1, width))
+    size = max(1, _SCORES // max(1, width))
     for start in range(0, owners.size, size):
         block = slice(start, start + size)
         own = owners[block]
@@ -97,19 +97,22 @@ def history_reasons(
 
     Arguments as in `contributions`; `places` by `most_important`.
     """
-    made = []
+    explanations = []
     for user, parts in enumerate(contributions(model, history, items, places)):
         n_listed = int((items[user] >= 0).sum())
-        found = shares(parts[:, :n_listed])
+        of_history = shares(parts[:, :n_listed])
         rows = history.values.indices[history.values.indptr[user] + places[user]]
-        order = np.argsort(-found, axis=0, kind="stable")[:count]
-        made.append(
+        order = np.argsort(-of_history, axis=0, kind="stable")[:count]
+        explanations.append(
             [
-                [Reason(int(rows[o]), float(found[o, c])) for o in _told(found[:, c], order[:, c])]
+                [
+                    Reason(int(rows[o]), float(of_history[o, c]))
+                    for o in _visible(of_history[:, c], order[:, c])
+                ]
                 for c in range(n_listed)
             ]
         )
-    return made
+    return explanations
 
 
 def source_shares(parts: Mapping[str, Float32], row: int, items: Int64) -> list[dict[str, float]]:
@@ -118,19 +121,19 @@ def source_shares(parts: Mapping[str, Float32], row: int, items: Int64) -> list[
     `parts`: per source float32 (batch, n_items), its part of the score; `row`: the user's row in the batch.
     """
     names = list(parts)
-    found = shares(np.stack([parts[name][row, items].astype(np.float64) for name in names]))
-    made = []
+    of_sources = shares(np.stack([parts[name][row, items].astype(np.float64) for name in names]))
+    by_item = []
     for column in range(items.size):
-        order = np.argsort(-found[:, column], kind="stable")
-        told = _told(found[:, column], order)
-        made.append({names[o]: float(found[o, column]) for o in told})
-    return made
+        order = np.argsort(-of_sources[:, column], kind="stable")
+        visible = _visible(of_sources[:, column], order)
+        by_item.append({names[o]: float(of_sources[o, column]) for o in visible})
+    return by_item
 
 
-def _told(found: Float64, order: Int64) -> list[int]:
-    """Places of `order`, by falling share, that are worth telling: those of 1% or more, else the first if positive."""
-    told = [int(o) for o in order if round(100 * found[o]) >= 1]
-    return told or [int(o) for o in order[:1] if found[o] > 0]
+def _visible(shares: Float64, order: Int64) -> list[int]:
+    """Places of `order`, by falling share, that do not round to 0%; if there are none, the first if positive."""
+    visible = [int(o) for o in order if round(100 * shares[o]) >= 1]
+    return visible or [int(o) for o in order[:1] if shares[o] > 0]
 
 
 def _percent(share: float) -> str:
@@ -139,9 +142,9 @@ def _percent(share: float) -> str:
 
 def sentence(reasons: Sequence[tuple[str, float]], sources: Mapping[str, float], otherwise: str) -> str:
     """`because of: A (42%), B (30%); sources: als 55%, text 45%`, or `otherwise` where there is no reason."""
-    said = []
+    parts = []
     if reasons:
-        said.append("because of: " + ", ".join(f"{label} ({_percent(share)})" for label, share in reasons))
+        parts.append("because of: " + ", ".join(f"{label} ({_percent(share)})" for label, share in reasons))
     if sources:
-        said.append("sources: " + ", ".join(f"{name} {_percent(share)}" for name, share in sources.items()))
-    return "; ".join(said) or otherwise
+        parts.append("sources: " + ", ".join(f"{name} {_percent(share)}" for name, share in sources.items()))
+    return "; ".join(parts) or otherwise

@@ -1,28 +1,29 @@
-"""What `recli recommend` starts from: a model, an audience, the items that may be recommended."""
+"""What lists are made from: a model, users, the items that may be recommended, encoded profiles."""
 
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+import numpy as np
+import polars as pl
 
 from recli import schema
-from recli.cli.console import Console
 from recli.errors import RecliError, UsageError
+from recli.models.base import algorithms
+from recli.reporting import SILENT, Reporter
+from recli.schema import Bool, Float32, Int64
+from recli.steps.recommend import candidates, frames
 from recli.steps.recommend.config import RecommendConfig
-
-if TYPE_CHECKING:
-    from recli.schema import Bool, Float32, Int64
-    from recli.steps.recommend.users import UserQueries
-    from recli.storage.runs import StoredModel
+from recli.steps.recommend.recommender import text_model
+from recli.steps.recommend.users import COMMAND_LINE, UserQueries, all_users, lines_of, parse
+from recli.storage import atomic, parts, runs
+from recli.storage.runs import StoredModel
 
 PREFERRED = "hybrid"
 
 
-def open_model(path: Path, config: RecommendConfig, console: Console) -> "StoredModel":
+def open_model(path: Path, config: RecommendConfig, reporter: Reporter) -> StoredModel:
     """The model of the run that was named or is preferred, or the model whose folder `path` is."""
-    from recli.models.base import algorithms
-    from recli.storage import atomic, parts, runs
-
     if (path / atomic.MANIFEST).exists():
         if config.model is not None or config.save:
             raise UsageError(f"{path} is a model, not a run: --model and --save need a run")
@@ -32,18 +33,21 @@ def open_model(path: Path, config: RecommendConfig, console: Console) -> "Stored
     if not names:
         raise RecliError(f"there is no model in {path}", f"train one: recli train-cf {path}")
     if config.model is not None and config.model not in names:
-        from recli.steps.recommend.candidates import did_you_mean
-
-        close = did_you_mean(config.model, names)
+        close = candidates.did_you_mean(config.model, names)
         raise RecliError(
             f"there is no model {config.model!r} in {path}; models: {', '.join(names)}",
             " ".join(
                 filter(None, (close, f"name one with --model, or train another: recli train-cf {path}"))
             ),
         )
-    name = config.model or (PREFERRED if PREFERRED in names else names[0])
+    by_preference = sorted(names, key=lambda name: name != PREFERRED)
+    name = config.model or next(runs.models_with_known_algorithms(path, by_preference, reporter.warn), None)
+    if name is None:
+        raise RecliError(
+            f"{path} has no model whose algorithm is installed", f"train one: recli train-cf {path}"
+        )
     if config.model is None and len(names) > 1:
-        console.say(f"{len(names)} models in the run ({', '.join(names)}); --model names another")
+        reporter.say(f"{len(names)} models in the run ({', '.join(names)}); --model names another")
     stored = runs.read_model(path / schema.MODELS / name)
     command = "train-cf" if algorithms[stored.algorithm].family == "cf" else "train-hybrid"
     parts.check_same_input(
@@ -52,11 +56,9 @@ def open_model(path: Path, config: RecommendConfig, console: Console) -> "Stored
     return stored
 
 
-def _lines(given: Sequence[str], known: dict[str, int]) -> Iterator[tuple[str, str]]:
-    """What was typed for ids, as (place, text): an id that is known, a file, - for stdin, or ids with commas."""
-    from recli.steps.recommend.users import COMMAND_LINE, lines_of
-
-    for text in given:
+def _lines(texts: Sequence[str], known: dict[str, int]) -> Iterator[tuple[str, str]]:
+    """Ids as typed, as (place, text): an id that is known, a file, - for stdin, or ids with commas."""
+    for text in texts:
         if text == "-":
             yield from lines_of(sys.stdin.buffer, "stdin")
         elif text not in known and _is_file(text):
@@ -76,12 +78,10 @@ def _is_file(text: str) -> bool:
 
 
 def _index(ids: Sequence[str]) -> dict[str, int]:
-    return {one: row for row, one in enumerate(ids)}
+    return {id: row for row, id in enumerate(ids)}
 
 
-def read_audience(stored: "StoredModel", config: RecommendConfig, console: Console) -> "UserQueries":
-    from recli.steps.recommend.users import all_users, parse
-
+def read_users(stored: StoredModel, config: RecommendConfig, reporter: Reporter) -> UserQueries:
     user_ids = stored.interactions.users[schema.USER_ID].to_list()
     if not (config.users or config.histories or config.profiles):
         return all_users(user_ids)
@@ -92,47 +92,44 @@ def read_audience(stored: "StoredModel", config: RecommendConfig, console: Conso
     if file is not None and file != "-" and not _is_file(file):
         raise RecliError(f"there is no file {file}", "it has JSON lines, one for each user")
     lines = _lines(config.users if file is None else (file,), users)
-    found = parse(lines, users, items, skip_unknown=config.skip_unknown, needs=needs)
-    if found.skipped:
-        users_out = "1 unknown user" if len(found.skipped) == 1 else f"{len(found.skipped):,} unknown users"
-        console.warn(f"{users_out} left out: {_some(found.skipped)}")
-    if found.unused_profiles:
-        console.warn(f"{found.unused_profiles:,} profiles were not used: a history says more")
-    if found.repeated:
-        console.warn(f"{found.repeated:,} users were named more than once: they get one list")
-    if found.unknown_items:
-        console.warn(
-            f"{len(found.unknown_items):,} unknown item{'' if len(found.unknown_items) == 1 else 's'} "
-            f"in histories left out: {_some(found.unknown_items)}"
+    queries = parse(lines, users, items, skip_unknown=config.skip_unknown, needs=needs)
+    if queries.skipped:
+        users_out = (
+            "1 unknown user" if len(queries.skipped) == 1 else f"{len(queries.skipped):,} unknown users"
         )
-    if not found.user_ids:
+        reporter.warn(f"{users_out} left out: {_some(queries.skipped)}")
+    if queries.unused_profiles:
+        reporter.warn(f"{queries.unused_profiles:,} profiles were not used: a history says more")
+    if queries.repeated:
+        reporter.warn(f"{queries.repeated:,} users were named more than once: they get one list")
+    if queries.unknown_items:
+        reporter.warn(
+            f"{len(queries.unknown_items):,} unknown item{'' if len(queries.unknown_items) == 1 else 's'} "
+            f"in histories left out: {_some(queries.unknown_items)}"
+        )
+    if not queries.user_ids:
         raise RecliError("no user is left to recommend to", "name at least one with --users")
-    return found
+    return queries
 
 
-def titles(stored: "StoredModel", config: RecommendConfig) -> list[str | None] | None:
-    """What people call the items, from the catalogue's column that was named or looks like it; None: no such column.
+def item_titles(catalogue: pl.DataFrame | None, named: str | None = None) -> list[str | None] | None:
+    """Titles of the items, from the catalogue's column `named` or the one that looks like it; None: no such column.
 
     Raises `UsageError` for a named column that is not there, or holds lists.
     """
-    import polars as pl
-
-    from recli.steps.recommend import candidates, frames
-
-    catalogue, asked = stored.catalogue, config.title_column
     columns = [] if catalogue is None else catalogue.columns
-    if asked is not None and asked not in columns:
+    if named is not None and named not in columns:
         has = f"columns: {', '.join(columns)}" if columns else "the run has no catalogue"
         raise UsageError(
-            f"--title-column: there is no column {asked!r}; {has}", candidates.did_you_mean(asked, columns)
+            f"--title-column: there is no column {named!r}; {has}", candidates.did_you_mean(named, columns)
         )
-    column = asked or frames.title_column(columns)
+    column = named or frames.title_column(columns)
     if catalogue is None or column is None:
         return None
     if catalogue[column].dtype.is_nested():
-        if asked is None:
+        if named is None:
             return None
-        raise UsageError(f"--title-column: {asked} is of type {catalogue[column].dtype}, which is no name")
+        raise UsageError(f"--title-column: {named} is of type {catalogue[column].dtype}, which is no name")
     return catalogue[column].cast(pl.String, strict=False).to_list()
 
 
@@ -140,58 +137,56 @@ def _some(ids: Sequence[str], most: int = 5) -> str:
     return ", ".join(ids[:most]) + (", ..." if len(ids) > most else "")
 
 
-def say_mask(config: RecommendConfig, console: Console) -> None:
-    said = {
-        "seen": "masked: what each user did before the test split (lists can be judged by it; --mask all: everything)",
+def say_mask(config: RecommendConfig, reporter: Reporter) -> None:
+    lines = {
+        "seen": "masked: what each user did before the test split (as evaluation needs it; --mask all: everything)",
         "all": "masked: everything each user did, test events too",
         "none": "masked: nothing; items that a user knows may come back",
     }
-    console.say(said[config.mask])
+    reporter.say(lines[config.mask])
 
 
-def allowed_items(stored: "StoredModel", config: RecommendConfig, console: Console) -> "Bool | None":
+def allowed_items(stored: StoredModel, config: RecommendConfig, reporter: Reporter) -> Bool | None:
     """Which items may be recommended, bool (n_items,); None: all."""
-    from recli.steps.recommend import candidates
-
     items = stored.interactions.items
     if not (config.allow or config.deny or config.where):
         return None
     index = _index(items[schema.ITEM_ID].to_list())
     allowed = candidates.mask_of(range(items.height), items.height)
-    for name, given, keep in (("--allow", config.allow, True), ("--deny", config.deny, False)):
-        if not given:
+    for name, ids, keep in (("--allow", config.allow, True), ("--deny", config.deny, False)):
+        if not ids:
             continue
-        texts = [text for _, text in _lines(given, index) if text]
+        texts = [text for _, text in _lines(ids, index) if text]
         rows, unknown = candidates.rows_of(texts, index)
         if unknown:
             ids_are = "id is" if len(unknown) == 1 else "ids are"
-            console.warn(f"{name}: {len(unknown):,} {ids_are} not in the catalogue: {_some(unknown)}")
+            reporter.warn(f"{name}: {len(unknown):,} {ids_are} not in the catalogue: {_some(unknown)}")
         named = candidates.mask_of(rows, items.height)
         allowed &= named if keep else ~named
     if config.where:
-        own = items.drop(schema.COLD).with_columns(cold=items[schema.COLD])
+        columns = items.drop(schema.COLD).with_columns(cold=items[schema.COLD])
         catalogue = stored.catalogue
         if catalogue is not None:
-            own = catalogue.with_columns(own[c] for c in own.columns if c not in catalogue.columns)
-        allowed &= candidates.where(own, config.where)
+            columns = catalogue.with_columns(
+                columns[c] for c in columns.columns if c not in catalogue.columns
+            )
+        allowed &= candidates.where(columns, config.where)
     if not allowed.any():
         raise RecliError(
             "no item is left to recommend: none passes --allow, --deny and --where together",
             "loosen them; try one at a time",
         )
-    console.say(f"candidates: {int(allowed.sum()):,} of {items.height:,} items")
+    reporter.say(f"candidates: {int(allowed.sum()):,} of {items.height:,} items")
     return allowed
 
 
-def similar_to(stored: "StoredModel", config: RecommendConfig) -> "Int64":
-    import numpy as np
+def similar_to_rows(stored: StoredModel, config: RecommendConfig) -> Int64:
 
     from recli.models.base import algorithms
-    from recli.steps.recommend import candidates
 
     if not algorithms[stored.algorithm].personal:
         raise UsageError(
-            f"--similar-to: {stored.name} ({stored.algorithm}) gives everybody the same, and compares no items",
+            f"--similar-to: {stored.name} ({stored.algorithm}) gives all users the same, and compares no items",
             "choose another one with --model",
         )
     index = _index(stored.interactions.items[schema.ITEM_ID].to_list())
@@ -205,32 +200,36 @@ def similar_to(stored: "StoredModel", config: RecommendConfig) -> "Int64":
     return np.asarray(rows, dtype=np.int64)
 
 
-def profile_vectors(
-    stored: "StoredModel", queries: "UserQueries", config: RecommendConfig, console: Console
-) -> "dict[int, Float32]":
-    """The profiles' texts as vectors, by place in the audience, encoded as the items' texts were."""
+def encode_profiles(
+    stored: StoredModel,
+    queries: UserQueries,
+    encoder: str | None = None,
+    device: str = "auto",
+    reporter: Reporter = SILENT,
+) -> dict[int, Float32]:
+    """The profiles' texts as vectors, (d,), by place in the queries, encoded as the items' texts were.
+
+    `encoder`: folder of the text encoder, where the embeddings were made from a folder.
+    """
     if not queries.profiles:
         return {}
     from recli.encoders.reencode import encode_like
-    from recli.steps.recommend.recommender import text_model
 
     model = text_model(stored.model)
-    made_by = stored.part.summary["encoder"]
     places = sorted(queries.profiles)
-    with console.progress("encoding profiles", total=len(places)) as advance:
+    with reporter.progress("encoding profiles", total=len(places)) as advance:
         vectors = encode_like(
-            made_by["config"],
-            made_by["summary"],
+            stored.encoder,
             model.text_space,
             [queries.profiles[place] for place in places],
             stored.interactions.items[schema.TEXT].to_list(),
-            model=config.encoder,
-            device=config.device,
+            model=encoder,
+            device=device,
         )
         advance(len(places), "")
-    known = {place: vectors[row] for row, place in enumerate(places) if vectors[row].any()}
-    if len(known) < len(places):
-        console.warn(
-            f"{len(places) - len(known):,} profiles have no word that the encoder knows: they count as empty"
+    encoded = {place: vectors[row] for row, place in enumerate(places) if vectors[row].any()}
+    if len(encoded) < len(places):
+        reporter.warn(
+            f"{len(places) - len(encoded):,} profiles have no word that the encoder knows: they count as empty"
         )
-    return known
+    return encoded

@@ -1,4 +1,4 @@
-"""From a stored model and an audience to lists with reasons, batch by batch: memory does not grow with users."""
+"""Makes lists with explanations from a stored model, batch by batch: memory does not grow with users."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
@@ -22,13 +22,12 @@ from recli.steps.recommend.explain import Reason
 from recli.steps.recommend.users import UserQueries
 from recli.storage.runs import StoredModel
 
-MASKS = ("seen", "all", "none")
-_EXPLAINED = 64  # lists explained at a time: that takes long, so progress is to be seen
+_EXPLAINED = 64  # lists explained at a time: it takes long, so progress is shown often
 
 
 @dataclass(frozen=True)
 class RecommendOptions:
-    """What lists are to be made."""
+    """How lists are batch."""
 
     k: int = 10
     mask: str = "seen"
@@ -42,7 +41,7 @@ class RecommendOptions:
 
 @dataclass(frozen=True)
 class RecommendationBatch:
-    """The lists of a batch: `places` in the audience, int64 (n,); `ranked` (n, k); `sources`, one for each list.
+    """The lists of a batch: `places` in the queries, int64 (n,); `ranked` (n, k); `sources`, one for each list.
 
     `reasons`, `shares`: for each list, for each item; empty without explanation. `profiles`: which lists were
     made from a text alone. `empty`: how many of the batch have no list; `short`: how many fewer than k items.
@@ -60,15 +59,15 @@ class RecommendationBatch:
 
 @dataclass(frozen=True)
 class UserScorer(ModelWrapper):
-    """A model with its fallback, which knows users by their place in the audience, some of them by a text alone."""
+    """A model with its fallback, which knows users by their place in the queries, some of them by a text alone."""
 
     model: WithFallback
     rows: Int64  # (n,), row numbers of training users by place, -1 for others
     vectors: dict[int, Float32] = field(default_factory=dict)  # encoded profiles by place, (d,)
-    by_popularity: set[int] = field(default_factory=set)  # places for which popularity stood in
+    by_popularity: set[int] = field(default_factory=set)  # places served by the fallback
 
     def score(self, history: History, users: Int64 | None = None) -> Float32:
-        """Scores of all items, float32 (batch, n_items); `users`: places in the audience, (batch,)."""
+        """Scores of all items, float32 (batch, n_items); `users`: places in the queries, (batch,)."""
         places = np.full(history.shape[0], -1) if users is None else users
         scores, silent = self.model.filled(history, self.rows[places])
         for at in np.flatnonzero(silent | (history.sizes == 0)):
@@ -98,27 +97,27 @@ def text_model(model: Model) -> Model:
     return model
 
 
-def recommend(
+def recommend_batches(
     stored: StoredModel,
     queries: UserQueries,
-    wanted: RecommendOptions,
+    options: RecommendOptions,
     vectors: dict[int, Float32] | None = None,
 ) -> Iterator[RecommendationBatch]:
-    """Lists for an audience, in its order. `vectors`: encoded profiles, (d,), by place in the audience."""
+    """Lists for users, in their order. `vectors`: encoded profiles, (d,), by place in the queries."""
     data = stored.interactions.only(queries.rows)
     trained = data.having(*stored.trained_on)
     rows = np.where(queries.rows >= 0, queries.rows, 0)
     rows = np.where((queries.rows >= 0) & trained[rows], rows, -1)
-    model = WithFallback(stored.model, stored.item_counts, wanted.fallback)
+    model = WithFallback(stored.model, stored.item_counts, options.fallback)
     scorer = UserScorer(model, rows, vectors or {})
     history = queries.histories_of(data.history(stored.trained_on))
-    masked = None if wanted.mask == "none" else queries.rows_of(_events(data, wanted.mask))
-    for made in _lists(stored, scorer, history, masked, wanted):
-        if not wanted.reasons:
-            yield made
+    masked = None if options.mask == "none" else queries.rows_of(_events(data, options.mask))
+    for batch in _lists(stored, scorer, history, masked, options):
+        if not options.reasons:
+            yield batch
             continue
-        for part in _parts(made, _EXPLAINED):
-            yield _explained(stored, scorer, history, part, wanted.reasons)
+        for part in _parts(batch, _EXPLAINED):
+            yield _explained(stored, scorer, history, part, options.reasons)
 
 
 def _events(data: Interactions, mask: str) -> CSR:
@@ -126,12 +125,12 @@ def _events(data: Interactions, mask: str) -> CSR:
 
 
 def similar_items(
-    stored: StoredModel, items: Int64, wanted: RecommendOptions
+    stored: StoredModel, items: Int64, options: RecommendOptions
 ) -> Iterator[RecommendationBatch]:
     """For each of `items`, row numbers int64 (n,), the items most similar to it.
 
     By the cosine of the model's vectors of items where it has any, else by what the model recommends to
-    somebody who did nothing but this item. No list for items of which the model knows nothing.
+    a user whose history is this item alone. No list for items of which the model knows nothing.
     """
     from scipy.sparse import csr_matrix
 
@@ -142,7 +141,7 @@ def similar_items(
     model = stored.model if vectors is None else _Cosines(vectors)
     rows = np.full(items.size, -1) if vectors is None else items
     scorer = UserScorer(WithFallback(model, stored.item_counts, "none"), rows)
-    yield from _lists(stored, scorer, History(alone, np.zeros(items.size, dtype=np.int32)), alone, wanted)
+    yield from _lists(stored, scorer, History(alone, np.zeros(items.size, dtype=np.int32)), alone, options)
 
 
 def similar_vectors(model: Model) -> Float32 | None:
@@ -172,21 +171,21 @@ class _Cosines(Model):
 
 
 def _lists(
-    stored: StoredModel, scorer: UserScorer, history: History, masked: CSR | None, wanted: RecommendOptions
+    stored: StoredModel, scorer: UserScorer, history: History, masked: CSR | None, options: RecommendOptions
 ) -> Iterator[RecommendationBatch]:
     n, n_items = history.shape
     ties = tie_order(stored.interactions.items[schema.ITEM_ID])
-    mixer = None
-    if wanted.diversify is not None:
+    reranker = None
+    if options.diversify is not None:
         inputs = RerankerInputs(
             stored.model.item_vectors(), lambda: stored.interactions.matrix(*stored.trained_on)
         )
-        mixer = rerankers["mmr"].make(wanted.diversify, inputs)
-    pick = min(wanted.k if mixer is None else max(wanted.k, wanted.pool), n_items)
+        reranker = rerankers["mmr"].make(options.diversify, inputs)
+    pick = min(options.k if reranker is None else max(options.k, options.pool), n_items)
     places = np.arange(n, dtype=np.int64)
-    for batch, ranked in _ranked(scorer, history, masked, wanted, pick, ties):
-        if mixer is not None:
-            ranked = mixer(ranked, wanted.k)
+    for batch, ranked in _ranked(scorer, history, masked, options, pick, ties):
+        if reranker is not None:
+            ranked = reranker(ranked, options.k)
         listed = ranked.items[:, 0] >= 0
         kept = places[batch][listed]
         yield RecommendationBatch(
@@ -195,59 +194,61 @@ def _lists(
             [POPULARITY if int(place) in scorer.by_popularity else stored.name for place in kept],
             [int(place) in scorer.vectors for place in kept],
             empty=int((~listed).sum()),
-            short=int(((ranked.items[listed] >= 0).sum(axis=1) < wanted.k).sum()),
+            short=int(((ranked.items[listed] >= 0).sum(axis=1) < options.k).sum()),
         )
 
 
 def _ranked(
-    scorer: UserScorer, history: History, masked: CSR | None, wanted: RecommendOptions, k: int, ties: Int32
+    scorer: UserScorer, history: History, masked: CSR | None, options: RecommendOptions, k: int, ties: Int32
 ) -> Iterator[tuple[slice, Ranked]]:
-    """The `k` best items of each history, in batches; `masked`: what is never among them."""
-    if wanted.approximate is not None:
+    """The `k` best items of each history, in batches; `masked`: items that are never among them."""
+    if options.approximate is not None:
         return rank_batches(
-            RankingRequest(scorer, history, masked, wanted.allowed, k, ties), wanted.approximate
+            RankingRequest(scorer, history, masked, options.allowed, k, ties), options.approximate
         )
     places = np.arange(history.shape[0], dtype=np.int64)
-    return ranked_batches(scorer, history, places, k=k, ties=ties, seen=masked, allowed=wanted.allowed)
+    return ranked_batches(scorer, history, places, k=k, ties=ties, seen=masked, allowed=options.allowed)
 
 
-def _parts(made: RecommendationBatch, size: int) -> Iterator[RecommendationBatch]:
-    """The lists, `size` at a time; the figures of the batch go with the first of them."""
-    for start in range(0, max(1, made.places.size), size):
+def _parts(batch: RecommendationBatch, size: int) -> Iterator[RecommendationBatch]:
+    """The lists, `size` at a time; the counts of the batch go with the first of them."""
+    for start in range(0, max(1, batch.places.size), size):
         part = slice(start, start + size)
         yield RecommendationBatch(
-            made.places[part],
-            Ranked(made.ranked.items[part], made.ranked.scores[part]),
-            made.sources[part],
-            made.profiles[part],
-            made.empty if start == 0 else 0,
-            made.short if start == 0 else 0,
+            batch.places[part],
+            Ranked(batch.ranked.items[part], batch.ranked.scores[part]),
+            batch.sources[part],
+            batch.profiles[part],
+            batch.empty if start == 0 else 0,
+            batch.short if start == 0 else 0,
         )
 
 
 def _explained(
-    stored: StoredModel, scorer: UserScorer, history: History, made: RecommendationBatch, count: int
+    stored: StoredModel, scorer: UserScorer, history: History, batch: RecommendationBatch, count: int
 ) -> RecommendationBatch:
-    """The lists with their reasons; those made of popularity or a profile have none in a history."""
+    """The lists with their explanations; those made of popularity or a profile have none in a history."""
     from_history = np.asarray(
-        [by != POPULARITY and not text for by, text in zip(made.sources, made.profiles, strict=True)],
+        [by != POPULARITY and not text for by, text in zip(batch.sources, batch.profiles, strict=True)],
         dtype=bool,
     )
-    reasons: list[list[list[Reason]]] = [[[] for i in items if i >= 0] for items in made.ranked.items]
-    shares: list[list[dict[str, float]]] = [[{} for i in items if i >= 0] for items in made.ranked.items]
+    reasons: list[list[list[Reason]]] = [[[] for i in items if i >= 0] for items in batch.ranked.items]
+    shares: list[list[dict[str, float]]] = [[{} for i in items if i >= 0] for items in batch.ranked.items]
     explicable = np.flatnonzero(from_history)
-    places = made.places[explicable]
-    mine, items = history[places], made.ranked.items[explicable]
+    places = batch.places[explicable]
+    histories, items = history[places], batch.ranked.items[explicable]
     positions = [
-        explain.most_important(mine.values.data[part], None if mine.steps is None else -mine.steps[part])
-        for part in (slice(start, end) for start, end in pairwise(mine.values.indptr))
+        explain.most_important(
+            histories.values.data[part], None if histories.steps is None else -histories.steps[part]
+        )
+        for part in (slice(start, end) for start, end in pairwise(histories.values.indptr))
     ]
-    found = explain.history_reasons(stored.model, mine, items, positions, count)
-    for at, why in zip(explicable, found, strict=True):
-        reasons[at] = why
-    parts = stored.model.source_scores(mine, scorer.rows[places]) if places.size else None
+    explanations = explain.history_reasons(stored.model, histories, items, positions, count)
+    for at, explanation in zip(explicable, explanations, strict=True):
+        reasons[at] = explanation
+    parts = stored.model.source_scores(histories, scorer.rows[places]) if places.size else None
     if parts is not None:
         for row, at in enumerate(explicable):
             listed = items[row][items[row] >= 0].astype(np.int64)
             shares[at] = explain.source_shares(parts, row, listed)
-    return replace(made, reasons=reasons, shares=shares)
+    return replace(batch, reasons=reasons, shares=shares)

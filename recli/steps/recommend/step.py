@@ -1,168 +1,200 @@
-"""`recli recommend`: lists for known users, new ones, and those of whom only a text is known."""
+"""Recommends items to users, or similar items; lists are written batch by batch, so that memory stays flat."""
 
-import sys
-from collections import Counter
-from collections.abc import Iterable, Iterator
-from contextlib import ExitStack, contextmanager, nullcontext
-from dataclasses import replace
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from tempfile import TemporaryDirectory
-from typing import IO, TYPE_CHECKING
+from typing import Any
+
+import polars as pl
 
 from recli import schema
-from recli.cli.console import Console, run_path
 from recli.config import to_dict
-from recli.reporting import no_progress
-from recli.steps.recommend.config import RecommendConfig, check, output_format, to_stdout
+from recli.errors import RecliError
+from recli.models.wrappers import POPULARITY
+from recli.reporting import SILENT, Advance, Reporter, no_progress
+from recli.steps.recommend import inputs
+from recli.steps.recommend.approximate import approximate
+from recli.steps.recommend.config import RecommendConfig
+from recli.steps.recommend.frames import ItemLabels, frame_of, labels_of
+from recli.steps.recommend.recommender import (
+    RecommendationBatch,
+    RecommendOptions,
+    recommend_batches,
+    similar_items,
+)
+from recli.steps.recommend.sinks.base import Sink, format_of, formats
+from recli.steps.recommend.sinks.files import Spool
+from recli.storage import atomic, parts
+from recli.storage.runs import StoredModel
 
-if TYPE_CHECKING:
-    from recli.steps.recommend.frames import ItemLabels
-    from recli.steps.recommend.recommender import RecommendationBatch, RecommendOptions
-    from recli.steps.recommend.sinks.files import Writer
-    from recli.storage.runs import StoredModel
 
-__all__ = ["RecommendConfig", "recommend"]
-
-
-def recommend(config: RecommendConfig, console: Console) -> None:
-    """Recommend items to known or new users, with reasons.
-
-    Lists go to stdout (or --out, or --save), for all users of the run unless some are named. New users need
-    no training: a history is enough, or with a hybrid a text about them.
-
-    Example: recli recommend sample_data/run --users u0003,u0007 -k 5 --explain
+@dataclass(frozen=True)
+class ListCounts:
+    """How many lists were made; how many of them are shorter than k; how many users or items got none (`empty`);
+    how many lists are the most popular items because the model knows nothing of the user (`popularity`).
     """
-    check(config, console)
-    if config.device.startswith("cuda"):  # asked for: it must be there, even where no profile needs it
-        from recli.compute.torch_device import pick_device
 
-        pick_device(config.device)
-    from recli.steps.recommend import inputs as given
-    from recli.steps.recommend.approximate import approximate
-    from recli.steps.recommend.frames import names_of
-    from recli.steps.recommend.recommender import RecommendOptions, recommend, similar_items
+    lists: int = 0
+    short: int = 0
+    empty: int = 0
+    popularity: int = 0
 
-    path = run_path(config.run)
-    stored = given.open_model(path, config, console)
-    console.say(f"model: {stored.name} ({stored.algorithm})")
-    titles = given.titles(stored, config)
-    wanted = RecommendOptions(
+    def plus(self, batch: RecommendationBatch) -> "ListCounts":
+        return ListCounts(
+            self.lists + len(batch.sources),
+            self.short + batch.short,
+            self.empty + batch.empty,
+            self.popularity + batch.sources.count(POPULARITY),
+        )
+
+
+@dataclass(frozen=True)
+class Recommendations:
+    """The result of `recommend`; it stands for the path of its run."""
+
+    run: Path
+    model: str
+    queries: int  # users, or items of --similar-to, that were asked for
+    counts: ListCounts
+    saved: bool = False  # as the part RUN/recommendations
+    kept: pl.DataFrame | None = None  # all lists, unless they were written
+
+    def __fspath__(self) -> str:
+        return str(self.run)
+
+    @property
+    def frame(self) -> pl.DataFrame:
+        """A row for each recommendation: user_id (or similar_to), rank, item_id, score, source [, title] [, because,
+        reasons, sources]. Raises `RecliError` where the lists were written to a file or a sink instead.
+        """
+        if self.saved:
+            part = parts.open_part(self.run / schema.RECOMMENDATIONS, schema.RECOMMENDATIONS)
+            return part.table("recommendations")
+        if self.kept is None:
+            raise RecliError(
+                "the lists were written, not kept", "read the file, or leave `out` and `sink` out"
+            )
+        return self.kept
+
+    @property
+    def summary(self) -> dict[str, Any]:
+        return {"part": schema.RECOMMENDATIONS, "model": self.model, **vars(self.counts)}
+
+
+@dataclass
+class _FrameSink:
+    """Keeps all lists in memory."""
+
+    batches: list[pl.DataFrame] = field(default_factory=list)
+
+    def add(self, rows: pl.DataFrame) -> None:
+        self.batches.append(rows)
+
+    def finish(self) -> None: ...
+
+
+@dataclass(frozen=True)
+class _Lists:
+    """Lists that are made as they are written. `column`: of the ids that lists are for, user_id or similar_to."""
+
+    column: str
+    labels: ItemLabels
+    batches: Iterator[RecommendationBatch]
+    explained: bool
+
+    def write(self, sink: Sink, advance: Advance) -> ListCounts:
+        counts = ListCounts()
+        for batch in self.batches:
+            sink.add(frame_of(batch, self.labels, self.column, self.explained))
+            counts = counts.plus(batch)
+            advance(len(batch.sources) + batch.empty, "")
+        sink.finish()
+        return counts
+
+
+def recommend(
+    config: RecommendConfig, reporter: Reporter = SILENT, sink: Sink | None = None, with_progress: bool = True
+) -> Recommendations:
+    """Recommend items to users of the run or new ones, or items similar to those of `similar_to`.
+
+    Lists go into the run (`save`), to `sink` or to the file `out`, batch by batch, else they are kept in the result.
+    `with_progress`: whether the reporter is told how many lists are made.
+    """
+    format = None if config.file is None else config.format or format_of(config.file)
+    if config.device.startswith("cuda"):  # named: it must be there, even where no profile needs it
+        from recli.compute.devices import choose_device
+
+        choose_device(config.device)
+    run = Path(config.run)
+    stored = inputs.open_model(run, config, reporter)
+    reporter.say(f"model: {stored.name} ({stored.algorithm})")
+    lists = _lists(run, stored, config, reporter)
+    queries = len(lists.labels.who)
+    progress = (
+        reporter.progress("recommending", queries, "lists") if with_progress else nullcontext(no_progress)
+    )
+    frame_sink = _FrameSink()
+    with progress as advance:
+        if config.save:
+            counts = _save(run, stored, lists, config, advance)
+        elif sink is None and config.file is not None and format is not None:
+            with file_sink(config.file, format) as file:
+                counts = lists.write(file, advance)
+        else:
+            counts = lists.write(sink or frame_sink, advance)
+    kept = pl.concat(frame_sink.batches) if frame_sink.batches else None
+    return Recommendations(run, stored.name, queries, counts, config.save, kept)
+
+
+def _lists(run: Path, stored: StoredModel, config: RecommendConfig, reporter: Reporter) -> _Lists:
+    """The lists that the config asks for; nothing is ranked before they are written."""
+    titles = inputs.item_titles(stored.catalogue, config.title_column)
+    options = RecommendOptions(
         k=config.k,
         mask=config.mask,
-        allowed=given.allowed_items(stored, config, console),
+        allowed=inputs.allowed_items(stored, config, reporter),
         fallback=config.fallback,
         diversify=config.diversify,
         pool=config.pool,
         reasons=config.reasons if config.explain else 0,
-        approximate=approximate(path, stored, config, console),
+        approximate=approximate(run, stored, config, reporter),
     )
     if config.similar_to:
-        items = given.similar_to(stored, config)
-        ids = stored.interactions.items[schema.ITEM_ID]
-        who = [ids[int(item)] for item in items]
-        made = similar_items(stored, items, wanted)
-    else:
-        queries = given.read_audience(stored, config, console)
-        given.say_mask(config, console)
-        who = queries.user_ids
-        made = recommend(stored, queries, wanted, given.profile_vectors(stored, queries, config, console))
-    if config.save:
-        _save(path, stored, made, names_of(stored, who, titles), wanted, config, console)
-    else:
-        with _output(config, output_format(config, console)) as output:
-            _write(stored, made, names_of(stored, who, titles), wanted, config, console, output)
-
-
-def _write(
-    stored: "StoredModel",
-    made: "Iterable[RecommendationBatch]",
-    names: "ItemLabels",
-    wanted: "RecommendOptions",
-    config: RecommendConfig,
-    console: Console,
-    output: "Writer",
-) -> dict[str, int]:
-    """Write all lists, say what there is to say about them, and return the figures."""
-    from recli.models.wrappers import POPULARITY
-    from recli.steps.recommend.frames import frame_of
-
-    first = "similar_to" if config.similar_to else schema.USER_ID
-    whose = "items" if config.similar_to else "users"
-    figures: Counter[str] = Counter()
-    by: Counter[str] = Counter()
-    # a progress bar on stderr and tables on stdout would meet on the terminal
-    on_screen = to_stdout(config) and sys.stdout.isatty()
-    bar = nullcontext(no_progress) if on_screen else console.progress("recommending", len(names.who), "lists")
-    with bar as advance:
-        for lists in made:
-            output.add(frame_of(lists, names, first, bool(wanted.reasons)))
-            by.update(lists.sources)
-            figures["lists"] += len(lists.sources)
-            figures["short"] += lists.short
-            figures["empty"] += lists.empty
-            advance(len(lists.sources) + lists.empty, "")
-        output.finish()
-    if stored.name != POPULARITY and by[POPULARITY]:
-        lists_are = "1 list is" if by[POPULARITY] == 1 else f"{by[POPULARITY]:,} lists are"
-        these = f"this {whose[:-1]}" if by[POPULARITY] == 1 else f"these {whose}"
-        console.say(f"{lists_are} the most popular items: the model knows nothing of {these}")
-    if figures["short"]:
-        lists_are = "1 list is" if figures["short"] == 1 else f"{figures['short']:,} lists are"
-        them = "it" if figures["short"] == 1 else "them"
-        console.say(f"{lists_are} shorter than {wanted.k}: no more items were left for {them}")
-    if figures["empty"]:
-        why = (
-            "nothing is known of them, or no item was left"
-            if wanted.fallback == "none" or config.similar_to
-            else "no item was left"
-        )
-        console.say(f"{figures['empty']:,} of {len(names.who):,} got no list: {why}")
-    return {**figures, "popularity": by[POPULARITY]}
+        items = inputs.similar_to_rows(stored, config)
+        ids = stored.interactions.items[schema.ITEM_ID].gather(items).to_list()
+        batches = similar_items(stored, items, options)
+        return _Lists("similar_to", labels_of(stored, ids, titles), batches, bool(options.reasons))
+    queries = inputs.read_users(stored, config, reporter)
+    inputs.say_mask(config, reporter)
+    profiles = inputs.encode_profiles(stored, queries, config.encoder, config.device, reporter)
+    batches = recommend_batches(stored, queries, options, profiles)
+    labels = labels_of(stored, queries.user_ids, titles)
+    return _Lists(schema.USER_ID, labels, batches, bool(options.reasons))
 
 
 def _save(
-    run: Path,
-    stored: "StoredModel",
-    made: "Iterable[RecommendationBatch]",
-    names: "ItemLabels",
-    wanted: "RecommendOptions",
-    config: RecommendConfig,
-    console: Console,
-) -> None:
-    """Write the part RUN/recommendations and print the run's path."""
-    from recli.steps.recommend.sinks.files import Spool
-    from recli.storage import atomic, parts
-
-    inputs = {
+    run: Path, stored: StoredModel, lists: _Lists, config: RecommendConfig, advance: Advance
+) -> ListCounts:
+    """Write the part RUN/recommendations."""
+    read = {
         f"{schema.MODELS}/{stored.name}": stored.part.sha256,
         schema.INTERACTIONS: stored.interactions.sha256,
     }
-    named = to_dict(replace(config, model=stored.name))
+    settings = to_dict(replace(config, model=stored.name))
     with (
         atomic.scratch(run) as folder,
-        parts.write_part(run / schema.RECOMMENDATIONS, schema.RECOMMENDATIONS, named, inputs) as draft,
+        parts.write_part(run / schema.RECOMMENDATIONS, schema.RECOMMENDATIONS, settings, read) as writer,
     ):
         spool = Spool(folder)
-        figures = _write(stored, made, names, wanted, config, console, spool)
-        draft.table("recommendations", spool.scan())
-        draft.summary.update(figures)
-    console.result(run, {"part": schema.RECOMMENDATIONS, "model": stored.name, **figures})
+        counts = lists.write(spool, advance)
+        writer.table("recommendations", spool.scan())
+        writer.summary.update(vars(counts))
+    return counts
 
 
 @contextmanager
-def _output(config: RecommendConfig, format: str) -> "Iterator[Writer]":
-    """Where lists go: stdout, or a file that is put in place only when all of it was written."""
-    from recli.steps.recommend.sinks.files import writer
-    from recli.storage.atomic import write_file
-
-    with ExitStack() as stack:
-        if to_stdout(config):
-            spool = Path(stack.enter_context(TemporaryDirectory(prefix="recli-")))
-            target: IO[bytes] = sys.stdout.buffer
-            sys.stdout.flush()
-        else:
-            path = stack.enter_context(write_file(Path(str(config.out))))
-            spool = path.parent
-            target = stack.enter_context(path.open("wb"))
-        made = writer(format, target, spool)
-        yield made
+def file_sink(file: str, format: str) -> Iterator[Sink]:
+    """A sink for a file that is put in place only when all of it was written."""
+    with atomic.write_file(Path(file)) as path, path.open("wb") as target:
+        yield formats[format].open(target, path.parent)

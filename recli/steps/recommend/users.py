@@ -1,4 +1,4 @@
-"""Who asks for recommendations: users of the run, new users with a history, users with only a text profile."""
+"""Users to recommend to: users of the run, new users with a history, users with only a text profile."""
 
 import json
 import math
@@ -36,30 +36,32 @@ class UserQueries:
     unused_profiles: int = 0  # beside a history with known items
 
     def rows_of(self, known: CSR) -> CSR:
-        """This audience's rows of `known`, float32 (n_users, n_items): (n, n_items), with new users' histories."""
+        """Their rows of `known`, float32 (n_users, n_items): (n, n_items), with new users' histories."""
         return self.histories_of(History(known)).values
 
     def histories_of(self, known: History) -> History:
-        """The histories of this audience, (n, n_items), of `known` ones (n_users, n_items) and of new users.
+        """Their histories, (n, n_items): those of known users are rows of `known`, (n_users, n_items).
 
-        New users' are in order if the known ones are: a model that goes by the order has learned from one.
+        New users' are in order if the known ones are: a model that uses the order was trained with one.
         """
         from scipy.sparse import csr_matrix, vstack
 
         if not self.histories and (self.rows >= 0).all():
             return known[self.rows]
-        told = [self.histories[place] for place in sorted(self.histories)]
+        new_histories = [self.histories[place] for place in sorted(self.histories)]
         lengths = np.zeros(len(self.rows), dtype=np.int64)
-        lengths[sorted(self.histories)] = [one.items.size for one in told]
+        lengths[sorted(self.histories)] = [h.items.size for h in new_histories]
         new = csr_matrix(
             (
-                np.concatenate([np.empty(0, dtype=np.float32), *(one.values for one in told)]),
-                np.concatenate([np.empty(0, dtype=np.int64), *(one.items for one in told)]),
+                np.concatenate([np.empty(0, dtype=np.float32), *(h.values for h in new_histories)]),
+                np.concatenate([np.empty(0, dtype=np.int64), *(h.items for h in new_histories)]),
                 np.concatenate([[0], np.cumsum(lengths)]),
             ),
             shape=(len(self.rows), known.shape[1]),
         )
-        steps = None if known.steps is None else np.concatenate([known.steps, *(one.steps for one in told)])
+        steps = (
+            None if known.steps is None else np.concatenate([known.steps, *(h.steps for h in new_histories)])
+        )
         both = History(vstack([known.values, new], format="csr"), steps)
         places = np.arange(len(self.rows)) + known.shape[0]
         return both[np.where(self.rows >= 0, self.rows, places)]
@@ -87,8 +89,8 @@ def lines_of(file: IO[bytes], name: str) -> Iterator[tuple[str, str]]:
 
 
 @dataclass
-class _Draft:
-    """An audience being read."""
+class _Reading:
+    """Users being read."""
 
     user_ids: list[str] = field(default_factory=list)
     rows: list[int] = field(default_factory=list)
@@ -108,7 +110,7 @@ def parse(
     skip_unknown: bool = False,
     needs: str | None = None,
 ) -> UserQueries:
-    """Read who asks from lines, each with the name of its place (`users.txt line 3`) for messages.
+    """Read users from lines, each with the name of its place (`users.txt line 3`) for messages.
 
     New users without an id are called new-1, new-2, ... by the number of their line, blank ones not counted. A
     line is an id, or JSON: {"user_id": "x"}; {"user_id": "n1", "history": ["a", {"item_id": "b", "value": 2}]};
@@ -117,21 +119,21 @@ def parse(
     `history` or `profile`, where each line must have one. Raises `InvalidDataError` for bad lines, `RecliError`
     for unknown users unless `skip_unknown`.
     """
-    draft = _Draft()
+    reading = _Reading()
     seen: set[str] = set()
-    for asked, (place, text) in enumerate(((p, t.strip()) for p, t in lines if t.strip()), start=1):
+    for number, (place, text) in enumerate(((p, t.strip()) for p, t in lines if t.strip()), start=1):
         row: dict[str, Any] = _object(place, text) if text.startswith("{") else {"user_id": text}
         if needs and needs not in row:
             raise InvalidDataError(f'{place}: there is no "{needs}" in it', _FORMS)
         _check(place, row)
         new = "history" in row or "profile" in row
-        user_id = row.get("user_id", f"new-{asked}" if new else None)
+        user_id = row.get("user_id", f"new-{number}" if new else None)
         if user_id is None:
             raise InvalidDataError(f'{place}: neither "user_id" nor "history" nor "profile" is in it', _FORMS)
         if user_id in seen:
             if new:
                 raise InvalidDataError(f"{place}: user {user_id!r} came before", "give each user another id")
-            draft.repeated += 1
+            reading.repeated += 1
             continue
         seen.add(user_id)
         if not new and user_id not in users:
@@ -142,18 +144,18 @@ def parse(
                     did_you_mean(user_id, list(users))
                     or "leave unknown users out with --skip-unknown, or give a history: " + _FORMS,
                 )
-            draft.skipped.append(user_id)
+            reading.skipped.append(user_id)
             continue
-        _add(draft, place, user_id, row, users, items)
+        _add(reading, place, user_id, row, users, items)
     return UserQueries(
-        draft.user_ids,
-        np.asarray(draft.rows, dtype=np.int64),
-        draft.histories,
-        draft.profiles,
-        draft.skipped,
-        draft.repeated,
-        list(draft.unknown_items),
-        draft.unused_profiles,
+        reading.user_ids,
+        np.asarray(reading.rows, dtype=np.int64),
+        reading.histories,
+        reading.profiles,
+        reading.skipped,
+        reading.repeated,
+        list(reading.unknown_items),
+        reading.unused_profiles,
     )
 
 
@@ -161,16 +163,16 @@ _FORMS = '{"user_id": "new", "history": ["item", ...]} or {"user_id": "new", "pr
 
 
 def _add(
-    draft: _Draft,
+    reading: _Reading,
     place: str,
     user_id: str,
     row: dict[str, Any],
     users: dict[str, int],
     items: dict[str, int],
 ) -> None:
-    at = len(draft.user_ids)
-    draft.user_ids.append(user_id)
-    draft.rows.append(-1 if "history" in row or "profile" in row else users[user_id])
+    at = len(reading.user_ids)
+    reading.user_ids.append(user_id)
+    reading.rows.append(-1 if "history" in row or "profile" in row else users[user_id])
     history: dict[int, float] = {}
     for entry in row.get("history", ()):
         item_id, value = _entry(place, entry)
@@ -178,27 +180,26 @@ def _add(
             # Taken out and put in again: the dict's order is that of the latest events.
             history[items[item_id]] = history.pop(items[item_id], 0.0) + value
         else:
-            draft.unknown_items[item_id] = None
+            reading.unknown_items[item_id] = None
     if history:
         latest_last = np.fromiter(history, dtype=np.int64)
         order = np.argsort(latest_last)
         values = np.fromiter(history.values(), dtype=np.float32)
-        draft.histories[at] = NewUserHistory(
+        reading.histories[at] = NewUserHistory(
             latest_last[order], values[order], (order.size - 1 - order).astype(np.int32)
         )
     profile = row.get("profile", "").strip()
-    if profile and history:  # a history says more than a profile: this is for users without one
-        draft.unused_profiles += 1
+    if profile and history:  # only users without a history are scored by their profile
+        reading.unused_profiles += 1
     elif profile:
-        draft.profiles[at] = profile
+        reading.profiles[at] = profile
 
 
 def _object(place: str, text: str) -> dict[str, Any]:
     try:
-        found = json.loads(text)
+        row: dict[str, Any] = json.loads(text)
     except ValueError as error:
         raise InvalidDataError(f"{place} is not JSON: {error}", _FORMS) from None
-    row: dict[str, Any] = found
     return row
 
 

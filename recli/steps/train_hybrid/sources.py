@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from recli import schema
-from recli.config import from_dict, to_dict
+from recli.config import to_dict
 from recli.data.interactions import Interactions
 from recli.errors import RecliError
 from recli.models.base import Model, Training, algorithms
@@ -77,6 +77,23 @@ class TrainedSources:
         return tuple(described)
 
 
+def run_models(
+    run: Path, config: TrainHybridConfig, warned: Sequence[str] = (), reporter: Reporter = SILENT
+) -> list[str]:
+    """The run's models that may be sources: where none is named, those whose algorithms are installed.
+
+    The reporter gets a line for each other one that is among `warned`.
+    """
+    names = parts.part_names(run, schema.MODELS)
+    if config.sources is not None or config.weights is not None or config.cf:
+        return names
+    known: list[str] = []
+    for name in names:
+        warn = reporter.warn if name in warned else SILENT.warn
+        known += runs.models_with_known_algorithms(run, [name], warn)
+    return known
+
+
 def choose_sources(
     config: TrainHybridConfig,
     names: tuple[str, ...],
@@ -89,7 +106,7 @@ def choose_sources(
     Where text-factors is among them and no base of it (see `FACTOR_MODELS`) is, the first base is added behind them,
     not to be fused. Raises `RecliError` for names that are neither, and models that cannot be sources.
     """
-    models = parts.part_names(run, schema.MODELS)
+    models = run_models(run, config, names, reporter)
 
     def spec_of(name: str) -> SourceSpec:
         if name in content_algorithms():
@@ -128,14 +145,18 @@ def _read_source(run: Path, name: str, interactions: Interactions, reporter: Rep
         )
     remedy = f"recli train-cf {run} --algorithm {stored.algorithm} --name {name}"
     parts.check_same_input(stored.part, schema.INTERACTIONS, interactions.sha256, remedy)
-    options = from_dict(algorithms[stored.algorithm].config, stored.part.config["options"])
     if stored.trained_on == TRAIN:
         reporter.say(f"{name}: the run's model")
     else:
         reporter.say(f"{name}: the run's model has seen validation; its options are trained again without")
-    half_life = stored.part.config.get("history_half_life", 0.0)
     return SourceSpec(
-        name, stored.algorithm, options, stored.model, stored.trained_on, half_life, stored.part.sha256
+        name,
+        stored.algorithm,
+        stored.options,
+        stored.model,
+        stored.trained_on,
+        stored.meta.history_half_life,
+        stored.part.sha256,
     )
 
 

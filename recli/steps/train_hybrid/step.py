@@ -38,11 +38,12 @@ from recli.steps.train_hybrid.sources import (
     TrainingInputs,
     build_fusion,
     choose_sources,
+    run_models,
     train_sources,
 )
 from recli.steps.train_hybrid.texts import Texts, read_texts, with_profiles
 from recli.steps.train_hybrid.weights import FittedWeights, fit_weights, without_weightless
-from recli.storage import parts, runs
+from recli.storage import metadata, parts, runs
 from recli.storage.names import checked_name
 from recli.training.fit import check_order
 from recli.training.validation import ValidationFigures, has_validation, validator_of
@@ -93,7 +94,7 @@ def train_hybrid(config: TrainHybridConfig, reporter: Reporter = SILENT) -> Trai
     default_name = "hybrid" if config.algorithm == "fusion" else config.algorithm
     name = checked_name(default_name if config.name is None else config.name, config.algorithm)
     interactions = runs.read_interactions(run)
-    names = source_names(config, interactions, parts.part_names(run, schema.MODELS))
+    names = source_names(config, interactions, run_models(run, config))
     weights = fixed_weights(config, names)
     _check_options(config, names, interactions, weights)
     texts = read_texts(run, config, interactions, reporter) if needs_texts(config, names) else None
@@ -211,7 +212,8 @@ def _check_overwriting(
         )
     if name in parts.part_names(run, schema.MODELS):
         with suppress(RecliError):  # one that is damaged may be replaced without a word
-            algorithm = parts.open_part(run / schema.MODELS / name, schema.MODELS).config["algorithm"]
+            part = parts.open_part(run / schema.MODELS / name, schema.MODELS)
+            algorithm = metadata.model_meta(part).algorithm
             if algorithm != config.algorithm:
                 reporter.warn(f"the model {name} in {run}, which is of kind {algorithm}, will be replaced")
 

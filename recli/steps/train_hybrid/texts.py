@@ -10,7 +10,7 @@ import numpy as np
 from recli import schema
 from recli.data.history import History
 from recli.data.interactions import Interactions
-from recli.encoders.base import fitted
+from recli.encoders import tfidf
 from recli.encoders.texts import unique
 from recli.errors import RecliError, UsageError
 from recli.models.fusion import Fusion, profile_map
@@ -18,6 +18,7 @@ from recli.reporting import Reporter
 from recli.schema import CSR, Float32, State
 from recli.steps.train_hybrid.config import TrainHybridConfig
 from recli.storage import parts, runs
+from recli.storage.metadata import embedding_meta
 from recli.storage.parts import Part
 
 
@@ -50,7 +51,7 @@ def read_texts(run: Path, config: TrainHybridConfig, interactions: Interactions,
     embeddings = [runs.read_embeddings(run, name) for name in _embedding_names(run, config)]
     read = tuple(part for _, part in embeddings)
     joined = {part.path.name: vectors for vectors, part in embeddings}
-    if config.tfidf and all(part.config.get("model") != "tfidf" for part in read):
+    if config.tfidf and all(embedding_meta(part).model != "tfidf" for part in read):
         with reporter.progress("TF-IDF of the texts", None) as advance:
             joined["TF-IDF"] = _tfidf(interactions, config.seed)
             advance(1, f"{joined['TF-IDF'].shape[1]} dimensions")
@@ -86,8 +87,7 @@ def _embedding_names(run: Path, config: TrainHybridConfig) -> tuple[str, ...]:
 def _tfidf(interactions: Interactions, seed: int) -> Float32:
     """TF-IDF vectors of the texts, float32 (n_items, d), zero where there is no text."""
     texts = unique(interactions.items[schema.TEXT].to_list())
-    encoder = fitted["tfidf"]
-    encoded = encoder.encode(texts.texts, texts.texts, encoder.dim, seed)
+    encoded = tfidf.encode(texts.texts, texts.texts, tfidf.DIM, seed)
     vectors = np.zeros((interactions.n_items, encoded.shape[1]), dtype=np.float32)
     vectors[texts.row >= 0] = encoded[texts.row[texts.row >= 0]]
     return vectors

@@ -1,18 +1,20 @@
 """The search for a fusion's weights: arrays in, weights out.
 
-A panel holds, for each validation user, what every source says of the candidates that could reach the top.
+A candidate pool holds, for each validation user, what every source says of the candidates that could reach the top.
 NDCG of a weighting then needs one weighted sum and a count of the candidates above each relevant one.
 """
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import combinations
 from typing import Any
 
 import numpy as np
 
 from recli.compute.compiled import compiled
 from recli.ranking.topk import top_k
+from recli.reporting import Advance, no_progress
 from recli.schema import Bool, Float32, Float64, Int32, Int64
 
 K = 20
@@ -20,6 +22,8 @@ DEPTH = 200  # best items of each source that are candidates
 STEPS = (0.0, 0.25, 0.5, 0.7, 0.85, 1.2, 1.4, 2.0, 4.0)  # factors tried on a weight that is not 0
 STARTS = (0.05, 0.1, 0.2, 0.4)  # shares of the sum of weights tried on one that is 0
 ROUNDS = 8
+NOISE = 0.1  # standard errors of the mean difference; half of one cost a hybrid .001 of NDCG@20 on MovieLens
+LEAST_GAIN = 1e-5  # of NDCG: above what rounding does
 
 
 @dataclass(frozen=True)
@@ -40,7 +44,7 @@ class CandidatePool:
 
 @dataclass(frozen=True)
 class ScoreBatch:
-    """The panel's data for some users: `votes` (s, b, m) on all m items of a block."""
+    """The pool's data for some users: `votes` (s, b, m) on all m items of a block."""
 
     votes: Sequence[Float32]  # s arrays, float32 (b, m)
     hidden: tuple[Int64, Int64]  # rows and columns of items in the histories, that are no candidates
@@ -98,21 +102,25 @@ def _candidates(given: ScoreBatch, ties: Int32, depth: int) -> CandidatePool:
     return CandidatePool(kept, there, order, relevant_rows, columns, n_relevant)
 
 
-def pool_ndcg(panel: CandidatePool, fused: Float32, k: int = K) -> float:
-    """Mean NDCG@k over the panel's users with a relevant item, for fused votes (n, m).
+def pool_ndcg(pool: CandidatePool, fused: Float32, k: int = K) -> float:
+    """Mean NDCG@k over the pool's users with a relevant item, for fused votes (n, m)."""
+    return float(user_ndcg(pool, fused, k).mean())
+
+
+def user_ndcg(pool: CandidatePool, fused: Float32, k: int = K) -> Float64:
+    """NDCG@k of each of the pool's users with a relevant item, for fused votes (n, m); one 0 where there is none.
 
     A relevant item's place is 1 + the candidates above it (a tie counts as above if its tie rank is lower).
     The ideal list is cut at min(k, relevant items).
     """
-    scores = np.where(panel.there, fused, np.float32(-np.inf))
-    ranks = np.empty(panel.rows.size, dtype=np.int64)
-    _compiled()(scores, panel.ties, panel.rows, panel.columns, ranks)
-    gains = np.where(ranks < k, 1 / np.log2(ranks + 2), 0)
-    gained = np.bincount(panel.rows, gains, minlength=panel.n_users)
+    scores = np.where(pool.there, fused, np.float32(-np.inf))
+    ranks = np.empty(pool.rows.size, dtype=np.int64)
+    _compiled()(scores, pool.ties, pool.rows, pool.columns, ranks)
+    gains = np.bincount(pool.rows, np.where(ranks < k, 1 / np.log2(ranks + 2), 0), minlength=pool.n_users)
     discounts = np.concatenate([[0.0], np.cumsum(1 / np.log2(np.arange(2, k + 2)))])
-    ideal = discounts[np.minimum(panel.n_relevant, k)]
+    ideal = discounts[np.minimum(pool.n_relevant, k)]
     counted = ideal > 0
-    return float((gained[counted] / ideal[counted]).mean()) if counted.any() else 0.0
+    return gains[counted] / ideal[counted] if counted.any() else np.zeros(1)
 
 
 def _count(scores: Float32, ties: Int32, rows: Int64, columns: Int64, above: Int64) -> None:
@@ -143,52 +151,82 @@ class SearchResult:
     tried: int
 
 
-def search_weights(
-    panel: CandidatePool, advance: Callable[[int, str], None] = lambda steps, text: None
-) -> SearchResult:
-    """Weights >= 0 by coordinate ascent on the panel's NDCG@20, from equal weights and from the best source.
+def search_weights(pool: CandidatePool, advance: Advance = no_progress) -> SearchResult:
+    """Weights >= 0 by coordinate ascent on the pool's NDCG@20, from equal weights and from the best source.
 
-    A weight changes only for a gain, so equal results keep what was there; the search draws nothing at random.
+    What is equal within noise stays equal, so that rounding errors decide nothing. Noise is `NOISE` standard errors of
+    the mean of users' differences, and at least `LEAST_GAIN`:
+    1. a weight changes only for a gain above the noise;
+    2. the ascent from the best source counts only where it is better by more than the noise;
+    3. at last sources share their weight evenly, the most similar pairs first, while that costs no more than the noise.
+    Nothing is drawn at random.
     """
-    s = panel.votes.shape[0]
-    alone = tuple(pool_ndcg(panel, votes) for votes in panel.votes)
-    tried = s
-    best_weights, best = np.eye(s)[int(np.argmax(alone))], max(alone)
-    starts = [np.full(s, 1 / s), best_weights.copy()] if s > 1 else []
-    for start in starts:
-        weights, score, count = _ascend(panel, start, advance)
-        tried += count
-        if score > best:
-            best_weights, best = weights, score
-    return SearchResult(best_weights / np.abs(best_weights).sum(), best, alone, tried)
+    s = pool.votes.shape[0]
+    by_source = [user_ndcg(pool, votes) for votes in pool.votes]
+    alone = tuple(float(ndcg.mean()) for ndcg in by_source)
+    if s == 1:
+        return SearchResult(np.ones(1), alone[0], alone, 1)
+    weights, ndcg, tried = _ascend(pool, np.full(s, 1 / s), advance)
+    from_best, ndcg_from_best, more = _ascend(pool, np.eye(s)[int(np.argmax(alone))], advance)
+    if _exceeds(ndcg_from_best, ndcg):
+        weights, ndcg = from_best, ndcg_from_best
+    weights, ndcg, shared = _share(pool, weights / weights.sum(), ndcg)
+    advance(1, f"ndcg@{K} {ndcg.mean():.4f}")
+    return SearchResult(weights, float(ndcg.mean()), alone, s + tried + more + shared)
 
 
-def _ascend(
-    panel: CandidatePool, start: Float64, advance: Callable[[int, str], None]
-) -> tuple[Float64, float, int]:
+def _exceeds(ndcg: Float64, other: Float64) -> bool:
+    """Whether the mean of users' NDCG, (u,), is above the other's by more than the noise."""
+    gains = ndcg - other
+    return bool(gains.mean() > max(NOISE * gains.std() / np.sqrt(gains.size), LEAST_GAIN))
+
+
+def _ascend(pool: CandidatePool, start: Float64, advance: Advance) -> tuple[Float64, Float64, int]:
+    """Weights, their NDCG for each user, and how many weightings were tried."""
     weights, tried = start.copy(), 1
-    score = pool_ndcg(panel, _sum(panel, weights))
+    ndcg = user_ndcg(pool, _sum(pool, weights))
     for _ in range(ROUNDS):
-        before = score
+        before = ndcg
         for source in range(weights.size):
             others = weights.copy()
             others[source] = 0
-            rest = _sum(panel, others)
-            mine, total = weights[source], others.sum()
-            values = [mine * step for step in STEPS] if mine else [total * share for share in STARTS]
+            rest = _sum(pool, others)
+            weight, total = weights[source], others.sum()
+            values = [weight * step for step in STEPS] if weight else [total * share for share in STARTS]
             for value in values:
                 if not (value or total):
                     continue
-                found = pool_ndcg(panel, rest + np.float32(value) * panel.votes[source])
+                trial = user_ndcg(pool, rest + np.float32(value) * pool.votes[source])
                 tried += 1
-                if found > score:
-                    score, weights[source] = found, value
-            advance(1, f"ndcg@{K} {score:.4f}")
-        if score - before < 1e-5:
+                if _exceeds(trial, ndcg):
+                    ndcg, weights[source] = trial, value
+            advance(1, f"ndcg@{K} {ndcg.mean():.4f}")
+        if ndcg is before:
             break
-    return weights, score, tried
+    return weights, ndcg, tried
 
 
-def _sum(panel: CandidatePool, weights: Float64) -> Float32:
-    fused: Float32 = np.einsum("s,snm->nm", weights.astype(np.float32), panel.votes)
+def _share(pool: CandidatePool, weights: Float64, best: Float64) -> tuple[Float64, Float64, int]:
+    """Weights shared evenly among sources where that costs no more than the noise, their NDCG, and how many were tried.
+
+    `best`: NDCG of the weights for each user, (u,); all sharing together may cost the noise once.
+    """
+    votes = pool.votes.reshape(weights.size, -1)
+    lengths = np.maximum(np.linalg.norm(votes, axis=1), 1e-12)
+    cosines = votes @ votes.T / np.outer(lengths, lengths)
+    groups, ndcg, tried = np.arange(weights.size), best, 0
+    for first, second in sorted(combinations(range(weights.size), 2), key=lambda pair: -cosines[pair]):
+        joined = (groups == groups[first]) | (groups == groups[second])
+        shared = np.where(joined, weights[joined].mean(), weights)
+        if groups[first] == groups[second]:
+            continue
+        trial = user_ndcg(pool, _sum(pool, shared)) if shared[first] else ndcg  # 0: neither has any weight
+        tried += 1
+        if not _exceeds(best, trial):
+            weights, ndcg, groups = shared, trial, np.where(joined, groups[first], groups)
+    return weights, ndcg, tried
+
+
+def _sum(pool: CandidatePool, weights: Float64) -> Float32:
+    fused: Float32 = np.einsum("s,snm->nm", weights.astype(np.float32), pool.votes)
     return fused

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,14 +17,15 @@ import torch
 from conftest import write_board
 from safetensors.torch import load_file, save_file
 
-from recli.cli.console import Console
+from recli.data.arrays import unit_rows
 from recli.data.interactions import Interactions
 from recli.encoders import source, transformer
+from recli.encoders.base import EncodedBatch, encoders
 from recli.encoders.reencode import encode_like
-from recli.encoders.space import unit
-from recli.errors import RecliError
-from recli.steps.embed.step import EmbedConfig, embed
-from recli.storage import parts, runs
+from recli.errors import ConfigError, RecliError
+from recli.steps.embed.config import EmbedConfig
+from recli.steps.embed.step import embed
+from recli.storage import metadata, parts, runs
 
 Recli = Callable[..., tuple[int, str, str]]
 
@@ -91,9 +93,9 @@ def test_what_is_written(recli: Recli, board_run: Path, board: Interactions, mod
         raw[batch.rows] = batch.vectors
     trained = board.splits["train"]["item"].unique().to_numpy()
     assert len(trained) < 30
-    center = unit(raw)[trained].mean(axis=0)
+    center = unit_rows(raw)[trained].mean(axis=0)
     np.testing.assert_allclose(part.tensors("vectors")["center"], center, rtol=1e-5, atol=1e-6)
-    np.testing.assert_allclose(made, unit(unit(raw) - center), rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(made, unit_rows(unit_rows(raw) - center), rtol=1e-4, atol=1e-5)
 
     assert part.config["model"] == "./tiny-cls"  # no absolute path in a manifest
     assert str(board_run) not in json.dumps(part.manifest)
@@ -228,7 +230,7 @@ def test_an_interrupted_run_resumes(
 ) -> None:
     real = transformer.encode
 
-    def interrupted(*arguments: Any, **options: Any) -> Iterator[transformer.Batch]:
+    def interrupted(*arguments: Any, **options: Any) -> Iterator[EncodedBatch]:
         for n, batch in enumerate(real(*arguments, **options)):
             if n == 3:
                 raise KeyboardInterrupt
@@ -252,8 +254,8 @@ def test_a_killed_run_keeps_its_shards(board_run: Path, model: Path) -> None:
     code = f"""
 import os, signal
 from recli.storage import cache
-from recli.steps.embed.step import EmbedConfig, embed
-from recli.cli.console import Console
+from recli.steps.embed.config import EmbedConfig
+from recli.steps.embed.step import embed
 real = cache.Writer
 class Killed(real):
     def flush(self):
@@ -261,12 +263,12 @@ class Killed(real):
         if len(list(self._folder.glob("shard-*"))) == 2:
             os.kill(os.getpid(), signal.SIGKILL)
 cache.Writer = lambda folder: Killed(folder, rows=1)
-embed(EmbedConfig(run={str(board_run)!r}, model={str(model)!r}, batch_tokens=100), Console())
+embed(EmbedConfig(run={str(board_run)!r}, model={str(model)!r}, batch_tokens=100))
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=False)
     assert done.returncode == -9, done.stderr.decode()
     assert len(shards(board_run)) == 2 and parts.part_names(board_run, "embeddings") == []
-    embed(EmbedConfig(run=str(board_run), model=str(model), batch_tokens=100), Console(quiet=True))
+    embed(EmbedConfig(run=str(board_run), model=str(model), batch_tokens=100))
     assert len(shards(board_run)) == 3
 
 
@@ -344,14 +346,14 @@ def test_vectors_are_held_some_items_at_a_time(
     options = ("--batch-tokens", "100", "--dim", "5", "--storage-dtype", storage)
     recli("embed", board_run, "--model", model, *options)
     whole, taken = vectors(board_run, "tiny-cls"), []
-    real = cache.Stored.take
+    real = cache.CachedVectors.take
 
-    def counted(self: cache.Stored, wanted: np.ndarray) -> np.ndarray:
+    def counted(self: cache.CachedVectors, wanted: np.ndarray) -> np.ndarray:
         taken.append(wanted.size)
         return real(self, wanted)
 
-    monkeypatch.setattr(cache.Stored, "take", counted)
-    monkeypatch.setattr(command, "_ITEMS", 4)
+    monkeypatch.setattr(cache.CachedVectors, "take", counted)
+    monkeypatch.setattr(command, "_BLOCK_ITEMS", 4)
     recli("embed", board_run, "--model", model, *options)
     assert max(taken) <= 4 and sum(taken) % 30 == 0  # no array of all 30, however often they pass
     np.testing.assert_allclose(
@@ -495,9 +497,9 @@ def test_tfidf_finds_the_blocks(recli: Recli, board_run: Path) -> None:
         ["--trust-remote-code"],
     ],
 )
-def test_tfidf_refuses_what_means_nothing_to_it(recli: Recli, board_run: Path, option: list[str]) -> None:
+def test_tfidf_refuses_what_does_not_apply_to_it(recli: Recli, board_run: Path, option: list[str]) -> None:
     err = recli("embed", board_run, "--model", "tfidf", *option, code=2)[2]
-    assert option[0].replace("--no-", "--") in err and "means nothing" in err
+    assert option[0].replace("--no-", "--") in err and "does not apply to" in err
 
 
 def test_remote_code_only_when_asked(recli: Recli, board_run: Path, tmp_path: Path) -> None:
@@ -575,8 +577,7 @@ def test_encode_like_puts_texts_where_the_items_are(
     made, part = runs.read_embeddings(board_run, "e")
     texts = board.items["text"].to_list()
     new = encode_like(
-        part.config,
-        part.summary,
+        metadata.embedding_meta(part),
         part.tensors("vectors"),
         [texts[3], "", texts[17]],
         texts,
@@ -584,6 +585,89 @@ def test_encode_like_puts_texts_where_the_items_are(
     )
     np.testing.assert_allclose(new[[0, 2]], made[[3, 17]], rtol=1e-3, atol=1e-4)
     assert not new[1].any()
+
+
+# --- encoders of other packages
+
+LETTERS = """
+import numpy as np
+from recli.encoders.base import EncodedBatch, Encoder, encoder
+
+
+@encoder("letters", help="counts of letters", takes=lambda model: model.startswith("letters:"), options=["prompt"])
+def open_letters(options):
+    letters, prompt = options.model.partition(":")[2], options.prompt or ""
+
+    def encode(texts, corpus):
+        for start in range(0, len(texts), 7):
+            rows = np.arange(start, min(start + 7, len(texts)))[::-1]
+            counts = [[(prompt + texts[row]).count(letter) for letter in letters] for row in rows]
+            yield EncodedBatch(rows, np.array(counts, dtype=np.float32))
+
+    return Encoder(encode, {"letters": letters, "prompt": prompt}, fingerprint=f"letters-{letters}-{prompt}")
+"""
+
+
+@pytest.fixture
+def letters(tmp_path: Path) -> Iterator[None]:
+    """An encoder in one file outside of the package."""
+    encoders.names()  # loads recli's own
+    (tmp_path / "letters.py").write_text(LETTERS)
+    exec(compile(LETTERS, str(tmp_path / "letters.py"), "exec"), {})
+    yield
+    del encoders._things["letters"]
+
+
+@pytest.mark.usefixtures("letters")
+@pytest.mark.parametrize("options", [[], ["--dim", "2"], ["--no-center", "--prompt", "aa"]])
+def test_an_encoder_of_another_package_is_one_file(
+    recli: Recli, board_run: Path, board: Interactions, options: list[str]
+) -> None:
+    texts = board.items["text"].to_list()
+    _, out, err = recli("embed", board_run, "--model", "letters:aeio", *options, "--name", "e", "--json")
+    summary = json.loads(out)
+    assert (summary["letters"], summary["raw_dimensions"], summary["encoded"]) == ("aeio", 4, len(set(texts)))
+    assert summary["reduction"] == ("pca" if "--dim" in options else "none")
+    assert "items/s" in err and "tokens/s" not in err
+    made, part = runs.read_embeddings(board_run, "e")
+    if "--no-center" in options:
+        counts = [[("aa" + text).count(letter) for letter in "aeio"] for text in texts]
+        np.testing.assert_allclose(made, unit_rows(np.array(counts, dtype=np.float32)), atol=1e-6)
+    new = encode_like(
+        metadata.embedding_meta(part), part.tensors("vectors"), [texts[3], None, texts[17]], texts
+    )
+    np.testing.assert_allclose(new[[0, 2]], made[[3, 17]], atol=1e-5)
+    assert not new[1].any()
+    again = recli("embed", board_run, "--model", "letters:aeio", *options, "--name", "e", "--json")[1]
+    assert json.loads(again)["reused"] == len(set(texts))  # its fingerprint gives it a place in the cache
+    err = recli("embed", board_run, "--model", "letters:aeio", "--pooling", "mean", code=2)[2]
+    assert "--pooling does not apply to --model letters:aeio" in err
+
+
+def test_an_encoder_reads_the_column_it_names(
+    recli: Recli, board_run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tfidf = encoders["tfidf"]
+    monkeypatch.setitem(encoders._things, "tfidf", replace(tfidf, reads="image"))
+    assert "reads the items' image" in recli("embed", board_run, "--model", "tfidf", code=2)[2]
+    monkeypatch.setitem(encoders._things, "tfidf", replace(tfidf, reads="item_id"))
+    assert "30 items, 30 different texts" in recli("embed", board_run, "--model", "tfidf")[2]
+
+
+# --- from Python
+
+
+def test_embed_returns_what_it_wrote(board_run: Path) -> None:
+    embedded = embed(EmbedConfig(run=str(board_run), model="tfidf", dim=5))
+    assert (embedded.run, embedded.name, embedded.path) == (
+        board_run, "tfidf", board_run / "embeddings" / "tfidf",
+    )  # fmt: skip
+    assert (embedded.n_encoded, embedded.n_reused) == (30, 0)
+    assert embedded.vectors.shape == (30, embedded.summary["dimensions"])
+    assert embedded.vectors.tobytes() == vectors(board_run, "tfidf").tobytes()
+    for wrong in ({"name": "../x"}, {"pooling": "mean"}, {"dim": 0}):
+        with pytest.raises(ConfigError):
+            EmbedConfig(run=str(board_run), model="tfidf", **wrong)
 
 
 # --- the default model
@@ -606,7 +690,7 @@ def test_the_default_model_is_the_packages(recli: Recli, board_run: Path, board:
     for row, text in enumerate(texts):
         ids = tokens(text, return_tensors="pt", padding=False, truncation=True, max_length=256)["input_ids"]
         with torch.inference_mode():
-            expected[row] = unit(model(input_ids=ids)[0][0].mean(0, keepdim=True).numpy())[0]
+            expected[row] = unit_rows(model(input_ids=ids)[0][0].mean(0, keepdim=True).numpy())[0]
     assert (vectors(board_run, "exact") * expected).sum(1).min() > 0.999999
     assert (vectors(board_run, "minilm") * expected).sum(1).min() > 0.9995  # bfloat16 where the CPU has it
 
@@ -619,7 +703,9 @@ def test_help_has_an_example(recli: Recli) -> None:
 
 
 def test_importing_the_command_is_light() -> None:
-    code = "import recli.steps.embed.step, sys; print(*{'torch', 'transformers', 'polars', 'numpy'} & set(sys.modules))"
+    code = (
+        "import recli.cli.embed, sys; print(*{'torch', 'transformers', 'polars', 'numpy'} & set(sys.modules))"
+    )
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, env=dict(os.environ)
     )

@@ -7,18 +7,17 @@ import pytest
 from rich.console import Console as RichConsole
 
 from recli.cli.console import Console
+from recli.cli.evaluate import tables
 from recli.errors import UsageError
 from recli.metrics.base import parse_metric
 from recli.schema import Bool, Float64
 from recli.steps.evaluate.bootstrap import interval, p_values, resample
 from recli.steps.evaluate.gates import check_gates, parse_gates
+from recli.steps.evaluate.numbers import label_of, number
 from recli.steps.evaluate.results import (
     EvaluatedSystem,
     Scorecard,
-    label_of,
     scorecard,
-    tables,
-    text,
 )
 from recli.steps.evaluate.slices import ALL, MetricValue, Slice
 
@@ -84,7 +83,7 @@ def test_blocks_of_draws_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None
     values = np.random.default_rng(0).random(50)
     (whole,) = resample([[figure(values)]], 100, seed=1)
     done: list[int] = []
-    monkeypatch.setattr("recli.steps.evaluate.bootstrap._CELLS", 50 * 7)
+    monkeypatch.setattr("recli.steps.evaluate.bootstrap._WEIGHTS", 50 * 7)
     (blocks,) = resample([[figure(values)]], 100, 1, lambda steps, _: done.append(steps))
     np.testing.assert_allclose(whole.means, blocks.means, rtol=1e-12)
     assert sum(done) == 100 and len(done) == 15  # 14 blocks of 7 and one of 2
@@ -133,22 +132,22 @@ def card(samples: int = 400, compare: str | None = None, metric: str = "ndcg@10"
     }
     systems = [EvaluatedSystem(name, "model", [figure(values, metric)]) for name, values in users.items()]
     asked = (parse_metric(metric),)
-    return scorecard(systems, asked, resample([s.figures for s in systems], samples, 0), 0.95, compare)
+    return scorecard(systems, asked, resample([s.values for s in systems], samples, 0), 0.95, compare)
 
 
 def test_equal_systems_differ_by_nothing_and_a_better_one_by_something() -> None:
-    rows = {r["model"]: r for r in card(compare="base").comparisons}
+    rows = {r.model: r for r in card(compare="base").comparisons}
     same, better, noise = rows["same"], rows["better"], rows["noise"]
-    assert (same["difference"], same["p"]) == (0.0, 1.0) and same["low"] <= 0 <= same["high"]
-    assert better["difference"] > 0 and better["low"] > 0 and better["p"] < 0.05
-    assert noise["low"] < 0 < noise["high"] and noise["p"] > 0.05
+    assert (same.difference, same.p) == (0.0, 1.0) and same.low <= 0 <= same.high
+    assert better.difference > 0 and better.low > 0 and better.p < 0.05
+    assert noise.low < 0 < noise.high and noise.p > 0.05
     # paired: the interval of the difference is narrower than the figure's own
-    own = next(r for r in card(compare="base").rows if r["model"] == "better")
-    assert better["high"] - better["low"] < own["high"] - own["low"]
+    own = next(r for r in card(compare="base").rows if r.model == "better")
+    assert better.high - better.low < own.high - own.low
 
 
 def test_the_baseline_is_the_best_or_the_named_one() -> None:
-    assert card().baseline == "better" and {r["model"] for r in card().comparisons} == {
+    assert card().baseline == "better" and {r.model for r in card().comparisons} == {
         "base",
         "same",
         "noise",
@@ -159,8 +158,8 @@ def test_the_baseline_is_the_best_or_the_named_one() -> None:
 
 def test_no_draws_no_intervals() -> None:
     made = card(samples=0)
-    assert all(r["low"] is None and r["high"] is None and r["value"] is not None for r in made.rows)
-    assert all(r["p"] is None and r["difference"] is not None for r in made.comparisons)
+    assert all(r.low is None and r.high is None and r.value is not None for r in made.rows)
+    assert all(r.p is None and r.difference is not None for r in made.comparisons)
     assert any("–" in line for table in tables(made, 0.95) for line in table.rows)
 
 
@@ -181,7 +180,7 @@ def test_no_cell_wraps(width: int, capsys: pytest.CaptureFixture[str]) -> None:
         for i, n in enumerate(names)
     ]
     made = scorecard(
-        systems, tuple(map(parse_metric, labels)), resample([s.figures for s in systems], 9, 0), 0.95
+        systems, tuple(map(parse_metric, labels)), resample([s.values for s in systems], 9, 0), 0.95
     )
     shown = tables(made, 0.95, width)
     slices = [t.columns for t in shown if t.title == "ndcg@10 by slice"]
@@ -203,7 +202,7 @@ def test_a_system_without_any_figure_is_no_obstacle() -> None:
 
 
 def test_figures_for_people() -> None:
-    assert [text(v) for v in (None, 0.12345, 3.0, 12.345, 123.45, -0.5)] == [
+    assert [number(v) for v in (None, 0.12345, 3.0, 12.345, 123.45, -0.5)] == [
         "–",
         "0.1235",
         "3.0000",
@@ -211,15 +210,15 @@ def test_figures_for_people() -> None:
         "123.5",
         "-0.5000",
     ]
-    assert text(0.01, sign=True) == "+0.0100"
+    assert number(0.01, sign=True) == "+0.0100"
 
 
 def test_gates_for_all_and_for_one() -> None:
     made = card()
-    value = {r["model"]: r["value"] for r in made.rows}
+    value = {r.model: r.value for r in made.rows}
     least = value["better"]
     rows = check_gates(parse_gates([f"ndcg@10={least}", "noise:ndcg@10=0.01,better:auc=0.5"]), made)
-    met = [(r["model"], r["metric"], r["met"]) for r in rows]
+    met = [(r.model, r.metric, r.met) for r in rows]
     assert met == [
         ("base", "ndcg@10", False),
         ("same", "ndcg@10", False),
@@ -228,7 +227,7 @@ def test_gates_for_all_and_for_one() -> None:
         ("noise", "ndcg@10", True),
         ("better", "auc", False),  # not measured is not met
     ]
-    assert rows[-1]["value"] is None
+    assert rows[-1].value is None
 
 
 @pytest.mark.parametrize(
@@ -240,6 +239,4 @@ def test_gates_that_make_no_sense(wrong: str) -> None:
 
 
 def test_labels() -> None:
-    assert (
-        label_of({"metric": "ndcg", "k": 10}) == "ndcg@10" and label_of({"metric": "auc", "k": None}) == "auc"
-    )
+    assert label_of("ndcg", 10) == "ndcg@10" and label_of("auc", None) == "auc"

@@ -16,6 +16,8 @@ from recli.config import to_dict
 from recli.data.history import History
 from recli.models.base import Model, Training, algorithms
 from recli.schema import Float32, Int64, State
+from recli.steps.evaluate.config import EvaluateConfig
+from recli.steps.evaluate.step import evaluate
 from recli.storage import parts, runs
 
 Recli = Callable[..., tuple[int, str, str]]
@@ -105,7 +107,7 @@ def test_the_story(run: Path, recli: Recli, perfect: Any) -> None:
         "ndcg@10 by slice",
     ):
         assert words in err
-    for words in ("warm in all", "cold in all", "cold among cold", "history: 5-9", "popularity: head"):
+    for words in ("warm in all", "cold in all", "cold items only", "history: 5-9", "popularity: head"):
         assert words in err
     for words in ("Full ranking of the 30 items", "36 users with items", "min(k, test items)", "bootstrap"):
         assert words in err
@@ -130,7 +132,7 @@ def test_the_story(run: Path, recli: Recli, perfect: Any) -> None:
         (row["model"], row["baseline"]) == ("popularity", "perfect") and row["high"] < 0 and row["p"] < 0.01
     )
     assert set(part.manifest["inputs"]) == {"interactions", "models/perfect", "models/popularity"}
-    assert part.summary["policy"][0].startswith("Full ranking")
+    assert part.summary["protocol"][0].startswith("Full ranking")
 
 
 def test_json_is_one_document_with_everything(run: Path, recli: Recli) -> None:
@@ -140,8 +142,8 @@ def test_json_is_one_document_with_everything(run: Path, recli: Recli) -> None:
     figure = found["models"]["popularity"]["ndcg@5"]
     assert figure["low"] <= figure["value"] <= figure["high"] and figure["users"] == 36
     assert found["models"]["popularity"]["coverage@20"]["low"] is None
-    assert found["data"]["users judged"] == 36 and found["data"]["cold items"] == 3
-    assert found["slices"] and found["policy"] and found["gates"] == []
+    assert found["data"]["users evaluated"] == 36 and found["data"]["cold items"] == 3
+    assert found["slices"] and found["protocol"] and found["gates"] == []
 
 
 def test_metrics_that_are_asked_are_the_ones_that_are_stored(run: Path, recli: Recli) -> None:
@@ -181,7 +183,7 @@ def test_validation_split(run: Path, recli: Recli) -> None:
     _, out, err = recli("evaluate", run, "--split", "validation", "--json")
     found = json.loads(out)
     assert (
-        found["data"]["users judged"] == 33 and "train, history" in err
+        found["data"]["users evaluated"] == 33 and "train, history" in err
     )  # three cold users have no validation
     train(run, "popularity", "refit", splits=("train", "validation"))
     _, out, err = recli("evaluate", run, "--split", "validation", "--json")
@@ -190,7 +192,7 @@ def test_validation_split(run: Path, recli: Recli) -> None:
         and "refit was trained on the validation split" in err
     )
     _, _, err = recli("evaluate", run, "--split", "validation", "--models", "refit", code=1)
-    assert "cannot be judged by it" in err
+    assert "cannot be evaluated on it" in err
     recli("evaluate", run, "--models", "refit")  # by the test split it can
 
 
@@ -199,9 +201,9 @@ def test_warm_candidates(run: Path, recli: Recli, perfect: Any) -> None:
     _, out, _ = recli("evaluate", run, "--candidates", "warm", "--metrics", "recall@10,coverage@10", "--json")
     found = json.loads(out)
     assert found["data"]["events to predict"] == 36 and any(
-        "27 items with a training" in p for p in found["policy"]
+        "27 items with a training" in p for p in found["protocol"]
     )
-    assert any("12 test events on cold items" in p for p in found["policy"])
+    assert any("12 test events on cold items" in p for p in found["protocol"])
     assert not [s for s in found["slices"] if "cold" in s["slice"]]
 
 
@@ -329,7 +331,7 @@ def test_the_run_from_stdin(run: Path, recli: Recli, monkeypatch: pytest.MonkeyP
     assert "from stdin" in err
 
 
-def test_somebodys_lists_beside_the_models(run: Path, tmp_path: Path, recli: Recli) -> None:
+def test_external_recommendations_beside_the_models(run: Path, tmp_path: Path, recli: Recli) -> None:
     test = runs.read_interactions(run).splits["test"]
     rows = [(f"u{u:03d}", f"i{i:03d}") for u, i in test.select("user", "item").iter_rows()]
     known = runs.read_interactions(run).splits["train"].row(0, named=True)
@@ -352,7 +354,7 @@ def test_somebodys_lists_beside_the_models(run: Path, tmp_path: Path, recli: Rec
         "1 item that the catalogue does not have",
         "1 item listed twice",
         "1 listed item that the user already had",
-        "1 judged user without a list",
+        "1 evaluated user without a list",
     ):
         assert f"warning: theirs: {words}" in err
     part = parts.open_part(run / "metrics", "metrics")
@@ -425,13 +427,13 @@ def test_ratings_are_measured_when_asked(run: Path, recli: Recli, perfect: Any) 
 def test_diversity_is_measured_on_embeddings_where_there_are_some(run: Path, recli: Recli) -> None:
     _, out, _ = recli("evaluate", run, "--json")
     unwrap = json.loads(out)
-    assert any("sets of training users" in p for p in unwrap["policy"])
+    assert any("sets of training users" in p for p in unwrap["protocol"])
     same = np.tile(np.array([[3.0, 4.0]], dtype=np.float32), (30, 1))
     for name, vectors in (("flat", same), ("round", np.random.default_rng(0).normal(size=(30, 2)))):
         runs.write_embeddings(run, name, vectors.astype(np.float32), np.zeros(2, dtype=np.float32), {}, {})
     _, out, _ = recli("evaluate", run, "--json")
     flat = json.loads(out)
-    assert any("embeddings/flat" in p for p in flat["policy"])
+    assert any("embeddings/flat" in p for p in flat["protocol"])
     assert flat["models"]["popularity"]["diversity@10"]["value"] == pytest.approx(0, abs=1e-6)
     _, out, _ = recli("evaluate", run, "--embeddings", "round", "--json")
     assert json.loads(out)["models"]["popularity"]["diversity@10"]["value"] > 0.1
@@ -507,17 +509,17 @@ def test_one_is_not_several(run: Path, tmp_path: Path, recli: Recli) -> None:
     _, _, err = recli("evaluate", run, "--recommendations", path)
     assert "1 user that the run does not know" in err
     assert "1 item that the catalogue does not have: it keeps its place" in err
-    assert "34 judged users without a list: they count 0" in err
+    assert "34 evaluated users without a list: they count 0" in err
 
 
-def test_settings_are_lists_and_strangers_are_a_rule(run: Path, recli: Recli) -> None:
+def test_settings_are_lists_and_users_without_history_are_a_rule(run: Path, recli: Recli) -> None:
     _, out, _ = recli("evaluate", run, "--json", "--metrics", "ndcg,recall@2", "--models", "popularity")
     found = json.loads(out)
     assert found["settings"]["metrics"] == ["ndcg@20", "recall@2"]
     assert found["settings"]["models"] == ["popularity"]
     assert parts.open_part(run / "metrics", "metrics").config["metrics"] == ["ndcg@20", "recall@2"]
     assert not [
-        rule for rule in found["policy"] if "--fallback" in rule
+        rule for rule in found["protocol"] if "--fallback" in rule
     ]  # the board's cold users have a history
     made = runs.read_interactions(run)
     made.splits["history"] = made.splits["history"].clear()
@@ -525,8 +527,8 @@ def test_settings_are_lists_and_strangers_are_a_rule(run: Path, recli: Recli) ->
     train(run, "popularity", "popularity")
     _, out, _ = recli("evaluate", run, "--json")
     found = json.loads(out)
-    assert "3 of the 36 users have no history." in found["policy"]
-    assert not [rule for rule in found["policy"] if "--fallback" in rule]  # popularity needs none
+    assert "3 of the 36 users have no history." in found["protocol"]
+    assert not [rule for rule in found["protocol"] if "--fallback" in rule]  # popularity needs none
 
 
 def test_rules_break_at_spaces_on_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
@@ -542,3 +544,23 @@ def test_rules_break_at_spaces_on_a_terminal(capsys: pytest.CaptureFixture[str])
         console.paragraph("Denominators: the user's test items; map min(k).")
         whole = ["Denominators: the user's test items; map min(k)."]
         assert capsys.readouterr().err.splitlines() == (lines or whole)
+
+
+def test_from_python_it_returns_frames_and_says_nothing(
+    run: Path, perfect: Any, capfd: pytest.CaptureFixture[str]
+) -> None:
+    cheat(run)
+    config = EvaluateConfig(
+        str(run), metrics=("ndcg@10,coverage@10",), fail_under=("ndcg@10=0.5",), samples=20
+    )
+    evaluation = evaluate(config)
+    assert capfd.readouterr() == ("", "")
+    part = parts.open_part(evaluation.path, "metrics")
+    for name in ("metrics", "per_user", "comparisons"):
+        assert getattr(evaluation, name).equals(part.table(name)), name
+    ndcg = evaluation.metrics.filter(metric="ndcg", slice_kind="all")
+    assert dict(ndcg.select("model", "value").iter_rows())["perfect"] == 1.0
+    assert {g.model: g.met for g in evaluation.gates} == {"perfect": True, "popularity": False}
+    assert evaluation.protocol == part.summary["protocol"]
+    assert evaluation.summary.card.overall["perfect"]["coverage@10"].value is not None
+    assert json.loads(json.dumps(evaluation.summary.to_json()))["baseline"] == "perfect"

@@ -1,76 +1,108 @@
 """The report: whole without anything else, honest about gaps, safe with any name."""
 
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from itertools import pairwise
-from typing import Any
 
 import pytest
 
-from recli.steps.evaluate.report.html import _ticks, html, number
+from recli.metrics.base import MetricSpec, metrics
+from recli.steps.evaluate.config import EvaluateConfig
+from recli.steps.evaluate.numbers import number
+from recli.steps.evaluate.report.html import _ticks, html
 from recli.steps.evaluate.report.plots import figures
+from recli.steps.evaluate.results import (
+    ComparisonRow,
+    EvaluatedSystem,
+    EvaluationSummary,
+    GateResult,
+    MetricRow,
+    Scorecard,
+)
 
 VOID = {"meta"}
 
 
-def figure(value: float | None, low: float | None = None, high: float | None = None) -> dict[str, Any]:
-    return {"value": value, "low": low, "high": high, "users": 9}
+def row(
+    model: str,
+    value: float | None,
+    low: float | None = None,
+    high: float | None = None,
+    metric: str = "ndcg",
+    kind: str = "all",
+    name: str = "all",
+) -> MetricRow:
+    return MetricRow(model, metric, 10, kind, name, value, low, high, users=9)
 
 
-def piece(model: str, kind: str, name: str, value: float | None, metric: str = "ndcg") -> dict[str, Any]:
-    return {"model": model, "metric": metric, "k": 10, "slice_kind": kind, "slice": name} | figure(
-        value, 0.1, 0.9
-    )
+def piece(model: str, kind: str, name: str, value: float | None, metric: str = "ndcg") -> MetricRow:
+    return row(model, value, 0.1, 0.9, metric, kind, name)
 
 
 def difference(
     model: str, value: float, low: float | None, high: float | None, metric: str = "ndcg"
-) -> dict[str, Any]:
-    base = {"model": model, "baseline": "als", "metric": metric, "k": 10, "difference": value}
-    return base | {"low": low, "high": high, "p": 0.002, "users": 9}
+) -> ComparisonRow:
+    return ComparisonRow(model, "als", metric, 10, value, low, high, p=0.002, users=9)
+
+
+def spec(name: str) -> MetricSpec:
+    return MetricSpec(replace(metrics[name], help="gain <over> gain"), 10)
 
 
 @pytest.fixture
-def summary() -> dict[str, Any]:
-    return {
-        "settings": {
-            "split": "test",
-            "compare": None,
-            "confidence": 0.9,
-            "metrics": [],
-            "seed": 7,
-            "models": None,
-        },
-        "data": {"users": 1234, "items": 30},
-        "policy": ["Full ranking of the 30 items", "a < b & c"],
-        "definitions": {"ndcg": "gain <over> gain"},
-        "primary": "ndcg@10",
-        "baseline": "als",
-        "better": {"ndcg@10": 1, "gini@10": -1, "novelty@10": 0},
-        "systems": [
-            {"name": "als", "source": "als model", "notes": {}},
-            {"name": "lists", "source": "lists, by score", "notes": {"unknown items": 3, "listed twice": 0}},
-        ],
-        "models": {
-            "als": {
-                "ndcg@10": figure(0.25, 0.2, 0.3),
-                "gini@10": figure(0.9),
-                "novelty@10": figure(12.5, 12, 13),
-            },
-            "lists": {"ndcg@10": figure(0.2, 0.15, 0.24), "gini@10": figure(0.8), "novelty@10": figure(None)},
-        },
-        "slices": [
-            piece("als", "history", "1-4", 0.4),
-            piece("lists", "history", "1-4", 0.2),
-            piece("als", "items", "cold in all", None),
-            piece("als", "history", "1-4", 0.5, metric="recall"),
-        ],
-        "comparisons": [
-            difference("lists", -0.05, -0.08, -0.02),
-            difference("lists", 0.0, -0.1, 0.1, metric="recall"),
-        ],
-        "gates": [{"model": "als", "metric": "ndcg@10", "least": 0.3, "value": 0.25, "met": False}],
-    }
+def summary() -> EvaluationSummary:
+    rows = [
+        row("als", 0.25, 0.2, 0.3),
+        row("als", 0.9, metric="gini"),
+        row("als", 12.5, 12, 13, metric="novelty"),
+        row("lists", 0.2, 0.15, 0.24),
+        row("lists", 0.8, metric="gini"),
+        row("lists", None, metric="novelty"),
+        piece("als", "history", "1-4", 0.4),
+        piece("lists", "history", "1-4", 0.2),
+        piece("als", "items", "cold in all", None),
+        piece("als", "history", "1-4", 0.5, metric="recall"),
+    ]
+    comparisons = [
+        difference("lists", -0.05, -0.08, -0.02),
+        difference("lists", 0.0, -0.1, 0.1, metric="recall"),
+    ]
+    systems = [
+        EvaluatedSystem("als", "als model", []),
+        EvaluatedSystem("lists", "lists, by score", [], {"unknown items": 3, "listed twice": 0}),
+    ]
+    specs = spec("ndcg"), spec("gini"), spec("novelty")
+    return EvaluationSummary(
+        EvaluateConfig("run", confidence=0.9, seed=7),
+        Scorecard(systems, specs, "ndcg@10", "als", rows, comparisons),
+        ["als"],
+        {"users": 1234, "items": 30},
+        ["Full ranking of the 30 items", "a < b & c"],
+        [GateResult("als", "ndcg@10", 0.3, 0.25, met=False)],
+    )
+
+
+def renamed(summary: EvaluationSummary, before: str, after: str) -> EvaluationSummary:
+    """The summary with another name for one system."""
+
+    def name(text: str) -> str:
+        return after if text == before else text
+
+    card = summary.card
+    return replace(
+        summary,
+        card=replace(
+            card,
+            systems=[replace(s, name=name(s.name)) for s in card.systems],
+            rows=[replace(r, model=name(r.model)) for r in card.rows],
+            comparisons=[
+                replace(c, model=name(c.model), baseline=name(c.baseline)) for c in card.comparisons
+            ],
+            baseline=name(str(card.baseline)),
+        ),
+        gates=[replace(g, model=name(g.model)) for g in summary.gates],
+    )
 
 
 class Checker(HTMLParser):
@@ -101,10 +133,10 @@ def words(page: str) -> str:
     return " ".join(" ".join(checker.text).split())
 
 
-def test_it_tells_what_was_measured(summary: dict[str, Any]) -> None:
+def test_it_tells_what_was_measured(summary: EvaluationSummary) -> None:
     page = html(summary, "Evaluation of run")
     found = words(page)
-    assert "2 models judged on the test split. Best: als, ndcg@10 0.2500." in found
+    assert "2 models evaluated on the test split. Best: als, ndcg@10 0.2500." in found
     for text in (
         "0.2000 … 0.3000",
         "-0.0500",
@@ -130,36 +162,31 @@ def test_it_tells_what_was_measured(summary: dict[str, Any]) -> None:
     assert '<td class="bad">-0.0500' in page  # surely worse
 
 
-def test_it_loads_nothing(summary: dict[str, Any]) -> None:
+def test_it_loads_nothing(summary: EvaluationSummary) -> None:
     page = html(summary, "x")
     assert not re.search(r"https?:|<script|<link|<img|@import|url\(", page)
     assert "default-src 'none'" in page and "prefers-color-scheme: dark" in page
 
 
-def test_names_are_text_and_never_markup(summary: dict[str, Any]) -> None:
+def test_names_are_text_and_never_markup(summary: EvaluationSummary) -> None:
     evil = '<img src=x onerror="alert(1)">&'
-    for key in ("models",):
-        summary[key] = {evil: summary[key]["als"], "lists": summary[key]["lists"]}
-    for row in [*summary["slices"], *summary["systems"], *summary["gates"], *summary["comparisons"]]:
-        row.update({k: evil for k, v in row.items() if v in ("als", "lists")})
-    summary["baseline"] = evil
-    page = html(summary, evil)
+    page = html(renamed(renamed(summary, "als", evil), "lists", evil + "2"), evil)
     assert "<img" not in page and 'onerror="' not in page
     words(page)
 
 
-def test_it_does_without_what_is_not_there(summary: dict[str, Any]) -> None:
-    summary |= {"comparisons": [], "gates": [], "slices": [], "primary": None, "baseline": None}
-    summary["models"] = {"als": {"gini@10": figure(0.5)}}
-    found = words(html(summary, "x"))
+def test_it_does_without_what_is_not_there(summary: EvaluationSummary) -> None:
+    systems = summary.card.systems[:1]
+    card = Scorecard(systems, (spec("gini"),), None, None, [row("als", 0.5, metric="gini")], [])
+    found = words(html(replace(summary, card=card, gates=[]), "x"))
     assert "uncertainty" not in found and "gates" not in found and "by slice" not in found
     assert "0.5000" in found
 
 
-def test_one_model_and_no_interval(summary: dict[str, Any]) -> None:
-    summary["models"] = {"als": {"ndcg@10": figure(0.0)}}
-    summary["comparisons"] = []
-    page = html(summary, "x")
+def test_one_model_and_no_interval(summary: EvaluationSummary) -> None:
+    card = summary.card
+    card = replace(card, systems=card.systems[:1], rows=[row("als", 0.0)], comparisons=[])
+    page = html(replace(summary, card=card), "x")
     assert 'class="best"' not in page and "<circle" in page and 'class="whisker"' not in page
     assert "nan" not in page.lower().replace("dominant", "")
 
@@ -181,13 +208,11 @@ def test_numbers() -> None:
     assert number(0.5, sign=True) == "+0.5000"
 
 
-def test_figures_are_repeatable_and_carry_the_names(summary: dict[str, Any]) -> None:
-    summary["systems"][1]["name"] = "$x$"
-    summary["models"]["$x$"] = summary["models"].pop("lists")
-    made = figures(summary)
-    assert set(made) == {"metrics", "slices", "differences"}
-    assert made == figures(summary)
-    assert "als" in made["metrics"] and "$x$" in made["metrics"] and "ndcg@10" in made["metrics"]
-    assert "cold in all" not in made["slices"] and "1-4" in made["slices"]  # a gap is no bar
-    summary |= {"comparisons": [], "primary": None}
-    assert set(figures(summary)) == {"metrics"}
+def test_figures_are_repeatable_and_carry_the_names(summary: EvaluationSummary) -> None:
+    card = renamed(summary, "lists", "$x$").card
+    drawn = figures(card)
+    assert set(drawn) == {"metrics", "slices", "differences"}
+    assert drawn == figures(card)
+    assert "als" in drawn["metrics"] and "$x$" in drawn["metrics"] and "ndcg@10" in drawn["metrics"]
+    assert "cold in all" not in drawn["slices"] and "1-4" in drawn["slices"]  # a gap is no bar
+    assert set(figures(replace(card, comparisons=[], primary=None))) == {"metrics"}

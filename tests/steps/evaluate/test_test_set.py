@@ -1,4 +1,4 @@
-"""Who is judged by what: the exam a split sets, models under it, and somebody else's lists."""
+"""The test set of a split, models evaluated on it, and external recommendations."""
 
 from dataclasses import replace
 
@@ -15,9 +15,14 @@ from recli.models.base import Model
 from recli.models.kernels.factors import Factors, confidence_fold_in
 from recli.models.wrappers import WithFallback
 from recli.schema import Float32, Int64, State
-from recli.steps.evaluate.external_lists import first_of_each, in_order, numbered
-from recli.steps.evaluate.slices import COLD_AMONG_COLD, measure, slices_of
-from recli.steps.evaluate.test_set import judge_model, make_test_set, rated_pairs, rating_errors, read_lists
+from recli.steps.evaluate.external_lists import first_of_each, in_order, numbered, read_lists
+from recli.steps.evaluate.slices import COLD_ONLY, measure, slices_of
+from recli.steps.evaluate.test_set import (
+    evaluate_model,
+    make_test_set,
+    rated_pairs,
+    rating_errors,
+)
 
 
 class Fixed(Model):
@@ -53,7 +58,7 @@ def small(test: list[tuple[int, int]], **splits: list[tuple[int, int]]) -> Inter
 TEST = [(0, 2), (0, 3), (1, 5), (3, 0)]
 
 
-def test_the_exam_of_a_split() -> None:
+def test_the_test_set_of_a_split() -> None:
     test_set, facts = make_test_set(small(TEST), "test")
     assert test_set.users.tolist() == [0, 1, 3] and facts.users_without_test == 1
     assert test_set.relevant.toarray().tolist() == [
@@ -66,7 +71,7 @@ def test_the_exam_of_a_split() -> None:
     assert sorted(test_set.ties.tolist()) == [0, 1, 2, 3, 4, 5]
 
 
-def test_seen_depends_on_the_split_that_is_judged() -> None:
+def test_seen_depends_on_the_split_that_is_evaluated() -> None:
     made = small(TEST, validation=[(0, 4), (1, 3)], history=[(3, 1)])
     test, _ = make_test_set(made, "test")
     assert [test.seen[row].indices.tolist() for row in range(3)] == [[0, 1, 4], [0, 2, 3], [1]]
@@ -87,9 +92,9 @@ def test_only_warm_items_as_candidates() -> None:
     assert test_set.users.tolist() == [0, 3] and facts.cold_left_out == 1
     assert test_set.allowed is not None and test_set.allowed.tolist() == [True] * 5 + [False]
     model = Fixed(np.array([[0, 1, 2, 3, 4, 9]] * 2, dtype=np.float32))
-    judged = judge_model(model, test_set, History(test_set.seen), test_set.users, 6)
-    assert judged.ranked.tolist() == [[4, 3, 2, -1, -1, -1], [4, 3, 2, 1, 0, -1]]
-    assert judged.cold_only is None
+    lists = evaluate_model(model, test_set, History(test_set.seen), test_set.users, 6)
+    assert lists.ranked.tolist() == [[4, 3, 2, -1, -1, -1], [4, 3, 2, 1, 0, -1]]
+    assert lists.cold_only is None
 
 
 def test_a_model_is_ranked_with_seen_items_masked() -> None:
@@ -97,19 +102,19 @@ def test_a_model_is_ranked_with_seen_items_masked() -> None:
     scores = np.array([[9, 8, 1, 5, 7, 6], [9, 1, 8, 7, 6, 5], [1, 2, 3, 4, 5, 6]], dtype=np.float32)
     model = Fixed(scores)
     known = np.array([0, 1, -1])
-    judged = judge_model(model, test_set, History(test_set.seen), known, 3)
+    lists = evaluate_model(model, test_set, History(test_set.seen), known, 3)
     assert model.users == [0, 1, -1]
-    assert judged.ranked.tolist() == [[4, 5, 3], [3, 4, 5], [5, 4, 3]]
-    assert judged.hits.tolist() == [[False, False, True], [False, False, True], [False] * 3]
+    assert lists.ranked.tolist() == [[4, 5, 3], [3, 4, 5], [5, 4, 3]]
+    assert lists.hits.tolist() == [[False, False, True], [False, False, True], [False] * 3]
     # user 0: candidates 4 5 3 2, positives 3 and 2 beat none of 2; user 1: candidates 3 4 5 1, positive 5 beats
     # 1 of 3; user 3: positive 0 beats none of 5
-    assert judged.auc is not None and judged.auc.tolist() == [0, pytest.approx(1 / 3), 0]
-    without = judge_model(Fixed(scores), test_set, History(test_set.seen), known, 3, with_auc=False)
+    assert lists.auc is not None and lists.auc.tolist() == [0, pytest.approx(1 / 3), 0]
+    without = evaluate_model(Fixed(scores), test_set, History(test_set.seen), known, 3, with_auc=False)
     assert without.auc is None
     warm = replace(
         test_set, cold=np.zeros_like(test_set.cold)
     )  # nothing needs all scores then: lists alone are made
-    lists_only = judge_model(Fixed(scores), warm, History(test_set.seen), known, 3, with_auc=False)
+    lists_only = evaluate_model(Fixed(scores), warm, History(test_set.seen), known, 3, with_auc=False)
     np.testing.assert_array_equal(lists_only.ranked, without.ranked)
     np.testing.assert_array_equal(lists_only.hits, without.hits)
 
@@ -118,22 +123,22 @@ def test_cold_items_among_themselves() -> None:
     made = small([(0, 5), (1, 3)], train=[(0, 0), (1, 0), (2, 1), (2, 2)])  # 3, 4 and 5 are cold
     test_set, _ = make_test_set(made, "test")
     scores = np.array([[9, 8, 7, 3, 1, 2], [9, 8, 7, 1, 2, 3]], dtype=np.float32)
-    judged = judge_model(Fixed(scores), test_set, History(test_set.seen), test_set.users, 2)
-    figures = measure(judged, parse_metrics(["mrr@2"]), slices_of(test_set))
+    lists = evaluate_model(Fixed(scores), test_set, History(test_set.seen), test_set.users, 2)
+    figures = measure(lists, parse_metrics(["mrr@2"]), slices_of(test_set))
     found = {f.part.name: f.value for f in figures}
     # among 3, 4, 5: user 0 has 3 first and 5 second; user 1 has 5, 4, and misses 3
-    assert found[COLD_AMONG_COLD] == (1 / 2 + 0) / 2
+    assert found[COLD_ONLY] == (1 / 2 + 0) / 2
     assert found["cold in all"] == 0 and "warm in all" not in found
 
 
 def test_batches_give_the_same(board: Interactions, monkeypatch: pytest.MonkeyPatch) -> None:
     test_set, _ = make_test_set(board, "test")
     scores = np.random.default_rng(0).random((test_set.n_users, test_set.n_items)).astype(np.float32)
-    whole = judge_model(Fixed(scores), test_set, History(test_set.seen), test_set.users, 5)
+    whole = evaluate_model(Fixed(scores), test_set, History(test_set.seen), test_set.users, 5)
     monkeypatch.setattr("recli.ranking.topk._CELLS", 7 * test_set.n_items)
     monkeypatch.setattr("recli.ranking.topk._MAX_CELLS", 0)
     steps: list[int] = []
-    parts = judge_model(
+    parts = evaluate_model(
         Fixed(scores),
         test_set,
         History(test_set.seen),
@@ -148,7 +153,7 @@ def test_batches_give_the_same(board: Interactions, monkeypatch: pytest.MonkeyPa
     np.testing.assert_array_equal(whole.cold_only.ranked, parts.cold_only.ranked)
 
 
-def test_factors_are_judged_by_lists_as_by_all_scores(board: Interactions) -> None:
+def test_factors_are_evaluated_by_lists_as_by_all_scores(board: Interactions) -> None:
     test_set, _ = make_test_set(board, "test")
     rng = np.random.default_rng(2)
     users, items = (rng.integers(-9, 9, (n, 3)).astype(np.float32) for n in (board.n_users, board.n_items))
@@ -159,10 +164,10 @@ def test_factors_are_judged_by_lists_as_by_all_scores(board: Interactions) -> No
     counts = np.arange(board.n_items, dtype=np.float32)
     model = WithFallback(Factors(users, items, confidence_fold_in(items, 2.0, 1.0)), counts)
     noted = replace(model, record=silent.append)
-    by_scores = judge_model(noted, test_set, history, known, 5)
+    by_scores = evaluate_model(noted, test_set, history, known, 5)
     told = sum(silent)
     silent.clear()
-    by_lists = judge_model(noted, test_set, history, known, 5, with_auc=False, again=model)
+    by_lists = evaluate_model(noted, test_set, history, known, 5, with_auc=False, again=model)
     assert sum(silent) == told > 0 and by_lists.auc is None
     np.testing.assert_array_equal(by_lists.ranked, by_scores.ranked)
     assert by_lists.cold_only is not None and by_scores.cold_only is not None
@@ -267,10 +272,10 @@ def test_scores_of_lists_as_predicted_ratings() -> None:
 def test_judging_holds_no_matrix_of_all_scores(board: Interactions) -> None:
     test_set, _ = make_test_set(board, "test")
     model = Fixed(np.ones((test_set.n_users, test_set.n_items), dtype=np.float32))
-    judged = judge_model(
+    lists = evaluate_model(
         model, test_set, History(csr_matrix(test_set.seen.shape, dtype=np.float32)), test_set.users, 3
     )
-    kept = [a for a in vars(judged).values() if isinstance(a, np.ndarray)]
+    kept = [a for a in vars(lists).values() if isinstance(a, np.ndarray)]
     assert max(a.size for a in kept) == test_set.n_users * 3
 
 

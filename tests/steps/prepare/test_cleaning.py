@@ -1,4 +1,4 @@
-"""Cleaning on columns: values with their arithmetic, merging, robots, cap, core, pseudonyms, the account."""
+"""Cleaning on columns: values with their arithmetic, merging, bots, cap, core, pseudonyms, the account."""
 
 import hashlib
 import hmac
@@ -167,25 +167,23 @@ def test_merging_like_a_plain_loop_whatever_the_order(
         assert merged == len(events) - len(expected)
 
 
-def test_robots_are_far_outside_and_floors_hold() -> None:
+def test_bots_are_far_outside_and_floors_hold() -> None:
     counts = np.array([0] * 50 + [8, 10, 12] * 30 + [150, 101, 100])
-    found = cleaning.robots(counts)
+    found = cleaning.bots(counts)
     # median 10; the deviation of log(8, 10, 12) is below the floor of 10 medians, and that is 100
     assert found.above == pytest.approx(100)
     assert found.users.tolist() == [140, 141]
     assert found.events.tolist() == [150, 101]
-    assert (
-        cleaning.robots(np.array([5] * 100 + [90])).users.size == 0
-    )  # 18 medians, but fewer than 100 events
+    assert cleaning.bots(np.array([5] * 100 + [90])).users.size == 0  # 18 medians, but fewer than 100 events
     wide = np.exp(np.linspace(0, 8, 101)).astype(int)  # 1 .. 2,980 events: an even spread has no outliers
-    assert cleaning.robots(wide).users.size == 0
-    assert cleaning.robots(np.zeros(3, int)).users.size == 0
+    assert cleaning.bots(wide).users.size == 0
+    assert cleaning.bots(np.zeros(3, int)).users.size == 0
 
 
 def test_the_robust_deviations_decide_where_they_are_the_stricter() -> None:
     counts = np.array([20, 40, 80] * 20 + [1200, 1500])
     # log-median log 40, median absolute deviation log 2: 40 * exp(5 * 1.4826 * log 2) = 40 * 2 ** 7.413 = 6,817
-    found = cleaning.robots(counts)
+    found = cleaning.bots(counts)
     assert found.above == pytest.approx(40 * 2 ** (5 * 1.4826))
     assert found.users.size == 0
 
@@ -273,7 +271,7 @@ def test_the_account_must_add_up() -> None:
     account.merged = 3
     account.filter("min_rating", 1)
     account.filter("min_rating", 1)
-    account.filter("robots", 0)
+    account.filter("bots", 0)
     assert account.summary(3) == {
         "in": 10,
         "kept": 3,

@@ -14,7 +14,12 @@ from typing import Any
 import polars as pl
 import pytest
 
+from recli.config import from_dict
 from recli.data.interactions import Interactions
+from recli.errors import InvalidDataError, UsageError
+from recli.reporting import Silent
+from recli.steps.prepare.config import PrepareConfig
+from recli.steps.prepare.step import prepare
 from recli.storage import parts, runs
 
 Recli = Callable[..., tuple[int, str, str]]
@@ -335,23 +340,21 @@ def test_max_user_events_without_times_goes_by_keyed_hash(made: Made) -> None:
     assert "timestamp" not in one.splits["train"].columns
 
 
-def test_robots_are_reported_and_dropped_if_asked(
-    made: Made, run: Path, recli: Recli, tmp_path: Path
-) -> None:
+def test_bots_are_reported_and_dropped_if_asked(made: Made, run: Path, recli: Recli, tmp_path: Path) -> None:
     lines = [*SQUARE, *[line("bot", f"i{k % 7}", day=k) for k in range(150)]]
     found, summary = made(lines)
     # all others have 10 events: no deviation, so 10 medians, which is not above the floor of 100
-    assert summary["robots"] == {"users": 1, "events": 150, "above": 100.0}
+    assert summary["bots"] == {"users": 1, "events": 150, "above": 100.0}
     assert found.n_users == 11
     _, _, err = recli("prepare", tmp_path / "log.csv", "--out", run)
-    assert "bot (150)" in err
-    found, summary = made(lines, "--robots", "drop")
+    assert "possible bots: 1 user with 150 events" in err and "bot (150)" in err
+    found, summary = made(lines, "--bots", "drop")
     assert found.users["user_id"].to_list() == [f"u{u}" for u in range(10)]
     assert summary["rows"] == {
         "in": 250,
         "kept": 100,
         "merged": 0,
-        "filtered": {"robots": 150},
+        "filtered": {"bots": 150},
         "rejected": {},
     }
 
@@ -372,7 +375,7 @@ def test_every_row_of_a_dirty_log_is_accounted_for(made: Made, run: Path) -> Non
         *[line("bot", f"i{k % 10}", 5, day=k / 100) for k in range(200)],
     ]
     found, summary = made(
-        lines, "--max-rejects", "0.1", "--event-weights", "view=1", "--min-rating", 2, "--robots", "drop",
+        lines, "--max-rejects", "0.1", "--event-weights", "view=1", "--min-rating", 2, "--bots", "drop",
         "--max-user-events", 7, "--min-user-events", 2,
     )  # fmt: skip
     rows = summary["rows"]
@@ -385,7 +388,7 @@ def test_every_row_of_a_dirty_log_is_accounted_for(made: Made, run: Path) -> Non
     assert rows["filtered"] == {
         "event_weights": 1,
         "min_rating": low,
-        "robots": 200,
+        "bots": 200,
         "max_user_events": 10 * (8 - 7),  # each has 8 of 10 items rated 2 or better
         "min_user_events": 1,  # lone
     }
@@ -712,7 +715,7 @@ def test_an_option_whose_column_is_missing(
         ("--event-weights", "view"),
         ("--event-half-life", "soon"),
         ("--duplicates", "mean"),
-        ("--robots", "kill"),
+        ("--bots", "kill"),
         ("--split", "magic"),
         ("--split", "given"),
         ("--split", "random", "--test-file", "x.csv", "--test-size", 0.2),
@@ -851,3 +854,42 @@ def test_what_is_said_of_the_catalogue(tmp_path: Path, run: Path, recli: Recli) 
     (tmp_path / "artikel.csv").write_text("a;b\nc;d\n")
     _, _, err = recli("prepare", path, "--items", tmp_path / "artikel.csv", "--out", run, code=3)
     assert "--items-no-header --items-columns" in err
+
+
+# From Python
+
+
+def test_prepare_returns_what_it_wrote(tmp_path: Path, run: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    bot = [line("bot", f"j{i}") for i in range(150)]
+    log = write(tmp_path / "log.csv", [*SQUARE, *bot])
+    prepared = prepare(PrepareConfig(log=(str(log),), out=str(run)))
+    assert capfd.readouterr() == ("", "")  # a step says nothing by itself
+    assert (prepared.run, prepared.summary) == (run, summary_of(run))
+    assert prepared.largest_bots == (("bot", 150),) and prepared.tied == 150
+    assert prepared.unused_columns == ("count",)
+    assert prepared.interactions.n_users == prepared.summary["users"] == 11
+
+
+def test_warnings_go_to_the_reporter_before_an_error(tmp_path: Path, run: Path) -> None:
+    warnings: list[str] = []
+
+    class Listener(Silent):
+        def warn(self, text: str) -> None:
+            warnings.append(text)
+
+    log = write(tmp_path / "log.csv", SQUARE)
+    with pytest.raises(InvalidDataError, match="none of 100 rows is left"):
+        prepare(PrepareConfig(log=(str(log),), out=str(run), event_weights="buy=1"), Listener())
+    assert any("left out: view (100)" in text for text in warnings)
+
+
+def test_a_config_checks_its_options_against_each_other() -> None:
+    for wrong in ({"text": "{title}"}, {"k_core": 2, "min_user_events": 3}, {"max_rejects": "many"}):
+        with pytest.raises(UsageError):
+            PrepareConfig(log=("events.csv",), **wrong)
+
+
+def test_the_former_name_of_bots_is_answered(tmp_path: Path, recli: Recli) -> None:
+    log = write(tmp_path / "log.csv", SQUARE)
+    assert "--bots" in recli("prepare", log, "--robots", "drop", code=2)[2]
+    assert from_dict(PrepareConfig, {"log": ["a.csv"], "robots": "drop"}).bots == "drop"

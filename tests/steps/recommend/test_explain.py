@@ -17,7 +17,7 @@ from recli.ranking.rerankers.mmr import (
 )
 from recli.schema import Bool, Float32, Int64, State
 from recli.steps.recommend.explain import (
-    MOST,
+    MAX_LEFT_OUT,
     Reason,
     contributions,
     history_reasons,
@@ -91,7 +91,7 @@ def test_contributions_of_a_linear_model_are_weight_times_value(model: Linear | 
 
 def test_contributions_do_not_depend_on_the_size_of_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     whole = contributions(Linear(WEIGHTS), HISTORY, ITEMS, PLACES)
-    monkeypatch.setattr("recli.steps.recommend.explain._CELLS", 1)  # one left-out item at a time
+    monkeypatch.setattr("recli.steps.recommend.explain._SCORES", 1)  # one left-out item at a time
     for one, other in zip(whole, contributions(Linear(WEIGHTS), HISTORY, ITEMS, PLACES), strict=True):
         np.testing.assert_array_equal(one, other)
 
@@ -123,15 +123,15 @@ def test_reasons_are_the_largest_shares_first() -> None:
 
 def test_long_histories_are_explained_by_their_heaviest_and_latest_items() -> None:
     assert most_important(np.ones(3, dtype=np.float32)).tolist() == [0, 1, 2]
-    values = np.ones(MOST + 5, dtype=np.float32)
+    values = np.ones(MAX_LEFT_OUT + 5, dtype=np.float32)
     values[7] = 2.0
-    recency = np.arange(MOST + 5)[::-1]  # the first is the latest
+    recency = np.arange(MAX_LEFT_OUT + 5)[::-1]  # the first is the latest
     kept = most_important(values, recency)
-    assert kept.size == MOST
-    assert kept.tolist() == list(range(MOST))
-    values[MOST + 4] = 3.0  # old, but the heaviest
-    assert MOST + 4 in most_important(values, recency)
-    assert MOST - 1 not in most_important(values, recency)
+    assert kept.size == MAX_LEFT_OUT
+    assert kept.tolist() == list(range(MAX_LEFT_OUT))
+    values[MAX_LEFT_OUT + 4] = 3.0  # old, but the heaviest
+    assert MAX_LEFT_OUT + 4 in most_important(values, recency)
+    assert MAX_LEFT_OUT - 1 not in most_important(values, recency)
 
 
 def test_shares_of_sources() -> None:

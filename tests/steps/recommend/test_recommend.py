@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import polars as pl
@@ -20,9 +20,13 @@ from conftest import write_board
 from recli.config import to_dict
 from recli.data.history import History
 from recli.data.interactions import Interactions
+from recli.errors import RecliError, UsageError
 from recli.models.base import Algorithm, Model, Training, algorithms
 from recli.ranking.topk import rank, tie_order
 from recli.schema import Float32, Int64, State
+from recli.steps.recommend.config import RecommendConfig
+from recli.steps.recommend.sinks.base import formats, sink
+from recli.steps.recommend.step import ListCounts, recommend
 from recli.storage import parts, runs
 
 Call = Callable[..., tuple[int, str, str]]
@@ -93,11 +97,11 @@ def summing(board_run: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     known = dict(algorithms._load())
     known["sum"] = Algorithm("sum", "", NoConfig, lambda c, t: Sum({}), lambda c, s: Sum(s), "test")
     monkeypatch.setattr(algorithms, "_things", known)
-    from recli.encoders.base import fitted
+    from recli.encoders import tfidf
 
     data = runs.read_interactions(board_run)
     texts = data.items["text"].to_list()
-    vectors = fitted["tfidf"].encode(texts, texts, 200, 0)
+    vectors = tfidf.encode(texts, texts, 200, 0)
     norms = np.linalg.norm(vectors, axis=1, keepdims=True)
     space = {
         "center": np.zeros(vectors.shape[1], dtype=np.float32),
@@ -502,7 +506,7 @@ def test_reasons_of_every_model_are_in_the_block_and_add_up(
 
 def test_reasons_of_long_histories(board_run: Path, recli: Call, monkeypatch: pytest.MonkeyPatch) -> None:
     train(board_run, "item-knn")
-    monkeypatch.setattr("recli.steps.recommend.explain.MOST", 1)
+    monkeypatch.setattr("recli.steps.recommend.explain.MAX_LEFT_OUT", 1)
     monkeypatch.setattr("recli.steps.recommend.explain.most_important.__defaults__", (None, 1))
     rows = rows_of(recli("recommend", board_run, "--users", "u000", "-k", 1, "--explain")[1])
     data = runs.read_interactions(board_run)
@@ -547,7 +551,7 @@ def test_nothing_is_similar_where_nothing_is_known(board_run: Path, recli: Call,
     assert "1 of 2 got no list: nothing is known of them" in err
     recli("train-cf", run, "--algorithm", "popularity")
     _, _, err = recli("recommend", run, "--model", "popularity", "--similar-to", "i004", code=2)
-    assert "gives everybody the same, and compares no items" in err
+    assert "gives all users the same, and compares no items" in err
 
 
 def test_unknown_items_to_be_similar_to(als: Path, recli: Call) -> None:
@@ -651,7 +655,7 @@ def test_a_failure_leaves_the_file_as_it_was(
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("recli.steps.recommend.sinks.files._Csv.finish", full)
+    monkeypatch.setattr("recli.steps.recommend.sinks.files.Csv.finish", full)
     _, _, err = recli("recommend", als, "--out", target, code=1)
     assert "disk is full" in err
     assert target.read_text() == "before"
@@ -775,3 +779,80 @@ def test_nothing_is_left_for_one_user(popular: Path, recli: Call, board: Interac
     assert "1 of 2 got no list: no item was left" in err
     _, out, _ = recli("recommend", popular, "--users", "u000", "--allow", ",".join(seen), "--format", "csv")
     assert out == "user_id,rank,item_id,score,source,title\n", "a table without rows"
+
+
+@dataclass
+class Lines:
+    """A format for tests: `user item` on each line."""
+
+    target: IO[bytes]
+    folder: Path
+
+    def add(self, rows: pl.DataFrame) -> None:
+        for user_id, item_id in rows.select("user_id", "item_id").iter_rows():
+            self.target.write(f"{user_id} {item_id}\n".encode())
+
+    def finish(self) -> None:
+        self.target.write(b"end\n")
+        self.target.flush()
+
+
+def test_a_format_registered_elsewhere(
+    als: Path, recli: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(formats, "_things", dict(formats._load()))
+    sink("lines", suffixes=(".lines",))(Lines)
+    expected = lists_of(recli("recommend", als, "--users", "u003,u001", "-k", 2)[1])
+    lines = "".join(f"{user} {item}\n" for user, items in expected.items() for item in items) + "end\n"
+    options = ("recommend", als, "--users", "u003,u001", "-k", 2)
+    assert recli(*options, "--format", "lines")[1] == lines
+    recli(*options, "--out", tmp_path / "x.lines")
+    assert (tmp_path / "x.lines").read_text() == lines
+    assert "lines" in recli("recommend", "--help")[1]
+
+
+def test_formats_without_the_terminal(als: Path, tmp_path: Path) -> None:
+    """The steps know no table: the terminal brings it."""
+    code = "from recli.steps.recommend.sinks.base import formats; print(*formats.names())"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["arrow", "csv", "jsonl", "parquet"]
+    recommend(RecommendConfig(str(als), users=("u001",), k=3, out=str(tmp_path / "a.parquet")))
+    assert pl.read_parquet(tmp_path / "a.parquet").height == 3
+    with pytest.raises(UsageError, match="the format is not clear"):
+        recommend(RecommendConfig(str(als), out=str(tmp_path / "a.xls")))
+
+
+def test_from_python_it_returns_a_frame_and_says_nothing(
+    als: Path, recli: Call, capfd: pytest.CaptureFixture[str]
+) -> None:
+    user = '{"user_id": "new", "history": []}'
+    config = RecommendConfig(str(als), users=("u003", user), k=5, explain=True)
+    result = recommend(config)
+    assert capfd.readouterr() == ("", "")
+    assert result.model == "als" and result.queries == 2
+    assert result.counts == ListCounts(lists=2, short=0, empty=0, popularity=1)
+    expected = rows_of(recli("recommend", als, "--users", "u003", "--users", user, "-k", 5, "--explain")[1])
+    assert result.frame["item_id"].to_list() == [row["item_id"] for row in expected]
+    assert result.frame["because"].to_list() == [row["because"] for row in expected]
+    similar = recommend(RecommendConfig(str(als), similar_to=("i003",), k=2)).frame
+    assert similar.columns[0] == "similar_to" and similar.height == 2
+    saved = recommend(RecommendConfig(str(als), k=2, save=True))
+    assert saved.counts.lists == 36 and saved.frame["user_id"].n_unique() == 36
+    assert os.fspath(saved) == str(als)
+
+
+def test_lists_reach_a_sink_batch_by_batch(als: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("recli.steps.recommend.recommender._EXPLAINED", 5)
+    heights: list[int] = []
+
+    class Heights:
+        def add(self, rows: pl.DataFrame) -> None:
+            heights.append(rows.height)
+
+        def finish(self) -> None:
+            heights.append(0)
+
+    result = recommend(RecommendConfig(str(als), k=2, explain=True), sink=Heights())
+    with pytest.raises(RecliError, match="written, not kept"):
+        _ = result.frame
+    assert heights == [10] * 7 + [2, 0]

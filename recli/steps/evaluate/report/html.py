@@ -1,6 +1,6 @@
 """The evaluation as one HTML file: no scripts, nothing loaded from elsewhere, light and dark.
 
-It is made from the summary that `evaluate --json` prints, and from nothing else.
+It is made from an `EvaluationSummary` and from nothing else.
 """
 
 import math
@@ -8,8 +8,16 @@ from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from typing import Any
 
-Summary = Mapping[str, Any]
-Row = Mapping[str, Any]
+from recli.steps.evaluate.numbers import number, p_value
+from recli.steps.evaluate.results import (
+    ComparisonRow,
+    EvaluatedSystem,
+    EvaluationSummary,
+    GateResult,
+    MetricRow,
+    Scorecard,
+)
+from recli.steps.evaluate.slices import ALL
 
 STYLE = """
 :root { color-scheme: light dark; --ink: #1c2230; --soft: #5d6678; --line: #dfe3ea; --page: #fff; --card: #f6f7f9;
@@ -53,24 +61,24 @@ KINDS = {
 }
 
 
-def html(summary: Summary, title: str) -> str:
+def html(summary: EvaluationSummary, title: str) -> str:
     """The report, a whole HTML document. `title`: what was evaluated."""
     parts = [
         f"<h1>{escape(title)}</h1>",
         f"<p>{_lead(summary)}</p>",
-        _facts(summary["data"]),
-        _gates(summary["gates"]),
+        _facts(summary.data),
+        _gates(summary.gates),
         _section(
             "Models",
             "Each metric's mean over users, with its interval. The best of a row is bold.",
-            _models(summary),
+            _metrics(summary.card),
         ),
         _uncertainty(summary),
-        _slices(summary),
-        _systems(summary["systems"]),
-        _section("Rules", "", _list(summary["policy"])),
-        _section("Metrics", "", _list(f"{name}: {text}" for name, text in summary["definitions"].items())),
-        _section("Settings", "", _settings(summary["settings"])),
+        _slices(summary.card),
+        _systems(summary.card.systems),
+        _section("Evaluation protocol", "", _list(summary.protocol)),
+        _section("Metrics", "", _list(f"{name}: {text}" for name, text in summary.definitions.items())),
+        _section("Settings", "", _settings(summary.settings)),
     ]
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
@@ -82,14 +90,14 @@ def html(summary: Summary, title: str) -> str:
     )
 
 
-def _lead(summary: Summary) -> str:
-    primary, baseline = summary["primary"], summary["baseline"]
-    count = len(summary["systems"])
-    what = f"{count} model{'s' if count != 1 else ''} judged on the {summary['settings']['split']} split."
-    if primary is None or baseline is None or baseline not in summary["models"]:
+def _lead(summary: EvaluationSummary) -> str:
+    primary, baseline, systems = summary.card.primary, summary.card.baseline, summary.card.overall
+    count = len(systems)
+    what = f"{count} model{'s' if count != 1 else ''} evaluated on the {summary.config.split} split."
+    if primary is None or baseline is None or baseline not in systems:
         return escape(what)
-    value = summary["models"][baseline][primary]["value"]
-    named = "Best" if summary["settings"]["compare"] is None else "Compared with"
+    value = systems[baseline][primary].value
+    named = "Best" if summary.config.compare is None else "Compared with"
     return escape(f"{what} {named}: {baseline}, {primary} {number(value)}.")
 
 
@@ -102,34 +110,26 @@ def _facts(data: Mapping[str, int]) -> str:
     return f'<ul class="facts">{cells}</ul>'
 
 
-def _gates(gates: Sequence[Row]) -> str:
+def _gates(gates: Sequence[GateResult]) -> str:
     if not gates:
         return ""
     rows = [
         [
-            _cell(escape(g["model"])),
-            _cell(escape(g["metric"])),
-            _cell(number(g["value"])),
-            _cell(f"{g['least']:g}"),
-            _cell("met" if g["met"] else "not met", "good" if g["met"] else "bad"),
+            _cell(escape(g.model)),
+            _cell(escape(g.metric)),
+            _cell(number(g.value)),
+            _cell(f"{g.least:g}"),
+            _cell("met" if g.met else "not met", "good" if g.met else "bad"),
         ]
         for g in gates
     ]
     return _section("Quality gates", "", _table(["model", "metric", "value", "at least", ""], rows, "words"))
 
 
-def number(value: float | None, sign: bool = False) -> str:
-    """A figure for people; a dash where there is none."""
-    if value is None:
-        return "–"
-    digits = 4 if abs(value) < 10 else 2 if abs(value) < 100 else 1
-    return f"{value:{'+' if sign else ''}.{digits}f}"
-
-
-def _span(row: Row, sign: bool = False) -> str:
-    if row["low"] is None or row["high"] is None:
+def _span(row: MetricRow | ComparisonRow, sign: bool = False) -> str:
+    if row.low is None or row.high is None:
         return ""
-    return f"{number(row['low'], sign)} … {number(row['high'], sign)}"
+    return f"{number(row.low, sign)} … {number(row.high, sign)}"
 
 
 def _cell(text: str, kind: str = "", style: str = "") -> str:
@@ -148,72 +148,69 @@ def _list(lines: Iterable[str]) -> str:
     return f'<ul class="rules">{"".join(f"<li>{escape(line)}</li>" for line in lines)}</ul>'
 
 
-def _models(summary: Summary) -> str:
-    """Metrics as rows, models as columns: it grows down the page, and any number of metrics fits."""
-    models: Mapping[str, Mapping[str, Row]] = summary["models"]
-    labels = list(dict.fromkeys(label for figures in models.values() for label in figures))
-    better = summary["better"]
+def _metrics(card: Scorecard) -> str:
+    """Metrics as rows, systems as columns: it grows down the page, and any number of metrics fits."""
+    systems, better = card.overall, card.better
+    labels = list(dict.fromkeys(label for metrics in systems.values() for label in metrics))
     rows = []
     for label in labels:
-        found = {name: figures.get(label) for name, figures in models.items()}
-        values = [f["value"] for f in found.values() if f is not None and f["value"] is not None]
+        figures = [metrics.get(label) for metrics in systems.values()]
+        values = [f.value for f in figures if f is not None and f.value is not None]
         best = {1: max, -1: min}[better[label]](values) if values and better.get(label) else None
         cells = [_cell(escape(label))]
-        for figure in found.values():
-            value = None if figure is None else figure["value"]
+        for figure in figures:
+            value = None if figure is None else figure.value
             span = "" if figure is None else _span(figure)
             mark = "best" if value is not None and value == best and len(values) > 1 else ""
             cells.append(_cell(number(value) + (f"<small>{span}</small>" if span else ""), mark))
         rows.append(cells)
-    return _table(["metric", *models], rows)
+    return _table(["metric", *systems], rows)
 
 
-def _uncertainty(summary: Summary) -> str:
+def _uncertainty(summary: EvaluationSummary) -> str:
     """The main metric with its intervals as a figure, and the differences to the baseline as a table."""
-    primary = summary["primary"]
+    card, primary = summary.card, summary.card.primary
     if primary is None:
         return ""
     points = {
-        name: figures[primary]
-        for name, figures in summary["models"].items()
-        if primary in figures and figures[primary]["value"] is not None
+        name: (value, metrics[primary])
+        for name, metrics in card.overall.items()
+        if primary in metrics and (value := metrics[primary].value) is not None
     }
-    percent = f"{100 * summary['settings']['confidence']:g}%"
+    percent = f"{100 * summary.config.confidence:g}%"
     body = _dots(points)
-    if summary["comparisons"]:
-        body += _comparisons(summary, percent)
+    if card.comparisons:
+        body += _comparisons(card, percent)
     return _section(f"{primary}: uncertainty", f"Lines are {percent} intervals, by resampling users.", body)
 
 
-def _comparisons(summary: Summary, percent: str) -> str:
+def _comparisons(card: Scorecard, percent: str) -> str:
     first: list[list[str]] = []
     rest: list[list[str]] = []
-    for row in summary["comparisons"]:
-        label = row["metric"] if row["k"] is None else f"{row['metric']}@{row['k']}"
-        sure = row["low"] is not None and (row["low"] > 0 or row["high"] < 0)
-        gain = row["difference"] * summary["better"].get(label, 0)
+    for row in card.comparisons:
+        sure = row.low is not None and row.high is not None and (row.low > 0 or row.high < 0)
+        gain = row.difference * card.better.get(row.label, 0)
         mark = "" if not sure or not gain else "good" if gain > 0 else "bad"
-        p = "–" if row["p"] is None else f"{row['p']:.3f}"
         line = [
-            _cell(escape(row["model"])),
-            _cell(escape(label)),
-            _cell(number(row["difference"], True), mark),
+            _cell(escape(row.model)),
+            _cell(escape(row.label)),
+            _cell(number(row.difference, True), mark),
             _cell(_span(row, True) or "–"),
-            _cell(p),
+            _cell(p_value(row.p)),
         ]
-        (first if label == summary["primary"] else rest).append(line)
-    heads = ["model", "metric", f"against {summary['baseline']}", f"{percent} interval", "p"]
+        (first if row.label == card.primary else rest).append(line)
+    heads = ["model", "metric", f"against {card.baseline}", f"{percent} interval", "p"]
     shown = _table(heads, first)
     return shown + (
         f"<details><summary>The other metrics</summary>{_table(heads, rest)}</details>" if rest else ""
     )
 
 
-def _dots(points: Mapping[str, Row]) -> str:
+def _dots(points: Mapping[str, tuple[float, MetricRow]]) -> str:
     """One line per model: a dot for the value, a whisker for the interval."""
     if not points:
         return ""
-    ends = [v for row in points.values() for v in (row["value"], row["low"], row["high"]) if v is not None]
+    ends = [v for value, row in points.values() for v in (value, row.low, row.high) if v is not None]
     low, high = min(ends), max(ends)
     ticks = _ticks(low, high)
     low, high = ticks[0], ticks[-1]
@@ -229,17 +226,15 @@ def _dots(points: Mapping[str, Row]) -> str:
         marks.append(
             f'<text class="soft" x="{x(tick):.1f}" y="{height - 8}" text-anchor="middle">{number(tick)}</text>'
         )
-    for i, (name, row) in enumerate(points.items()):
+    for i, (name, (value, row)) in enumerate(points.items()):
         y = step * i + 24
         short = name if len(name) <= 24 else name[:23] + "…"
         marks.append(f'<text x="{left - 14}" y="{y + 4}" text-anchor="end">{escape(short)}</text>')
-        if row["low"] is not None and row["high"] is not None:
+        if row.low is not None and row.high is not None:
             marks.append(
-                f'<line class="whisker" x1="{x(row["low"]):.1f}" x2="{x(row["high"]):.1f}" y1="{y}" y2="{y}"/>'
+                f'<line class="whisker" x1="{x(row.low):.1f}" x2="{x(row.high):.1f}" y1="{y}" y2="{y}"/>'
             )
-        marks.append(
-            f'<circle cx="{x(row["value"]):.1f}" cy="{y}" r="5"><title>{number(row["value"])}</title></circle>'
-        )
+        marks.append(f'<circle cx="{x(value):.1f}" cy="{y}" r="5"><title>{number(value)}</title></circle>')
     return f'<svg viewBox="0 0 {width} {height}" role="img" aria-label="values with intervals">{"".join(marks)}</svg>'
 
 
@@ -252,58 +247,55 @@ def _ticks(low: float, high: float) -> list[float]:
     return [step * i for i in range(first, max(last, first + 1) + 1)]
 
 
-def _slices(summary: Summary) -> str:
-    """The main metric by slice, bars to compare the models of a row; the other metrics folded away."""
-    by_label: dict[str, list[Row]] = {}
-    for row in summary["slices"]:
-        label = row["metric"] if row["k"] is None else f"{row['metric']}@{row['k']}"
-        by_label.setdefault(label, []).append(row)
-    if not by_label:
+def _slices(card: Scorecard) -> str:
+    """The main metric by slice, bars to compare the systems of a row; the other metrics folded away."""
+    labels = list(dict.fromkeys(row.label for row in card.slices))
+    if not labels:
         return ""
-    primary = summary["primary"] if summary["primary"] in by_label else next(iter(by_label))
-    models = list(summary["models"])
-    body = _slice_table(by_label.pop(primary), models)
-    for label, rows in by_label.items():
-        body += f"<details><summary>{escape(label)}</summary>{_slice_table(rows, models)}</details>"
+    primary = card.primary if card.primary in labels else labels[0]
+    body = _slice_table(card, primary)
+    for label in labels:
+        if label != primary:
+            body += f"<details><summary>{escape(label)}</summary>{_slice_table(card, label)}</details>"
     lead = (
         "Bars compare the models within a row; rows of different slices are not comparable with each other."
     )
     return _section(f"{primary} by slice", lead, body)
 
 
-def _slice_table(found: Sequence[Row], models: Sequence[str]) -> str:
-    parts: dict[tuple[str, str], dict[str, Row]] = {}
-    for row in found:
-        parts.setdefault((row["slice_kind"], row["slice"]), {})[row["model"]] = row
+def _slice_table(card: Scorecard, label: str) -> str:
+    systems = [s.name for s in card.systems]
     rows: list[Sequence[str] | str] = []
-    last = ""
-    for (kind, name), by_model in parts.items():
-        if kind != last:
-            last = kind
-            rows.append(
-                f'<tr class="kind"><td colspan="{len(models) + 2}">{escape(KINDS.get(kind, kind))}</td></tr>'
-            )
-        top = max((r["value"] for r in by_model.values() if r["value"] is not None), default=0) or 1
-        cells = [_cell(escape(name)), _cell(f"{max(r['users'] for r in by_model.values()):,}")]
-        for model in models:
-            if model not in by_model or by_model[model]["value"] is None:
-                cells.append(_cell("–"))
-                continue
-            row = by_model[model]
-            share = min(100.0, max(0.0, 100 * row["value"] / top))
-            span = f"<small>{_span(row)}</small>" if _span(row) else ""
-            cells.append(_cell(number(row["value"]) + span, "bar", f"--share: {share:.1f}%"))
+    shown_kind = ALL.kind  # all users together are no slice
+    for (kind, name), by_system in card.by_slice(label).items():
+        if kind == ALL.kind:
+            continue
+        if kind != shown_kind:
+            shown_kind, title = kind, escape(KINDS.get(kind, kind))
+            rows.append(f'<tr class="kind"><td colspan="{len(systems) + 2}">{title}</td></tr>')
+        top = max((r.value for r in by_system.values() if r.value is not None), default=0) or 1
+        cells = [_cell(escape(name)), _cell(f"{max(r.users for r in by_system.values()):,}")]
+        cells += [_bar(by_system.get(system), top) for system in systems]
         rows.append(cells)
-    return _table(["slice", "users", *models], rows)
+    return _table(["slice", "users", *systems], rows)
 
 
-def _systems(systems: Sequence[Row]) -> str:
-    """What each model is, and what was found in lists."""
+def _bar(row: MetricRow | None, top: float) -> str:
+    """A cell with a value, its interval, and a bar of its share of `top`."""
+    if row is None or row.value is None:
+        return _cell("–")
+    share = min(100.0, max(0.0, 100 * row.value / top))
+    span = f"<small>{_span(row)}</small>" if _span(row) else ""
+    return _cell(number(row.value) + span, "bar", f"--share: {share:.1f}%")
+
+
+def _systems(systems: Sequence[EvaluatedSystem]) -> str:
+    """Where each system comes from, with its notes."""
     rows = []
     for system in systems:
-        notes = ", ".join(f"{name} {count:,}" for name, count in system["notes"].items() if count)
-        rows.append([_cell(escape(system["name"])), _cell(escape(system["source"])), _cell(escape(notes))])
-    return _section("What was judged", "", _table(["name", "source", ""], rows, "words"))
+        notes = ", ".join(f"{name} {count:,}" for name, count in system.notes.items() if count)
+        rows.append([_cell(escape(system.name)), _cell(escape(system.source)), _cell(escape(notes))])
+    return _section("What was evaluated", "", _table(["name", "source", ""], rows, "words"))
 
 
 def _settings(settings: Mapping[str, Any]) -> str:

@@ -1,35 +1,30 @@
 """Figures of an evaluation as SVG, for papers and slides; drawn with matplotlib, the extra `plots`."""
 
 import io
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from recli.steps.evaluate.results import ComparisonRow, MetricRow, Scorecard
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-Summary = Mapping[str, Any]
-Row = Mapping[str, Any]
 COLORS = ("#1f6fb8", "#d9822b", "#2e8b57", "#8e5bb5", "#c0504d", "#7a6a58", "#4b9ca6", "#9a9a2f")
 
 
-def figures(summary: Summary) -> dict[str, str]:
+def figures(card: Scorecard) -> dict[str, str]:
     """SVG text by name: `metrics` (each metric with its intervals), `slices` and `differences` of the main one.
 
-    The same summary gives the same bytes: no clock and no random ids are written.
+    The same scorecard gives the same bytes: no clock and no random ids are written.
     """
-    made = {"metrics": _metrics(summary)}
-    primary = summary["primary"]
-    if primary is not None:
-        made["slices"] = _slices(summary, primary)
-        rows = [r for r in summary["comparisons"] if _label(r) == primary]
+    drawn = {"metrics": _metrics(card)}
+    if card.primary is not None:
+        drawn["slices"] = _slices(card, card.primary)
+        rows = [row for row in card.comparisons if row.label == card.primary]
         if rows:
-            made["differences"] = _differences(rows, primary, summary["baseline"])
-    return {name: _svg(figure) for name, figure in made.items()}
-
-
-def _label(row: Row) -> str:
-    return str(row["metric"]) if row["k"] is None else f"{row['metric']}@{row['k']}"
+            drawn["differences"] = _differences(rows, card.primary)
+    return {name: _svg(figure) for name, figure in drawn.items()}
 
 
 def _svg(figure: "Figure") -> str:
@@ -51,85 +46,86 @@ def _clean(axes: "Axes") -> None:
     axes.spines[["top", "right"]].set_visible(False)
 
 
-def _errors(rows: Sequence[Row], key: str) -> list[list[float]]:
+def _whiskers(values: Sequence[float], rows: Sequence[MetricRow | ComparisonRow]) -> list[list[float]]:
     """Lengths of the whiskers below and above each value; 0 where there is no interval."""
-    below = [0.0 if r["low"] is None else max(0.0, r[key] - r["low"]) for r in rows]
-    above = [0.0 if r["high"] is None else max(0.0, r["high"] - r[key]) for r in rows]
+    pairs = list(zip(values, rows, strict=True))
+    below = [0.0 if r.low is None else max(0.0, v - r.low) for v, r in pairs]
+    above = [0.0 if r.high is None else max(0.0, r.high - v) for v, r in pairs]
     return [below, above]
 
 
-def _metrics(summary: Summary) -> "Figure":
+def _metrics(card: Scorecard) -> "Figure":
     """A panel for each metric, a dot with its interval for each model."""
-    models = summary["models"]
-    labels = list(dict.fromkeys(label for found in models.values() for label in found))
+    systems = card.overall
+    labels = list(dict.fromkeys(label for metrics in systems.values() for label in metrics))
     across = min(4, max(1, len(labels)))
     down = -(-len(labels) // across)
-    figure = _figure(3 * across, down * (0.9 + 0.28 * len(models)))
+    figure = _figure(3 * across, down * (0.9 + 0.28 * len(systems)))
     for i, label in enumerate(labels):
         axes = figure.add_subplot(down, across, i + 1)
-        for place, found in enumerate(models.values()):
-            row = found.get(label)
-            if row is not None and row["value"] is not None:
+        for place, metrics in enumerate(systems.values()):
+            row = metrics.get(label)
+            if row is not None and row.value is not None:
                 axes.errorbar(
-                    [row["value"]],
+                    [row.value],
                     [place],
-                    xerr=_errors([row], "value"),
+                    xerr=_whiskers([row.value], [row]),
                     fmt="o",
                     color=COLORS[place % len(COLORS)],
                 )
         axes.set_yticks(
-            range(len(models)), [_plain(name) for name in models] if i % across == 0 else [""] * len(models)
+            range(len(systems)),
+            [_plain(name) for name in systems] if i % across == 0 else [""] * len(systems),
         )
-        axes.set_ylim(len(models) - 0.5, -0.5)
+        axes.set_ylim(len(systems) - 0.5, -0.5)
         axes.set_title(label, fontsize=10)
         _clean(axes)
     return figure
 
 
-def _slices(summary: Summary, primary: str) -> "Figure":
+def _slices(card: Scorecard, primary: str) -> "Figure":
     """The main metric by slice, bars side by side for the models."""
-    rows = [r for r in summary["slices"] if _label(r) == primary and r["value"] is not None]
-    parts = list(dict.fromkeys((r["slice_kind"], r["slice"]) for r in rows))
-    models = list(summary["models"])
-    figure = _figure(max(6.0, 0.35 * len(parts) * (len(models) + 1)), 4)
+    rows = [(r, r.value) for r in card.slices if r.label == primary and r.value is not None]
+    parts = list(dict.fromkeys((r.slice_kind, r.slice) for r, _ in rows))
+    systems = [s.name for s in card.systems]
+    figure = _figure(max(6.0, 0.35 * len(parts) * (len(systems) + 1)), 4)
     axes = figure.add_subplot()
-    width = 0.8 / max(1, len(models))
-    for place, model in enumerate(models):
-        mine = [r for r in rows if r["model"] == model]
-        at = [
-            parts.index((r["slice_kind"], r["slice"])) + (place - (len(models) - 1) / 2) * width for r in mine
-        ]
+    width = 0.8 / max(1, len(systems))
+    for place, system in enumerate(systems):
+        own = [(r, v) for r, v in rows if r.model == system]
+        values = [v for _, v in own]
+        shift = (place - (len(systems) - 1) / 2) * width
+        at = [parts.index((r.slice_kind, r.slice)) + shift for r, _ in own]
         color = COLORS[place % len(COLORS)]
         axes.bar(
             at,
-            [r["value"] for r in mine],
+            values,
             width,
-            yerr=_errors(mine, "value"),
-            label=_plain(model),
+            yerr=_whiskers(values, [r for r, _ in own]),
+            label=_plain(system),
             color=color,
         )
     axes.set_xticks(
         range(len(parts)), [f"{kind}\n{name}" for kind, name in parts], rotation=45, ha="right", fontsize=8
     )
     axes.set_ylabel(primary)
-    if models:
+    if systems:
         axes.legend(frameon=False, fontsize=8)
     _clean(axes)
     return figure
 
 
-def _differences(rows: Sequence[Row], primary: str, baseline: str) -> "Figure":
+def _differences(rows: Sequence[ComparisonRow], primary: str) -> "Figure":
     """Differences to the baseline with their intervals."""
     figure = _figure(6, 0.9 + 0.35 * len(rows))
     axes = figure.add_subplot()
     at = list(range(len(rows)))
-    axes.errorbar(
-        [r["difference"] for r in rows], at, xerr=_errors(rows, "difference"), fmt="o", color=COLORS[0]
-    )
+    values = [r.difference for r in rows]
+    axes.errorbar(values, at, xerr=_whiskers(values, rows), fmt="o", color=COLORS[0])
     axes.axvline(0, color="#888888", linewidth=1)
-    axes.set_yticks(at, [_plain(r["model"]) for r in rows])
+    axes.set_yticks(at, [_plain(r.model) for r in rows])
     axes.set_ylim(len(rows) - 0.5, -0.5)
-    axes.set_xlabel(f"{primary}, difference to {_plain(baseline)}")
+    axes.set_xlabel(f"{primary}, difference to {_plain(rows[0].baseline)}")
     _clean(axes)
     return figure
 

@@ -2,19 +2,20 @@
 
 from recli.steps.prepare.cleaning.assemble import Items, assemble, join_catalogue, renumber
 from recli.steps.prepare.cleaning.duplicates import DUPLICATES, merge, tied
-from recli.steps.prepare.cleaning.filters import Robots, cap, core, robots
+from recli.steps.prepare.cleaning.filters import Bots, bots, cap, core
 from recli.steps.prepare.cleaning.pseudonyms import pseudonymize, pseudonyms
 from recli.steps.prepare.cleaning.row_counts import RowCounts
 from recli.steps.prepare.cleaning.weighting import Indexed, Weighing, index_events
 
 __all__ = [
     "DUPLICATES",
+    "Bots",
     "Indexed",
     "Items",
-    "Robots",
     "RowCounts",
     "Weighing",
     "assemble",
+    "bots",
     "cap",
     "core",
     "index_events",
@@ -23,6 +24,5 @@ __all__ = [
     "pseudonymize",
     "pseudonyms",
     "renumber",
-    "robots",
     "tied",
 ]

@@ -1,5 +1,7 @@
 """From cleaned rows to the tables of the part `interactions`."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -14,7 +16,7 @@ if TYPE_CHECKING:
     import polars as pl
 
 
-def renumber(rows: Rows, name: str, ids: "pl.Series") -> "pl.Series":
+def renumber(rows: Rows, name: str, ids: pl.Series) -> pl.Series:
     """Number users (`name` is `user`) or items anew, in place, without those that have no row left.
 
     Returns the ids that are left. The order stays, and with it that of the rows.
@@ -32,18 +34,16 @@ def renumber(rows: Rows, name: str, ids: "pl.Series") -> "pl.Series":
 class Items:
     """All items of a run: with events, or in the catalogue alone. `frame`: item_id, text."""
 
-    frame: "pl.DataFrame"
+    frame: pl.DataFrame
     catalogue: (
-        "pl.DataFrame | None"  # row i describes item i: the catalogue's columns beside item_id and text
+        pl.DataFrame | None  # row i describes item i: the catalogue's columns beside item_id and text
     )
     without_events: int  # of the catalogue, kept or not
     not_in_catalogue: int  # items with events
     events_not_in_catalogue: int  # theirs
 
 
-def join_catalogue(
-    rows: Rows, item_ids: "pl.Series", catalogue: "pl.DataFrame | None", only_seen: bool
-) -> Items:
+def join_catalogue(rows: Rows, item_ids: pl.Series, catalogue: pl.DataFrame | None, only_seen: bool) -> Items:
     """Add the catalogue's texts, and its items without events unless `only_seen`; renumbers `rows` in place.
 
     `catalogue`: item_id, text and any other columns, one row per item.
@@ -76,7 +76,7 @@ def join_catalogue(
 
 
 def assemble(
-    rows: Rows, part: npt.NDArray[np.uint8], user_ids: "pl.Series", items: "pl.DataFrame"
+    rows: Rows, part: npt.NDArray[np.uint8], user_ids: pl.Series, items: pl.DataFrame
 ) -> Interactions:
     """The tables of a run. Takes the columns out of `rows`, one by one, so that they are not held twice.
 

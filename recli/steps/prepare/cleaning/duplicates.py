@@ -26,11 +26,11 @@ def merge(rows: Rows, how: str, n_users: int, block: int = BLOCK) -> tuple[int, 
     edges = _gather_users(rows, n_users, block)
     blocks = ({c: a[i:j] for c, a in rows.columns.items()} for i, j in pairwise(edges) if i < j)
     with ThreadPoolExecutor(min(_THREADS, cores())) as pool:
-        for columns, found in pool.map(partial(_merge_block, how=how), blocks):
+        for columns, in_earlier in pool.map(partial(_merge_block, how=how), blocks):
             size = columns["user"].size
             for name, column in columns.items():  # never ahead of what is still to be read
                 rows.columns[name][end : end + size] = column
-            end, repeated = end + size, repeated + found
+            end, repeated = end + size, repeated + in_earlier
     rows.apply(lambda column: column[:end].copy() if end < n else column)
     return n - end - repeated, repeated
 

@@ -1,4 +1,4 @@
-"""Filters over users and items: robots, at most N events per user, at least N per user and item."""
+"""Filters over users and items: possible bots, at most N events per user, at least N per user and item."""
 
 from dataclasses import dataclass
 
@@ -7,13 +7,13 @@ import numpy as np
 from recli.data.event_columns import Rows, starts
 from recli.schema import Bool, Int32, Int64
 
-ROBOT_DEVIATIONS = 5.0
-ROBOT_MEDIANS = 10.0
-ROBOT_EVENTS = 100
+BOT_DEVIATIONS = 5.0
+BOT_MEDIANS = 10.0
+BOT_EVENTS = 100
 
 
 @dataclass(frozen=True)
-class Robots:
+class Bots:
     """Users whose activity is far outside the distribution: `users` by falling number of `events`."""
 
     users: Int64
@@ -21,7 +21,7 @@ class Robots:
     above: float  # they have more events than this
 
 
-def robots(counts: Int64) -> Robots:
+def bots(counts: Int64) -> Bots:
     """Outliers among users with `counts` events, int64 (n_users,); users without events do not matter.
 
     The rule: log(count) more than 5 robust standard deviations (1.4826 times the median absolute deviation)
@@ -30,15 +30,15 @@ def robots(counts: Int64) -> Robots:
     """
     active = counts[counts > 0]
     if not active.size:
-        return Robots(np.empty(0, np.int64), np.empty(0, np.int64), 0.0)
+        return Bots(np.empty(0, np.int64), np.empty(0, np.int64), 0.0)
     logs = np.log(active)
     median = float(np.median(logs))
     deviation = 1.4826 * float(np.median(np.abs(logs - median)))
-    outlying = np.exp(median + ROBOT_DEVIATIONS * deviation)
-    above = max(float(outlying), ROBOT_MEDIANS * float(np.exp(median)), ROBOT_EVENTS)
-    found = np.flatnonzero(counts > above)
-    found = found[np.argsort(-counts[found], kind="stable")]
-    return Robots(found, counts[found], above)
+    outlying = np.exp(median + BOT_DEVIATIONS * deviation)
+    above = max(float(outlying), BOT_MEDIANS * float(np.exp(median)), BOT_EVENTS)
+    users = np.flatnonzero(counts > above)
+    users = users[np.argsort(-counts[users], kind="stable")]
+    return Bots(users, counts[users], above)
 
 
 def cap(user: Int32, ranks: Int32, most: int) -> Bool:
@@ -59,11 +59,11 @@ def core(rows: Rows, min_user: int, min_item: int, n_users: int, n_items: int) -
     for_user = for_item = 0
     while True:
         user_counts = np.bincount(rows.user, minlength=n_users)
-        found_user = rows.keep(_enough(user_counts, min_user)[rows.user]) if min_user > 1 else 0
+        lost_by_user = rows.keep(_enough(user_counts, min_user)[rows.user]) if min_user > 1 else 0
         item_counts = np.bincount(rows.item, minlength=n_items)
-        found_item = rows.keep(_enough(item_counts, min_item)[rows.item]) if min_item > 1 else 0
-        for_user, for_item = for_user + found_user, for_item + found_item
-        if not found_item:  # users were filtered before items: only a loss of items can undo that
+        lost_by_item = rows.keep(_enough(item_counts, min_item)[rows.item]) if min_item > 1 else 0
+        for_user, for_item = for_user + lost_by_user, for_item + lost_by_item
+        if not lost_by_item:  # users were filtered before items: only a loss of items can undo that
             return for_user, for_item
 
 

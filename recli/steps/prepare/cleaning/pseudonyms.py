@@ -1,5 +1,7 @@
 """Pseudonyms of user ids: keyed, so that nobody without the key can check a guess."""
 
+from __future__ import annotations
+
 import hashlib
 import hmac
 from collections.abc import Iterable
@@ -18,15 +20,15 @@ BITS = 128
 def pseudonyms(ids: Iterable[str], key: bytes) -> list[str]:
     """HMAC-SHA256 of each id under `key`, the first 128 bits as hex (RFC 2104; NIST SP 800-107 on truncation)."""
     whole = hmac.new(key, digestmod=hashlib.sha256)
-    found = []
-    for one in ids:
+    names = []
+    for user_id in ids:
         mac = whole.copy()  # the key schedule is done once
-        mac.update(one.encode())
-        found.append(mac.hexdigest()[: BITS // 4])
-    return found
+        mac.update(user_id.encode())
+        names.append(mac.hexdigest()[: BITS // 4])
+    return names
 
 
-def pseudonymize(rows: Rows, user_ids: "pl.Series", key: bytes) -> "pl.Series":
+def pseudonymize(rows: Rows, user_ids: pl.Series, key: bytes) -> pl.Series:
     """Replace user ids by their pseudonyms: returns these, sorted, and renumbers `rows` in place."""
     import polars as pl
 

@@ -19,9 +19,9 @@ class RowCounts:
 
     def check(self, kept: int) -> None:
         """Raises `RuntimeError`, a bug, if a row is missing from the account or is in it twice."""
-        found = kept + self.merged + sum(self.filtered.values()) + sum(self.rejected.values())
-        if found != self.rows:
-            raise RuntimeError(f"{self.rows} rows came in, but {found} are accounted for: {self}")
+        accounted = kept + self.merged + sum(self.filtered.values()) + sum(self.rejected.values())
+        if accounted != self.rows:
+            raise RuntimeError(f"{self.rows} rows came in, but {accounted} are accounted for: {self}")
 
     def summary(self, kept: int) -> dict[str, Any]:
         """The account as the manifest stores it, after `check`."""

@@ -1,5 +1,7 @@
 """From events with string ids to columns of numbers: filter single events, weigh them, number the ids."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -31,13 +33,13 @@ class Indexed:
     """Events by number. `user_ids[user]` and `item_ids[item]` are the ids, sorted."""
 
     rows: Rows
-    user_ids: "pl.Series"
-    item_ids: "pl.Series"
+    user_ids: pl.Series
+    item_ids: pl.Series
     filtered: dict[str, int]  # events left out, by option
     event_types: dict[str, int]  # events of each type, where the log has types
 
 
-def index_events(events: "pl.LazyFrame", weighing: Weighing) -> Indexed:
+def index_events(events: pl.LazyFrame, weighing: Weighing) -> Indexed:
     """Filter, weigh and number `events`: user_id, item_id [, rating] [, event] [, weight] [, timestamp] [, position]
     [, part].
 
@@ -54,13 +56,13 @@ def index_events(events: "pl.LazyFrame", weighing: Weighing) -> Indexed:
         kept.select(pl.col(name).unique()).collect(engine="streaming")[name].sort()
         for name in ("user_id", "item_id")
     ]
-    wanted = [
+    selected = [
         _number("user_id", ids[0]).alias("user"),
         _number("item_id", ids[1]).alias("item"),
         _value(weighing, latest).alias("value"),
         *(pl.col(name) for name in _TYPES if name in columns),
     ]
-    frame = kept.select(wanted).collect(engine="streaming")
+    frame = kept.select(selected).collect(engine="streaming")
     rows = Rows(_columns(frame))
     if "timestamp" in rows and "position" in rows:  # rows tell the order of events at the same time only
         in_time = np.lexsort((rows.columns["position"], rows.columns["timestamp"]))
@@ -74,14 +76,14 @@ def index_events(events: "pl.LazyFrame", weighing: Weighing) -> Indexed:
     return Indexed(rows, ids[0], ids[1], filtered, _event_types(events, columns))
 
 
-def _latest(events: "pl.LazyFrame") -> int | None:
+def _latest(events: pl.LazyFrame) -> int | None:
     import polars as pl
 
-    found: int | None = events.select(pl.col("timestamp").max()).collect(engine="streaming").item()
-    return found
+    latest: int | None = events.select(pl.col("timestamp").max()).collect(engine="streaming").item()
+    return latest
 
 
-def _filter(events: "pl.LazyFrame", weighing: Weighing) -> "tuple[dict[str, int], pl.LazyFrame]":
+def _filter(events: pl.LazyFrame, weighing: Weighing) -> tuple[dict[str, int], pl.LazyFrame]:
     """Count the events that do not count by the first rule that says so, and leave them out."""
     import polars as pl
 
@@ -103,14 +105,14 @@ def _filter(events: "pl.LazyFrame", weighing: Weighing) -> "tuple[dict[str, int]
     return {name: int(count) for name, count in counts.items() if count}, events.filter(~before)
 
 
-def _number(name: str, ids: "pl.Series") -> "pl.Expr":
+def _number(name: str, ids: pl.Series) -> pl.Expr:
     """The row number of an id: the place of its category, since the categories are sorted."""
     import polars as pl
 
     return pl.col(name).cast(pl.Enum(ids)).to_physical().cast(pl.Int32)
 
 
-def _value(weighing: Weighing, latest: int | None) -> "pl.Expr":
+def _value(weighing: Weighing, latest: int | None) -> pl.Expr:
     import polars as pl
 
     value = pl.lit(1.0, dtype=pl.Float64)
@@ -125,16 +127,16 @@ def _value(weighing: Weighing, latest: int | None) -> "pl.Expr":
     return value.cast(pl.Float32)
 
 
-def _columns(frame: "pl.DataFrame") -> dict[str, Column]:
+def _columns(frame: pl.DataFrame) -> dict[str, Column]:
     """The frame's columns as arrays; each is given up as soon as it is copied."""
-    found: dict[str, Column] = {}
+    arrays: dict[str, Column] = {}
     for name in frame.columns:
         column = frame.drop_in_place(name).to_numpy(writable=True)
-        found[name] = column.astype(_TYPES.get(name, column.dtype), copy=False)
-    return found
+        arrays[name] = column.astype(_TYPES.get(name, column.dtype), copy=False)
+    return arrays
 
 
-def _event_types(events: "pl.LazyFrame", columns: list[str]) -> dict[str, int]:
+def _event_types(events: pl.LazyFrame, columns: list[str]) -> dict[str, int]:
     import polars as pl
 
     if "event" not in columns:

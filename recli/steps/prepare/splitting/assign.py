@@ -16,7 +16,7 @@ TIMED = ("leave-last-out", "temporal-user", "temporal")
 
 Part = npt.NDArray[np.uint8]
 
-_TINY = 1e-9  # 0.29 * 100 is 28.999999999999996: it is meant to be 29
+_ROUNDING_ERROR = 1e-9  # 0.29 * 100 is 28.999999999999996: it is meant to be 29
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ def _chosen(numbers: Int32, keys: UInt64, share: float) -> Bool:
 
 
 def _whole(x: float) -> int:
-    return math.floor(x + _TINY)
+    return math.floor(x + _ROUNDING_ERROR)
 
 
 def _split(rows: Rows, warm: Bool | slice, plan: Plan, user_keys: UInt64, item_keys: UInt64) -> Part:
@@ -100,7 +100,7 @@ def held_out(sizes: Int64, validation_size: float, test_size: float) -> tuple[In
 def _share(sizes: Int64, share: float) -> Int64:
     if share == 0:
         return np.zeros_like(sizes)
-    whole: Int64 = np.floor(sizes * share + _TINY).astype(np.int64)
+    whole: Int64 = np.floor(sizes * share + _ROUNDING_ERROR).astype(np.int64)
     return np.maximum(whole, 1)
 
 
@@ -112,7 +112,7 @@ def _last(ranks: Int32, sizes: Int64, validation: Int64, test: Int64) -> Part:
 
 
 def _by_clock(timestamp: Int64, plan: Plan) -> Part:
-    """Everybody's events before one moment to train, after a later one to test; equal times stay together."""
+    """All users' events before one moment to train, after a later one to test; equal times stay together."""
     n = timestamp.size
     part = np.zeros(n, dtype=np.uint8)
     test = max(1, _whole(plan.test_size * n)) if plan.test_size > 0 else 0

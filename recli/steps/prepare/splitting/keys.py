@@ -17,9 +17,9 @@ def id_keys(ids: Iterable[str], seed: int, what: str) -> UInt64:
     """
     keyed = hashlib.blake2b(key=str(seed).encode(), person=what.encode(), digest_size=8)
 
-    def key(one: str) -> int:
+    def key(text: str) -> int:
         state = keyed.copy()
-        state.update(one.encode())
+        state.update(text.encode())
         return int.from_bytes(state.digest(), "little")
 
     return np.fromiter(map(key, ids), dtype=np.uint64)
@@ -39,28 +39,28 @@ def _mix(x: UInt64) -> UInt64:
 
 
 def hash_ranks(user: Int32, item: Int32, user_keys: UInt64, item_keys: UInt64, block: int = BLOCK) -> Int32:
-    """Each event's place among its user's events in the keyed order, int32 (n,).
+    """Each event's rank among its user's events in the keyed order, int32 (n,).
 
     `user`, `item`: int32 (n,), sorted by user. Keys as `id_keys` gives them, by row number.
     """
     ranks = np.empty(user.size, dtype=np.int32)
     for rows in blocks(user, block):
-        mine = user[rows]
-        order = lexorder((item[rows], pair_keys(user_keys[mine], item_keys[item[rows]]), mine))
-        placed = np.empty(mine.size, dtype=np.int32)
-        placed[order] = _places(mine)
-        ranks[rows] = placed
+        users = user[rows]
+        order = lexorder((item[rows], pair_keys(user_keys[users], item_keys[item[rows]]), users))
+        block_ranks = np.empty(users.size, dtype=np.int32)
+        block_ranks[order] = _ranks(users)
+        ranks[rows] = block_ranks
     return ranks
 
 
 def time_ranks(user: Int32) -> Int32:
-    """Each event's place among its user's events, int32 (n,), where the rows are sorted by user, time, item."""
+    """Each event's rank among its user's events, int32 (n,), where the rows are sorted by user, time, item."""
     ranks = np.empty(user.size, dtype=np.int32)
     for rows in blocks(user):
-        ranks[rows] = _places(user[rows])
+        ranks[rows] = _ranks(user[rows])
     return ranks
 
 
-def _places(user: Int32) -> Int32:
+def _ranks(user: Int32) -> Int32:
     edges = starts(user)
     return (np.arange(user.size) - np.repeat(edges[:-1], np.diff(edges))).astype(np.int32)

@@ -1,0 +1,64 @@
+"""`recli help TOPIC`: how-tos, one Markdown file each in `recli/cli/topics`, which are part of the package."""
+
+import difflib
+import sys
+from dataclasses import dataclass
+from importlib.resources import files
+
+from recli.cli.console import Console
+from recli.config import Config, argument
+from recli.errors import UsageError
+
+_TOPICS = files("recli.cli") / "topics"
+
+
+@dataclass(frozen=True)
+class HelpConfig(Config):
+    topic: str | None = argument(None, "The topic, or a step; without it, all topics are listed.")
+
+
+def help(config: HelpConfig, console: Console) -> None:
+    """Show a how-to, offline; without a topic, list the topics.
+
+    A terminal gets it laid out for its width, a file or a pipe as Markdown.
+
+    Example: recli help algorithms
+    """
+    titles = topics()
+    if console.json:
+        name = config.topic
+        console.print_json(titles if name is None else {"topic": name, "text": read_topic(name)})
+    elif config.topic is None:
+        width = max(map(len, titles))
+        console.print("Topics of `recli help TOPIC`:\n")
+        for name, title in titles.items():
+            console.print(f"  {name:{width}}  {title}")
+        console.print("\n`recli help STEP`, as `recli STEP --help`, lists the options of a step.")
+    else:
+        _show(read_topic(config.topic))
+
+
+def topics() -> dict[str, str]:
+    """Topics in alphabetical order, and the title of each: the first line of its file."""
+    texts = {path.name.removesuffix(".md"): path.read_text("utf-8") for path in _TOPICS.iterdir()}
+    return {name: text.partition("\n")[0].lstrip("# ") for name, text in sorted(texts.items())}
+
+
+def read_topic(name: str) -> str:
+    """The Markdown of a topic. Raises `UsageError` for an unknown one."""
+    known = topics()
+    if name not in known:
+        close = difflib.get_close_matches(name, known, n=1)
+        hint = f"did you mean {close[0]}? " if close else ""
+        raise UsageError(f"there is no topic {name!r}", f"{hint}topics: {', '.join(known)}")
+    return (_TOPICS / f"{name}.md").read_text("utf-8")
+
+
+def _show(text: str) -> None:
+    if not sys.stdout.isatty():
+        sys.stdout.write(text)
+        return
+    from rich.console import Console as RichConsole
+    from rich.markdown import Markdown
+
+    RichConsole().print(Markdown(text, code_theme="ansi_dark"))

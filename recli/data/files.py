@@ -1,0 +1,35 @@
+"""What several modules do with files: their sha256, and errors of a full disk that name the place."""
+
+import errno
+import hashlib
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+def sha256_file(path: Path) -> str:
+    """sha256 of a file's bytes, as 64 hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@contextmanager
+def disk_errors(path: Path) -> Iterator[None]:
+    """Raise a full disk as an `OSError` that names the folder of `path`.
+
+    polars raises an exception of its own, and an open file leaves its name out.
+    """
+    import polars as pl
+
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None and error.errno is not None:
+            error.filename = str(path.parent)
+        raise
+    except pl.exceptions.PolarsError as error:
+        for number in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            if f"os error {number}" in str(error) or os.strerror(number).lower() in str(error).lower():
+                raise OSError(number, os.strerror(number), str(path.parent)) from None
+        raise

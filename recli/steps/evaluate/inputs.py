@@ -1,0 +1,131 @@
+"""Inputs of an evaluation: models of the run, external recommendations, vectors that diversity is measured on."""
+
+import hashlib
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+from recli import schema
+from recli.data.arrays import unit_rows
+from recli.data.interactions import Interactions
+from recli.errors import InvalidDataError, RecliError, UsageError
+from recli.schema import CSR, Float32
+from recli.storage import atomic, metadata, parts, runs
+from recli.storage.parts import Part
+
+Warn = Callable[[str], None]
+_FIRST_ROWS = 1000  # of lists, among which a known id is looked for first
+
+
+def labeled(texts: Sequence[str]) -> dict[str, str]:
+    """Files of lists by label: NAME=FILE, or FILE's name up to the first dot. Raises `UsageError`."""
+    files: dict[str, str] = {}
+    for text in texts:
+        name, equals, path = text.partition("=")
+        if not equals or "/" in name:
+            name, path = ("stdin" if text == "-" else Path(text).name.split(".")[0]), text
+        if not name or not path:
+            raise UsageError(f"--recommendations {text!r} must be FILE or NAME=FILE")
+        if name in files:
+            raise UsageError(f"two lists are called {name!r}", "name them: --recommendations NAME=FILE")
+        files[name] = path
+    return files
+
+
+def chosen_models(
+    run: Path, models: str | None, with_lists: bool, split: str, interactions: Interactions, warn: Warn
+) -> dict[str, Part]:
+    """The models to evaluate: those of `a,b`, or all of the run; made from these interactions, not from `split`."""
+    there = parts.part_names(run, schema.MODELS)
+    named = None if models is None else [n.strip() for n in models.split(",") if n.strip()]
+    if named == ["none"] and with_lists:
+        return {}
+    _check_there(run, there, named, with_lists)
+    chosen: dict[str, Part] = {}
+    if named is None:
+        there = list(runs.models_with_known_algorithms(run, there, warn))
+    for name in dict.fromkeys(there if named is None else named):
+        part = parts.open_part(run / schema.MODELS / name, schema.MODELS)
+        remedy = f"train {name} again, or leave it out with --models"
+        parts.check_same_input(part, schema.INTERACTIONS, interactions.sha256, remedy)
+        runs.check_algorithms(part)
+        if split not in metadata.model_meta(part).trained_on:
+            chosen[name] = part
+        elif named is None:
+            warn(f"{name} was trained on the {split} split and is left out")
+        else:
+            raise RecliError(
+                f"{name} was trained on the {split} split: it cannot be evaluated on it", "use --split test"
+            )
+    return chosen
+
+
+def _check_there(run: Path, there: list[str], named: list[str] | None, with_lists: bool) -> None:
+    train = f"train one: recli train-cf {run}"
+    if named is not None:
+        unknown = ", ".join(n for n in named if n not in there)
+        if unknown or not named:
+            what = f"there is no model {unknown} in {run}" if unknown else "--models names no model"
+            raise UsageError(what, f"its models: {', '.join(there)}" if there else train)
+    elif not there and not with_lists:
+        raise RecliError(f"{run} has no model to evaluate", train)
+
+
+def diversity_vectors(
+    run: Path, name: str | None, interactions: Interactions
+) -> "tuple[Float32 | CSR, str, dict[str, str]]":
+    """Vectors of the items, l2-normalized rows; what they are in words; the part they come from.
+
+    `name`: embeddings of the run; None: the first ones; where there are none, items are the sets of their
+    training users, so that the cosine says how often two items are used by the same people.
+    """
+    there = parts.part_names(run, schema.EMBEDDINGS)
+    if name is not None and name not in there:
+        known = ", ".join(there) if there else f"none; make some: recli embed {run}"
+        raise UsageError(f"--embeddings: there are no vectors {name!r} in {run}", f"there are: {known}")
+    if not there:
+        users = interactions.matrix("train").T.tocsr()
+        sizes = np.diff(users.indptr)
+        users.data = np.repeat(1 / np.sqrt(np.maximum(sizes, 1)).astype(np.float32), sizes)
+        return users, "the items' sets of training users", {}
+    name = name or there[0]
+    vectors, part = runs.read_embeddings(run, name)
+    return unit_rows(vectors), f"embeddings/{name}", {f"{schema.EMBEDDINGS}/{name}": part.sha256}
+
+
+def read_recommendations(path: str, interactions: Interactions, warn: Warn) -> tuple[pl.DataFrame, str]:
+    """Rows of external recommendations, user_id, item_id [, rank] [, score], and the file's sha256.
+
+    Raises `InvalidDataError` where there are none, or the run knows none of the users or none of the items.
+    """
+    from recli.data.readers import LISTS, ReadOptions, read_pairs
+
+    pairs, rejects = read_pairs([path], ReadOptions(advice=LISTS), ("score", "rank"))
+    if rejects.height:
+        first = rejects.row(0, named=True)
+        where = f"the first in line {first['line']}: {first['reason']}"
+        warn(f"{path}: {rejects.height} bad row{'s' if rejects.height > 1 else ''}, {where}")
+    if not pairs.height:
+        raise InvalidDataError(
+            f"{path} holds no recommendation", "it needs the columns user_id,item_id[,score|rank]"
+        )
+    _check_known(path, pairs, interactions)
+    if Path(path).is_file():
+        return pairs, atomic.sha256_file(Path(path))
+    return pairs, hashlib.sha256(pairs.write_csv().encode()).hexdigest()
+
+
+def _check_known(path: str, pairs: pl.DataFrame, interactions: Interactions) -> None:
+    tables = {"user": interactions.users, "item": interactions.items}
+    for what, frame in tables.items():
+        listed, known = pairs[f"{what}_id"], frame[f"{what}_id"]
+        if not any(part.is_in(known.implode()).any() for part in (listed.head(_FIRST_ROWS), listed)):
+            raise InvalidDataError(
+                f"{path}: the run knows none of its {what}s: there they are called for example "
+                f"{listed[0]!r}, in the run {known[0]!r}",
+                "use the ids of the log that the run was prepared from (after --pseudonymize: those)"
+                if what == "user"
+                else "use the ids of the log and the catalogue that the run was prepared from",
+            )
