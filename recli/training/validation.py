@@ -33,7 +33,7 @@ class ValidationFigures:
 class Validator:
     """NDCG@20 of a model on the validation split: full ranking, items seen in training masked.
 
-    Users without training rows get the lists they would be served: see `recli.models.wrappers`.
+    Users without training rows get the lists they would be served: see `recli.models.wrappers.WithFallback`.
     """
 
     users: Int64  # (n,), those with validation rows

@@ -17,7 +17,8 @@ import numpy as np
 
 from recli.data.interactions import Interactions
 from recli.errors import RecliError, UsageError
-from recli.metrics.accuracy import hits_of
+from recli.metrics.accuracy import hits_of, ideal_dcg
+from recli.metrics.base import ratio
 from recli.models.fusion import Fusion, FusionConfig
 from recli.ranking.topk import Ranked, rank, score_batches, tie_order, top_k
 from recli.reporting import Advance
@@ -385,10 +386,7 @@ def _ndcg(block: BlockTopK, other: BlockTopK | None) -> Float64:
     """NDCG@K of each user with the block's relevant items alone, (n,); 0 for those who have none."""
     ranks = _ranks(block, other)
     gains = np.where(block.hits & (ranks < K), 1 / np.log2(ranks + 2), 0.0).sum(axis=1)
-    discounts = np.concatenate([[1.0], np.cumsum(1 / np.log2(np.arange(2, K + 2)))])
-    ideal = discounts[np.minimum(block.relevant, K)]
-    ndcg: Float64 = gains / ideal
-    return ndcg
+    return ratio(gains, ideal_dcg(K)[np.minimum(block.relevant, K)], 0.0)
 
 
 def _mean(figures: Any, block: BlockTopK) -> float | None:

@@ -1,6 +1,6 @@
 """The sources of a hybrid: chosen by name, read from the run, trained."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -78,21 +78,19 @@ class TrainedSources:
 
 
 def run_models(
-    run: Path,
-    config: TrainHybridConfig,
-    warned: Sequence[str] = (),
-    warn: Callable[[str], None] = lambda line: None,
+    run: Path, config: TrainHybridConfig, warned: Sequence[str] = (), reporter: Reporter = SILENT
 ) -> list[str]:
     """The run's models that may be sources: where none is named, those whose algorithms are installed.
 
-    `warn` gets a line for each other one that is among `warned`.
+    The reporter gets a line for each other one that is among `warned`.
     """
     names = parts.part_names(run, schema.MODELS)
     if config.sources is not None or config.weights is not None or config.cf:
         return names
     known: list[str] = []
     for name in names:
-        known += runs.models_with_known_algorithms(run, [name], warn if name in warned else lambda line: None)
+        warn = reporter.warn if name in warned else SILENT.warn
+        known += runs.models_with_known_algorithms(run, [name], warn)
     return known
 
 
@@ -108,7 +106,7 @@ def choose_sources(
     Where text-factors is among them and no base of it (see `FACTOR_MODELS`) is, the first base is added behind them,
     not to be fused. Raises `RecliError` for names that are neither, and models that cannot be sources.
     """
-    models = run_models(run, config, names, reporter.warn)
+    models = run_models(run, config, names, reporter)
 
     def spec_of(name: str) -> SourceSpec:
         if name in content_algorithms():

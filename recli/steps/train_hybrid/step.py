@@ -212,9 +212,8 @@ def _check_overwriting(
         )
     if name in parts.part_names(run, schema.MODELS):
         with suppress(RecliError):  # one that is damaged may be replaced without a word
-            algorithm = metadata.model_meta(
-                parts.open_part(run / schema.MODELS / name, schema.MODELS)
-            ).algorithm
+            part = parts.open_part(run / schema.MODELS / name, schema.MODELS)
+            algorithm = metadata.model_meta(part).algorithm
             if algorithm != config.algorithm:
                 reporter.warn(f"the model {name} in {run}, which is of kind {algorithm}, will be replaced")
 
