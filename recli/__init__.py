@@ -1,3 +1,116 @@
-"""Pretrained language models in collaborative-filtering recommendation, from the shell."""
+"""Pretrained language models in collaborative-filtering recommendation, from the shell and from Python.
+
+`prepare`, `embed`, `train_cf`, `train_hybrid`, `evaluate` and `recommend` are the six steps: their keywords are the
+options of the commands, they print nothing unless a `reporter` is passed, and what they return has tables as polars
+frames and stands for the run's path in the next step. `load_model` and `read_run` open what is on disk.
+"""
+
+import dataclasses
+import difflib
+import importlib
+import inspect
+import os
+from typing import Any
 
 __version__ = "0.1.0"
+
+STEPS = ("prepare", "embed", "train_cf", "train_hybrid", "evaluate", "recommend")
+_ELSEWHERE = {
+    "load_model": "recli.steps.recommend.loaded",
+    "read_run": "recli.storage.runs",
+    "Console": "recli.cli.console",
+    "Reporter": "recli.reporting",
+}
+
+__all__ = [*_ELSEWHERE, *STEPS]  # noqa: PLE0604
+
+
+def __getattr__(name: str) -> Any:
+    if name in STEPS:
+        value = _step(name)
+    elif name in _ELSEWHERE:
+        value = getattr(importlib.import_module(_ELSEWHERE[name]), name)
+    else:
+        raise AttributeError(f"module 'recli' has no attribute {name!r}")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return [*globals(), *__all__]
+
+
+def _step(name: str) -> Any:
+    """The step as a function whose keywords are the fields of its config."""
+    from recli.config import spec_of
+    from recli.reporting import SILENT
+
+    config = getattr(
+        importlib.import_module(f"recli.steps.{name}.config"), name.title().replace("_", "") + "Config"
+    )
+    fields = dataclasses.fields(config)
+    first = next(field.name for field in fields if spec_of(field).argument)
+
+    def call(*arguments: Any, reporter: Any = SILENT, **options: Any) -> Any:
+        bound = signature.bind_partial(*arguments).arguments
+        _check_names(name, config, options)
+        step = getattr(importlib.import_module(f"recli.steps.{name}.step"), name)
+        values = {key: _plain(config, key, value) for key, value in {**bound, **options}.items()}
+        if first not in values:
+            raise TypeError(f"{name}() needs {first!r}")
+        return step(config(**values), reporter)
+
+    parameters = [_parameter(field, positional=field.name == first) for field in fields]
+    reported = inspect.Parameter("reporter", inspect.Parameter.KEYWORD_ONLY, default=SILENT)
+    signature = inspect.Signature(
+        [*sorted(parameters, key=lambda p: p.kind), reported], return_annotation=inspect.Signature.empty
+    )
+    call.__name__ = call.__qualname__ = name
+    call.__signature__ = signature  # type: ignore[attr-defined]
+    call.__doc__ = _documentation(name, fields)
+    return call
+
+
+def _parameter(field: Any, positional: bool) -> inspect.Parameter:
+    kind = inspect.Parameter.POSITIONAL_OR_KEYWORD if positional else inspect.Parameter.KEYWORD_ONLY
+    default = inspect.Parameter.empty if field.default is dataclasses.MISSING else field.default
+    return inspect.Parameter(field.name, kind, default=default, annotation=field.type)
+
+
+def _documentation(name: str, fields: Any) -> str:
+    """What the step does, and each keyword with its help."""
+    from recli.config import spec_of
+
+    step = getattr(importlib.import_module(f"recli.steps.{name}.step"), name)
+    lines = [inspect.cleandoc(step.__doc__ or ""), "", "Keywords:"]
+    for field in fields:
+        spec = spec_of(field)
+        default = "" if field.default is dataclasses.MISSING else f" Default: {spec.default_text or field.default!r}."
+        lines.append(f"    {field.name}: {spec.help}{default}")
+    return "\n".join([*lines, "    reporter: Gets messages and progress, e.g. recli.Console(). Default: nothing is shown."])
+
+
+def _check_names(step: str, config: type[Any], options: dict[str, Any]) -> None:
+    """Raises `TypeError` for a keyword that the step does not have, with the one that may be meant."""
+    from recli.config import former_names
+
+    names = [field.name for field in dataclasses.fields(config)]
+    for name in options:
+        if name not in names:
+            now = former_names(config).get(name) or next(iter(difflib.get_close_matches(name, names, 1)), None)
+            hint = f": it is {now!r}" if name in former_names(config) else f"; did you mean {now!r}?" if now else ""
+            raise TypeError(f"{step}() has no keyword {name!r}{hint}")
+
+
+def _plain(config: type[Any], name: str, value: Any) -> Any:
+    """A value as the config has it: paths as text, several as a tuple, also where only one is given."""
+    field = next(field for field in dataclasses.fields(config) if field.name == name)
+    several = "tuple" in str(field.type)
+    if isinstance(value, list | tuple) or (several and not isinstance(value, str | os.PathLike)):
+        items = tuple(_text(item) for item in value)
+        return items if several else ",".join(map(str, items))
+    return (_text(value),) if several else _text(value)
+
+
+def _text(value: Any) -> Any:
+    return os.fspath(value) if isinstance(value, os.PathLike) else value

@@ -1,0 +1,156 @@
+"""A stored model in memory, that answers requests one by one: for notebooks and services."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from recli import schema
+from recli.errors import ConfigError, RecliError
+from recli.steps.recommend import frames, inputs, users
+from recli.steps.recommend.candidates import did_you_mean
+from recli.steps.recommend.recommender import RecommendOptions, recommend, similar_items
+from recli.storage.runs import StoredModel, read_model
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from recli.schema import Bool
+
+Entry = str | Mapping[str, Any]  # an item id, or {"item_id": ..., "value": ...}
+
+
+def load_model(path: str | PathLike[str]) -> LoadedModel:
+    """The model in the folder `path` (RUN/models/NAME, or a copy of it anywhere). Raises `RecliError`."""
+    return LoadedModel(read_model(Path(path)))
+
+
+@dataclass(frozen=True)
+class LoadedModel:
+    """A model with all it needs to recommend to known and to new users.
+
+    Loading takes as long as reading the files. After that a request takes milliseconds, with a history or for a user
+    of the run; a profile is encoded first.
+    """
+
+    stored: StoredModel
+
+    @property
+    def name(self) -> str:
+        return self.stored.name
+
+    @property
+    def algorithm(self) -> str:
+        return self.stored.algorithm
+
+    @property
+    def items(self) -> pl.DataFrame:
+        """The items in the order of the model's rows: item_id, text, cold."""
+        return self.stored.interactions.items
+
+    @cached_property
+    def _user_rows(self) -> dict[str, int]:
+        return _rows(self.stored.interactions.users[schema.USER_ID])
+
+    @cached_property
+    def _item_rows(self) -> dict[str, int]:
+        return _rows(self.items[schema.ITEM_ID])
+
+    @cached_property
+    def _titles(self) -> list[str | None] | None:
+        return inputs.item_titles(self.stored.catalogue)
+
+    def recommend(
+        self,
+        history: Sequence[Entry] | None = None,
+        *,
+        user: str | None = None,
+        profile: str | None = None,
+        k: int = 10,
+        mask: str = "seen",
+        allow: Sequence[str] | None = None,
+        deny: Sequence[str] = (),
+        fallback: str = "popularity",
+        explain: bool = False,
+        encoder: str | None = None,
+    ) -> pl.DataFrame:
+        """The `k` best items for one user, as a frame: user_id, rank, item_id, score, source [, title] [, because].
+
+        One of `history`, the item ids of what a new user did, the latest last; `user`, the id of a user of the run; or
+        `profile`, a text about a new user (hybrids only; `encoder`: the folder of the text encoder, where the
+        embeddings were made from one). `mask`: seen, what the user did is not listed; none; or all, test events too.
+        `allow`, `deny`: ids of items that alone, or never, are listed. `explain`: say why. Raises `RecliError` for
+        ids that are unknown, `ConfigError` for other values.
+        """
+        queries = self._query(history, user, profile)
+        if k < 1:
+            raise ConfigError(f"k must be at least 1, not {k}")
+        for name, value, choices in (
+            ("mask", mask, ("seen", "all", "none")),
+            ("fallback", fallback, ("popularity", "none")),
+        ):
+            if value not in choices:
+                raise ConfigError(f"{name} must be one of {', '.join(choices)}, not {value!r}")
+        options = RecommendOptions(
+            k=k, mask=mask, allowed=self._allowed(allow, deny), fallback=fallback, reasons=3 if explain else 0
+        )
+        vectors = inputs.encode_profiles(self.stored, queries, encoder=encoder)
+        labels = frames.labels_of(self.stored, queries.user_ids, self._titles)
+        batches = recommend(self.stored, queries, options, vectors)
+        return _concat([frames.frame_of(batch, labels, schema.USER_ID, explain) for batch in batches])
+
+    def similar_to(self, item: str, k: int = 10) -> pl.DataFrame:
+        """The `k` items most similar to one: similar_to, rank, item_id, score, source [, title]."""
+        row = np.asarray([self._item_row(item)], dtype=np.int64)
+        labels = frames.labels_of(self.stored, [item], self._titles)
+        batches = similar_items(self.stored, row, RecommendOptions(k=k))
+        return _concat([frames.frame_of(batch, labels, "similar_to", False) for batch in batches])
+
+    def _query(
+        self, history: Sequence[Entry] | None, user: str | None, profile: str | None
+    ) -> users.UserQueries:
+        """The request as the step has it. Raises `TypeError` unless it is one of the three."""
+        given = {"history": history, "user": user, "profile": profile}
+        named = [name for name, value in given.items() if value is not None]
+        if len(named) != 1:
+            raise TypeError(f"recommend() needs one of history, user and profile, not {' and '.join(named) or 'none'}")
+        row: dict[str, Any] = {"user_id": user} if user is not None else {"user_id": "new", named[0]: given[named[0]]}
+        if history is not None:
+            row["history"] = [dict(e) if isinstance(e, Mapping) else e for e in history]
+        queries = users.parse([(f"{named[0]}=", json.dumps(row))], self._user_rows, self._item_rows)
+        if queries.unknown_items:
+            raise self._unknown_item(queries.unknown_items[0])
+        return queries
+
+    def _allowed(self, allow: Sequence[str] | None, deny: Sequence[str]) -> Bool | None:
+        if allow is None and not deny:
+            return None
+        allowed = np.full(self.items.height, allow is None)
+        allowed[[self._item_row(item) for item in allow or ()]] = True
+        allowed[[self._item_row(item) for item in deny]] = False
+        return allowed
+
+    def _item_row(self, item: str) -> int:
+        if item not in self._item_rows:
+            raise self._unknown_item(item)
+        return self._item_rows[item]
+
+    def _unknown_item(self, item: str) -> RecliError:
+        return RecliError(f"there is no item {item!r}", did_you_mean(item, list(self._item_rows)))
+
+
+def _rows(ids: pl.Series) -> dict[str, int]:
+    return {id: row for row, id in enumerate(ids.to_list())}
+
+
+def _concat(parts: list[pl.DataFrame]) -> pl.DataFrame:
+    import polars as pl
+
+    return pl.concat(parts) if parts else pl.DataFrame()
