@@ -16,7 +16,7 @@ from recli import schema
 from recli.errors import ConfigError, RecliError
 from recli.steps.recommend import frames, inputs, users
 from recli.steps.recommend.candidates import did_you_mean
-from recli.steps.recommend.recommender import RecommendOptions, recommend, similar_items
+from recli.steps.recommend.recommender import RecommendOptions, recommend_batches, similar_items
 from recli.storage.runs import StoredModel, read_model
 
 if TYPE_CHECKING:
@@ -103,7 +103,7 @@ class LoadedModel:
         )
         vectors = inputs.encode_profiles(self.stored, queries, encoder=encoder)
         labels = frames.labels_of(self.stored, queries.user_ids, self._titles)
-        batches = recommend(self.stored, queries, options, vectors)
+        batches = recommend_batches(self.stored, queries, options, vectors)
         return _concat([frames.frame_of(batch, labels, schema.USER_ID, explain) for batch in batches])
 
     def similar_to(self, item: str, k: int = 10) -> pl.DataFrame:
