@@ -12,24 +12,34 @@ import inspect
 import os
 from typing import Any
 
-__version__ = "0.1.0"
+from recli.schema import VERSION as __version__  # noqa: F401
 
 STEPS = ("prepare", "embed", "train_cf", "train_hybrid", "evaluate", "recommend")
-_ELSEWHERE = {
+NAMES = {  # beside the steps, and where they are
     "load_model": "recli.steps.recommend.loaded",
     "read_run": "recli.storage.runs",
     "Console": "recli.cli.console",
     "Reporter": "recli.reporting",
+    "ConfigError": "recli.errors",
+    "RecliError": "recli.errors",
+    "Prepared": "recli.steps.prepare.step",
+    "Embedded": "recli.steps.embed.step",
+    "TrainedModel": "recli.steps.train_cf.step",
+    "TrainedHybrid": "recli.steps.train_hybrid.step",
+    "Evaluation": "recli.steps.evaluate.results",
+    "Recommendations": "recli.steps.recommend.step",
+    "LoadedModel": "recli.steps.recommend.loaded",
+    "Run": "recli.storage.runs",
 }
 
-__all__ = [*_ELSEWHERE, *STEPS]  # noqa: PLE0604
+__all__ = [*NAMES, *STEPS]
 
 
 def __getattr__(name: str) -> Any:
     if name in STEPS:
         value = _step(name)
-    elif name in _ELSEWHERE:
-        value = getattr(importlib.import_module(_ELSEWHERE[name]), name)
+    elif name in NAMES:
+        value = getattr(importlib.import_module(NAMES[name]), name)
     else:
         raise AttributeError(f"module 'recli' has no attribute {name!r}")
     globals()[name] = value
@@ -85,9 +95,15 @@ def _documentation(name: str, fields: Any) -> str:
     lines = [inspect.cleandoc(step.__doc__ or ""), "", "Keywords:"]
     for field in fields:
         spec = spec_of(field)
-        default = "" if field.default is dataclasses.MISSING else f" Default: {spec.default_text or field.default!r}."
+        default = (
+            ""
+            if field.default is dataclasses.MISSING
+            else f" Default: {spec.default_text or field.default!r}."
+        )
         lines.append(f"    {field.name}: {spec.help}{default}")
-    return "\n".join([*lines, "    reporter: Gets messages and progress, e.g. recli.Console(). Default: nothing is shown."])
+    return "\n".join(
+        [*lines, "    reporter: Gets messages and progress, e.g. recli.Console(). Default: nothing is shown."]
+    )
 
 
 def _check_names(step: str, config: type[Any], options: dict[str, Any]) -> None:
@@ -97,8 +113,16 @@ def _check_names(step: str, config: type[Any], options: dict[str, Any]) -> None:
     names = [field.name for field in dataclasses.fields(config)]
     for name in options:
         if name not in names:
-            now = former_names(config).get(name) or next(iter(difflib.get_close_matches(name, names, 1)), None)
-            hint = f": it is {now!r}" if name in former_names(config) else f"; did you mean {now!r}?" if now else ""
+            now = former_names(config).get(name) or next(
+                iter(difflib.get_close_matches(name, names, 1)), None
+            )
+            hint = (
+                f": it is {now!r}"
+                if name in former_names(config)
+                else f"; did you mean {now!r}?"
+                if now
+                else ""
+            )
             raise TypeError(f"{step}() has no keyword {name!r}{hint}")
 
 

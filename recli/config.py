@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from types import NoneType, UnionType
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
-from recli import __version__
 from recli.errors import ConfigError, UsageError
+from recli.schema import VERSION
 
 Choices = Sequence[str] | Callable[[], Sequence[str]]
 
@@ -144,11 +144,11 @@ def from_dict(cls: type[Any], stored: Mapping[str, Any]) -> Any:
         shown = f"the option --{key.replace('_', '-')}={value}"
         if name in types and not _has_type(value, types[name]):
             wanted = getattr(types[name], "__name__", str(types[name]))
-            raise ConfigError(f"{shown}, which this version ({__version__}) reads as {wanted}")
+            raise ConfigError(f"{shown}, which this version ({VERSION}) reads as {wanted}")
         if name in types:
             values[name] = tuple(value) if isinstance(value, list) else value
         elif value not in _OFF:
-            raise ConfigError(f"{shown}, which this version ({__version__}) does not know")
+            raise ConfigError(f"{shown}, which this version ({VERSION}) does not know")
     for field in dataclasses.fields(cls):
         required = field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
         if required and field.name not in values:
@@ -156,7 +156,7 @@ def from_dict(cls: type[Any], stored: Mapping[str, Any]) -> Any:
     try:
         return cls(**values)
     except ConfigError as error:
-        raise ConfigError(f"options that this version ({__version__}) refuses: {error.what}") from None
+        raise ConfigError(f"options that this version ({VERSION}) refuses: {error.what}") from None
 
 
 def _has_type(value: Any, annotation: Any) -> bool:

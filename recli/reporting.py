@@ -1,7 +1,8 @@
-"""What a step says while it works, and how far it is: the steps call it, the terminal shows it."""
+"""What a step says while it works, and what it returns: the steps know no terminal."""
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
 from typing import Protocol
 
 Advance = Callable[[int, str], None]
@@ -41,3 +42,12 @@ class Silent:
 
 
 SILENT = Silent()
+
+
+class StepResult:
+    """The base of what the steps return: it stands for the path of its run, so the next step takes it as one."""
+
+    run: Path
+
+    def __fspath__(self) -> str:
+        return str(self.run)

@@ -20,6 +20,7 @@ else:  # numpy takes longer to load than `--help` to be shown
     CSR = Float32 = Float64 = Int32 = Int64 = UInt64 = Bool = Any
     State = dict[str, Any]
 
+VERSION = "0.1.0"  # of recli, as manifests have it
 FORMAT = 2  # the newest format of a part; raised when an older recli could not read a newer part
 PLAIN = 1  # the format of parts whose arrays are stored as they are used; those of `recli.storage.quantization` have 2
 

@@ -17,14 +17,7 @@ from recli.config import spec_of
 from recli.errors import ConfigError, RecliError
 
 STUB = Path(recli.__file__).with_suffix(".pyi")
-RESULTS = {
-    "prepare": "Prepared",
-    "embed": "Embedded",
-    "train_cf": "TrainedModel",
-    "train_hybrid": "TrainedHybrid",
-    "evaluate": "Evaluation",
-    "recommend": "Recommendations",
-}
+RESULTS = ("Prepared", "Embedded", "TrainedModel", "TrainedHybrid", "Evaluation", "Recommendations")
 TYPES = {
     "str": "str | PathLike[str]",
     "str | None": "str | PathLike[str] | None",
@@ -40,21 +33,24 @@ def stub() -> str:
         "from collections.abc import Sequence",
         "from os import PathLike",
         "",
-        "from recli.cli.console import Console as Console",
-        "from recli.reporting import Reporter as Reporter",
-        *(f"from recli.steps.{s}.step import {r} as {r}" for s, r in sorted(RESULTS.items())),
-        "from recli.steps.recommend.loaded import load_model as load_model",
-        "from recli.storage.runs import read_run as read_run",
+        *sorted(f"from {m} import {name} as {name}" for name, m in recli.NAMES.items()),
         "",
         "__version__: str",
         "STEPS: tuple[str, ...]",
+        "NAMES: dict[str, str]",
     ]
     for step in recli.STEPS:
         config = getattr(importlib.import_module(f"recli.steps.{step}.config"), _config_name(step))
         fields = sorted(dataclasses.fields(config), key=lambda field: not spec_of(field).argument)
         first, *others = [_parameter(field) for field in fields]
-        lines += ["", f"def {step}(", f"    {first},", "    *,", *(f"    {p}," for p in others)]
-        lines += ["    reporter: Reporter = ...,", f") -> {RESULTS[step]}: ..."]
+        lines += [
+            *[""] * (step == recli.STEPS[0]),
+            f"def {step}(",
+            f"    {first},",
+            "    *,",
+            *(f"    {p}," for p in others),
+        ]
+        lines += ["    reporter: Reporter = ...,", f") -> {RESULTS[recli.STEPS.index(step)]}: ..."]
     return "\n".join(lines) + "\n"
 
 
@@ -82,15 +78,23 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for step in range(8):
             item = 2 * ((user * 5 + step * 3) % 10) + user % 2
             events.append(f"u{user:02d},i{item:02d},{1_600_000_000 + user * 50 + step * 1000}")
-    items = ["item_id,title", *(f"i{i:02d},{'space rocket' if i % 2 else 'kitchen recipe'} {i}" for i in range(20))]
+    items = [
+        "item_id,title",
+        *(f"i{i:02d},{'space rocket' if i % 2 else 'kitchen recipe'} {i}" for i in range(20)),
+    ]
     (folder / "events.csv").write_text("\n".join(events) + "\n")
     (folder / "items.csv").write_text("\n".join(items) + "\n")
-    prepared = recli.prepare(folder / "events.csv", items=folder / "items.csv", text="{title}", out=folder / "run")
+    prepared = recli.prepare(
+        folder / "events.csv", items=folder / "items.csv", text="{title}", out=folder / "run"
+    )
     assert prepared.run == folder / "run" and prepared.summary["users"] == 40
     recli.embed(prepared, model="tfidf", dim=8)
     recli.train_cf(prepared, algorithm="item-knn", neighbors=5)
     recli.train_hybrid(
-        prepared, sources="item-knn,content-knn", fusion="weighted", weights="item-knn=1,content-knn=0.5"
+        prepared,
+        sources="item-knn,content-knn,ials,text-factors",
+        fusion="weighted",
+        weights="item-knn=1,content-knn=0.5,ials=0.5,text-factors=0.2",
     )
     return folder / "run"
 
@@ -152,7 +156,9 @@ def test_a_loaded_model_answers_histories_users_and_profiles(run: Path) -> None:
     even = model.recommend(profile="a recipe for the kitchen", k=3)
     assert {int(item[1:]) % 2 for item in even["item_id"]} == {0}
     assert list(model.recommend(history=["i01"], k=50)["item_id"]) != []
-    same = recli.recommend(run, model="hybrid", users='{"user_id": "n", "history": ["i01", "i03", "i05"]}', k=4)
+    same = recli.recommend(
+        run, model="hybrid", users='{"user_id": "n", "history": ["i01", "i03", "i05"]}', k=4
+    )
     assert same.frame["item_id"].to_list() == odd["item_id"].to_list()
     with pytest.raises(RecliError, match="i99"):
         model.recommend(history=["i99"])
@@ -171,7 +177,12 @@ def test_a_run_is_read(run: Path) -> None:
 
 @pytest.mark.parametrize(
     ("algorithm", "option", "value"),
-    [("ials", "factors", -3), ("ials", "iterations", 0), ("item-knn", "neighbors", 0), ("ease", "l2", float("nan"))],
+    [
+        ("ials", "factors", -3),
+        ("ials", "iterations", 0),
+        ("item-knn", "neighbors", 0),
+        ("ease", "l2", float("nan")),
+    ],
 )
 def test_values_out_of_bounds_are_config_errors(run: Path, algorithm: str, option: str, value: float) -> None:
     from recli.models.base import algorithms
@@ -203,8 +214,6 @@ def test_import_is_light() -> None:
     script = "import sys, recli; print(*{'numpy', 'polars', 'torch', 'typer', 'rich'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == ""
-
-
 
 
 if __name__ == "__main__":

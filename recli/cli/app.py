@@ -10,8 +10,8 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from recli import __version__
 from recli.cli.options import make_command
+from recli.schema import VERSION
 
 ABOUT = "Pretrained language models in collaborative-filtering recommendation, from the shell."
 
@@ -56,7 +56,7 @@ app = typer.Typer(
 
 def _version(wanted: bool) -> None:
     if wanted:
-        typer.echo(f"recli {__version__}")
+        typer.echo(f"recli {VERSION}")
         raise typer.Exit
 
 

@@ -13,9 +13,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from recli import __version__, schema
+from recli import schema
 from recli.errors import ConfigError, RecliError, UsageError
-from recli.schema import State
+from recli.schema import VERSION, State
 from recli.storage import safetensors_file
 from recli.storage.atomic import (
     MANIFEST,
@@ -85,7 +85,7 @@ def write_part(
         manifest = {
             "kind": kind,
             "format": writer.format,
-            "recli": __version__,
+            "recli": VERSION,
             "config": config,
             "inputs": inputs or {},
             "files": {name: sha256_file(temporary / name) for name in names},
@@ -182,7 +182,7 @@ def readable(part: Part, remedy: str) -> Iterator[None]:
         reason = error.what
     except (KeyError, IndexError, TypeError, ValueError, AttributeError, AssertionError) as error:
         what = f"{error} is missing" if isinstance(error, KeyError) else _first_line(error)
-        reason = f"other arrays than this version ({__version__}) reads: {what}"
+        reason = f"other arrays than this version ({VERSION}) reads: {what}"
     else:
         return
     raise RecliError(f"{part.path} was made by recli {part.made_by} with {reason}", remedy)
@@ -217,7 +217,7 @@ def open_part(path: Path, kind: str) -> Part:
         raise RecliError(f"{path} is a part of kind {manifest['kind']!r}, not {kind!r}", "name another part")
     if manifest["format"] > schema.FORMAT:
         raise RecliError(
-            f"{path} has format {manifest['format']}, newer than this recli ({__version__}) reads",
+            f"{path} has format {manifest['format']}, newer than this recli ({VERSION}) reads",
             "upgrade recli",
         )
     return Part(path, manifest, hashlib.sha256(data).hexdigest())

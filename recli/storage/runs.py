@@ -1,5 +1,7 @@
 """What a run holds: interactions, embeddings and models, written and read as parts."""
 
+from __future__ import annotations
+
 import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -8,17 +10,17 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from recli import __version__, schema
+from recli import schema
 from recli.config import from_dict
 from recli.data.history import History
 from recli.data.interactions import Interactions
 from recli.errors import RecliError
 from recli.models.base import Model, algorithms
 from recli.models.wrappers import item_counts, with_recency
-from recli.schema import EmbeddingMeta, Float32
+from recli.schema import VERSION, EmbeddingMeta, Float32
 from recli.storage import quantization
 from recli.storage.metadata import ModelMeta, embedding_meta, encoder_meta, model_meta
-from recli.storage.parts import Part, check_same_input, damaged, open_part, readable, write_part
+from recli.storage.parts import Part, check_same_input, damaged, open_part, part_names, readable, write_part
 from recli.storage.safetensors_file import Array, Blocks
 
 if TYPE_CHECKING:
@@ -30,8 +32,8 @@ def write_interactions(
     interactions: Interactions,
     config: dict[str, Any],
     summary: dict[str, Any],
-    catalogue: "pl.DataFrame | None" = None,
-    rejects: "pl.DataFrame | None" = None,
+    catalogue: pl.DataFrame | None = None,
+    rejects: pl.DataFrame | None = None,
 ) -> None:
     """Write the part `interactions` of a run. Row i of `catalogue` describes item i."""
     with write_part(Path(run) / schema.INTERACTIONS, schema.INTERACTIONS, config) as writer:
@@ -71,7 +73,51 @@ def _interactions(part: Part, sha256: str) -> Interactions:
     return Interactions(users, items, tables, sha256)
 
 
-def read_catalogue(run: Path) -> "pl.DataFrame | None":
+@dataclass(frozen=True)
+class Run:
+    """A run on disk, for looking into it. It stands for its path."""
+
+    path: Path
+
+    def __fspath__(self) -> str:
+        return str(self.path)
+
+    @cached_property
+    def interactions(self) -> Interactions:
+        """The part that `prepare` wrote: users, items and splits."""
+        return read_interactions(self.path)
+
+    @property
+    def catalogue(self) -> pl.DataFrame | None:
+        """See `read_catalogue`."""
+        return read_catalogue(self.path)
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        """Names of the models."""
+        return tuple(part_names(self.path, schema.MODELS))
+
+    @property
+    def embeddings(self) -> tuple[str, ...]:
+        """Names of the embeddings."""
+        return tuple(part_names(self.path, schema.EMBEDDINGS))
+
+    def vectors(self, name: str) -> Float32:
+        """The vectors of the items, float32 (n_items, d), zero rows for items without text."""
+        return read_embeddings(self.path, name)[0]
+
+    def summary(self, *part: str) -> dict[str, Any]:
+        """What a step noted of a part: `summary("interactions")`, `summary("models", "hybrid")`."""
+        return open_part(self.path.joinpath(*part), part[0]).summary
+
+
+def read_run(path: str | os.PathLike[str]) -> Run:
+    """The run in the folder `path`. Raises `RecliError` where there is none."""
+    open_part(Path(path) / schema.INTERACTIONS, schema.INTERACTIONS)
+    return Run(Path(path))
+
+
+def read_catalogue(run: Path) -> pl.DataFrame | None:
     """The catalogue's columns, row i for item i; None where `prepare` had no catalogue."""
     part = open_part(Path(run) / schema.INTERACTIONS, schema.INTERACTIONS)
     return part.table("catalogue") if part.has("catalogue.parquet") else None
@@ -107,7 +153,7 @@ class StoredModel:
         return item_counts(self.interactions.matrix(*self.trained_on))
 
     @property
-    def catalogue(self) -> "pl.DataFrame | None":
+    def catalogue(self) -> pl.DataFrame | None:
         return self.part.table("catalogue") if self.part.has("catalogue.parquet") else None
 
 
@@ -187,7 +233,7 @@ def read_model(path: Path, interactions: Interactions | None = None) -> StoredMo
         options = from_dict(algorithm.config, meta.options)
         state = quantization.expand_state(part.tensors("model"))
         model = with_recency(algorithm.load(options, state), meta.history_half_life)
-        if part.made_by != __version__:
+        if part.made_by != VERSION:
             _check_scores(model, interactions)
     return StoredModel(path.name, model, options, meta, part, interactions)
 

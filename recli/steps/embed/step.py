@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from recli.config import to_dict
 from recli.errors import RecliError, UsageError
-from recli.reporting import SILENT, Reporter
+from recli.reporting import SILENT, Reporter, StepResult
 from recli.steps.embed.config import EmbedConfig
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ _BLOCK_ITEMS = 1 << 14  # items whose vectors are held at a time
 
 
 @dataclass(frozen=True)
-class Embedded:
+class Embedded(StepResult):
     """What `embed` wrote: the part `name` of the run, in the folder `path`.
 
     `summary`: as in the manifest: items, texts, dimensions and how they were encoded. `n_encoded`, `n_reused`: texts

@@ -10,6 +10,7 @@ import polars as pl
 
 from recli.config import to_dict
 from recli.metrics.base import MetricSpec
+from recli.reporting import StepResult
 from recli.schema import Float64
 from recli.steps.evaluate.bootstrap import Resampled, interval, p_values
 from recli.steps.evaluate.config import EvaluateConfig
@@ -162,7 +163,7 @@ class EvaluationSummary:
 
 
 @dataclass(frozen=True)
-class Evaluation:
+class Evaluation(StepResult):
     """The result of `evaluate`, as it was written to `path`.
 
     `metrics`: model, metric, k, slice_kind, slice, value, low, high, users. `per_user`: model, user_id, metric, k,
@@ -175,9 +176,6 @@ class Evaluation:
     metrics: pl.DataFrame
     per_user: pl.DataFrame
     comparisons: pl.DataFrame
-
-    def __fspath__(self) -> str:
-        return str(self.run)
 
     @property
     def protocol(self) -> list[str]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from recli import schema
 from recli.errors import InvalidDataError
-from recli.reporting import SILENT, Reporter
+from recli.reporting import SILENT, Reporter, StepResult
 from recli.steps.prepare.config import PrepareConfig, PrepareSettings, settings_of
 from recli.steps.prepare.inputs import CatalogueInput, EventInput, check_rejects, read_input, read_items
 
@@ -23,7 +23,7 @@ _N_LARGEST = 5  # bots that are named
 
 
 @dataclass(frozen=True)
-class Prepared:
+class Prepared(StepResult):
     """What `prepare` wrote.
 
     `summary`: as in the manifest: the account of the rows, users, items, events, density, splits and more.

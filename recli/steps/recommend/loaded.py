@@ -120,8 +120,12 @@ class LoadedModel:
         given = {"history": history, "user": user, "profile": profile}
         named = [name for name, value in given.items() if value is not None]
         if len(named) != 1:
-            raise TypeError(f"recommend() needs one of history, user and profile, not {' and '.join(named) or 'none'}")
-        row: dict[str, Any] = {"user_id": user} if user is not None else {"user_id": "new", named[0]: given[named[0]]}
+            raise TypeError(
+                f"recommend() needs one of history, user and profile, not {' and '.join(named) or 'none'}"
+            )
+        row: dict[str, Any] = (
+            {"user_id": user} if user is not None else {"user_id": "new", named[0]: given[named[0]]}
+        )
         if history is not None:
             row["history"] = [dict(e) if isinstance(e, Mapping) else e for e in history]
         queries = users.parse([(f"{named[0]}=", json.dumps(row))], self._user_rows, self._item_rows)

@@ -12,7 +12,7 @@ from recli import schema
 from recli.config import to_dict
 from recli.errors import RecliError
 from recli.models.wrappers import POPULARITY
-from recli.reporting import SILENT, Advance, Reporter, no_progress
+from recli.reporting import SILENT, Advance, Reporter, StepResult, no_progress
 from recli.steps.recommend import inputs
 from recli.steps.recommend.approximate import approximate
 from recli.steps.recommend.config import RecommendConfig
@@ -50,7 +50,7 @@ class ListCounts:
 
 
 @dataclass(frozen=True)
-class Recommendations:
+class Recommendations(StepResult):
     """The result of `recommend`; it stands for the path of its run."""
 
     run: Path
@@ -59,9 +59,6 @@ class Recommendations:
     counts: ListCounts
     saved: bool = False  # as the part RUN/recommendations
     kept: pl.DataFrame | None = None  # all lists, unless they were written
-
-    def __fspath__(self) -> str:
-        return str(self.run)
 
     @property
     def frame(self) -> pl.DataFrame:

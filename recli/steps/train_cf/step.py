@@ -14,7 +14,7 @@ from recli.data.interactions import Interactions
 from recli.errors import UsageError
 from recli.models.base import Algorithm, Model, algorithms
 from recli.models.wrappers import with_recency
-from recli.reporting import SILENT, Reporter
+from recli.reporting import SILENT, Reporter, StepResult
 from recli.steps.train_cf.config import CommonConfig, given_options
 from recli.storage import quantization, runs
 from recli.storage.names import checked_name
@@ -24,7 +24,7 @@ from recli.training.validation import ValidationFigures, Validator, has_validati
 
 
 @dataclass(frozen=True)
-class TrainedModel:
+class TrainedModel(StepResult):
     """A model that `train_cf` has written."""
 
     run: Path

@@ -12,7 +12,7 @@ from recli.config import to_dict
 from recli.data.interactions import Interactions
 from recli.errors import RecliError, UsageError
 from recli.models.base import Model
-from recli.reporting import SILENT, Reporter
+from recli.reporting import SILENT, Reporter, StepResult
 from recli.steps.train_hybrid.cold_items import (
     ColdBoost,
     ListedCold,
@@ -62,7 +62,7 @@ class HybridFigures:
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainedHybrid(HybridFigures):
+class TrainedHybrid(HybridFigures, StepResult):
     """A hybrid that `train_hybrid` has written."""
 
     run: Path
