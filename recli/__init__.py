@@ -5,6 +5,8 @@ options of the commands, they print nothing unless a `reporter` is passed, and w
 frames and stands for the run's path in the next step. `load_model` and `read_run` open what is on disk.
 """
 
+from __future__ import annotations
+
 import dataclasses
 import difflib
 import importlib

@@ -7,7 +7,7 @@ import sys
 from types import FrameType
 
 from recli.cli.app import run
-from recli.cli.lazy_numpy import load_when_used
+from recli.cli.lazy_imports import load_when_used
 from recli.cli.options import describe_os_error
 
 
@@ -43,7 +43,8 @@ def _open_closed_streams() -> None:
 def main() -> None:
     """Run the command line."""
     signal.signal(signal.SIGTERM, _terminated)
-    load_when_used("numpy")
+    for name in ("numpy", "polars"):
+        load_when_used(name)
     _open_closed_streams()
     _speak_utf8()
     stdout = _identity(1)

@@ -1,5 +1,7 @@
 """Names and types that every artifact agrees on: written once, read everywhere."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 

@@ -3,6 +3,8 @@
 A command's module is imported only when that command is asked for, so that `recli --help` stays fast.
 """
 
+from __future__ import annotations
+
 import importlib
 from collections.abc import Sequence
 from typing import Any

@@ -1,5 +1,7 @@
 """What the user sees: narration and progress on stderr, the product on stdout."""
 
+from __future__ import annotations
+
 import json
 import sys
 import textwrap
@@ -25,7 +27,7 @@ class Console:
         self._rich: RichConsole | None = None
 
     @property
-    def rich(self) -> "RichConsole":
+    def rich(self) -> RichConsole:
         """rich's console on stderr; it honors NO_COLOR and the terminal's width by itself."""
         if self._rich is None:
             from rich.console import Console as RichConsole

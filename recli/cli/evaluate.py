@@ -1,5 +1,7 @@
 """`recli evaluate` on the terminal: tables of metrics, the evaluation protocol, and exit code 4 for missed gates."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -36,7 +38,7 @@ def evaluate(config: EvaluateConfig, console: Console) -> None:
     _raise_for(summary.gates)
 
 
-def _raise_for(gates: "Sequence[GateResult]") -> None:
+def _raise_for(gates: Sequence[GateResult]) -> None:
     """Raise `QualityGateError` where a gate is not met."""
     missed = [g for g in gates if not g.met]
     if missed:
@@ -59,7 +61,7 @@ class Table:
     rows: list[list[str]]
 
 
-def tables(card: "Scorecard", confidence: float, width: int = 120) -> list[Table]:
+def tables(card: Scorecard, confidence: float, width: int = 120) -> list[Table]:
     """Accuracy, beyond accuracy and ratings, the main metric's differences, its slices.
 
     A table of more than `width` characters becomes several, one below the other.
@@ -99,7 +101,7 @@ def _narrow(table: Table, fixed: int, width: int, together: Sequence[int] | None
     ]
 
 
-def _family(card: "Scorecard", family: str) -> Table:
+def _family(card: Scorecard, family: str) -> Table:
     specs = [s for s in card.specs if s.metric.family == family]
     heads = [s.metric.name + ("" if s.k is None else f"\n@{s.k}") for s in specs]
     rows = []
@@ -109,7 +111,7 @@ def _family(card: "Scorecard", family: str) -> Table:
     return Table(family.capitalize(), ["model", *heads], rows)
 
 
-def _differences(card: "Scorecard", label: str, confidence: float) -> Table:
+def _differences(card: Scorecard, label: str, confidence: float) -> Table:
     percent = f"{100 * confidence:g}%"
     heads = ["model", label, f"{percent} interval", f"against {card.baseline}", f"{percent} interval", "p"]
     differences = {c.model: c for c in card.comparisons if c.label == label}
@@ -134,7 +136,7 @@ def _interval(low: float | None, high: float | None, sign: bool = False) -> str:
     return "–" if low is None or high is None else f"[{number(low, sign)}, {number(high, sign)}]"
 
 
-def _slices(card: "Scorecard", label: str) -> Table:
+def _slices(card: Scorecard, label: str) -> Table:
     systems = [s.name for s in card.systems]
     rows = []
     for (kind, part), by_system in card.by_slice(label).items():

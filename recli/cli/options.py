@@ -1,5 +1,7 @@
 """From config dataclasses to Typer commands: each field of a config becomes an argument or an option."""
 
+from __future__ import annotations
+
 import dataclasses
 import errno
 import inspect

@@ -1,5 +1,7 @@
 """`recli recommend` on the terminal: lists on stdout as they are made, as tables for people, and what is to be said."""
 
+from __future__ import annotations
+
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
@@ -7,14 +9,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
+import polars as pl
+
 from recli.cli.console import Console, run_path
 from recli.errors import UsageError
 from recli.steps.recommend.config import RecommendConfig
 from recli.steps.recommend.sinks.base import Sink, formats, sink
 
 if TYPE_CHECKING:
-    import polars as pl
-
     from recli.steps.recommend.step import Recommendations
 
 
@@ -55,7 +57,7 @@ def _stdout_sink(format: str) -> Iterator[Sink]:
         yield formats[format].open(sys.stdout.buffer, Path(folder))
 
 
-def _say(config: RecommendConfig, recommendations: "Recommendations", console: Console) -> None:
+def _say(config: RecommendConfig, recommendations: Recommendations, console: Console) -> None:
     """Lists that are not the model's own, shorter than wanted, or missing."""
     from recli.models.wrappers import POPULARITY
 
@@ -90,7 +92,7 @@ class Table:
     target: IO[bytes]
     folder: Path
 
-    def add(self, rows: "pl.DataFrame") -> None:
+    def add(self, rows: pl.DataFrame) -> None:
         from io import StringIO
 
         from rich.console import Console
@@ -112,7 +114,7 @@ class Table:
         self.target.flush()
 
 
-def _table(who: str, rows: "pl.DataFrame") -> Any:
+def _table(who: str, rows: pl.DataFrame) -> Any:
     from rich import box
     from rich.table import Table
     from rich.text import Text

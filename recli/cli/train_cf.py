@@ -1,14 +1,15 @@
 """`recli train-cf` on the terminal."""
 
+from __future__ import annotations
+
 import dataclasses
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import polars as pl
 
 from recli.cli.console import Console, run_path
 from recli.steps.train_cf.config import CommonConfig
 from recli.steps.train_cf.config import TrainCfConfig as TrainCfConfig
-
-if TYPE_CHECKING:
-    import polars as pl
 
 
 def train_cf(config: CommonConfig, console: Console) -> None:
@@ -37,7 +38,7 @@ def train_cf(config: CommonConfig, console: Console) -> None:
     console.result(trained.run, trained.summary)
 
 
-def _show_trials(console: Console, trials: "pl.DataFrame", config: CommonConfig) -> None:
+def _show_trials(console: Console, trials: pl.DataFrame, config: CommonConfig) -> None:
     names = [name for name in trials.columns if name not in ("ndcg@20", "best")]
     rows = [
         [

@@ -1,14 +1,16 @@
 """`recli train-hybrid` on the terminal."""
 
+from __future__ import annotations
+
 from dataclasses import replace
 from typing import TYPE_CHECKING
+
+import polars as pl
 
 from recli.cli.console import Console, run_path
 from recli.steps.train_hybrid.config import TrainHybridConfig as TrainHybridConfig
 
 if TYPE_CHECKING:
-    import polars as pl
-
     from recli.steps.train_hybrid.cold_items import ColdBoost, ListedCold
     from recli.steps.train_hybrid.step import TrainedHybrid
 
@@ -40,7 +42,7 @@ def train_hybrid(config: TrainHybridConfig, console: Console) -> None:
     console.result(hybrid.run, hybrid.summary)
 
 
-def _show_sources(console: Console, hybrid: "TrainedHybrid") -> None:
+def _show_sources(console: Console, hybrid: TrainedHybrid) -> None:
     """Half-lives and the figures of cold items are shown where there are any."""
     table: pl.DataFrame | None = hybrid.sources
     assert table is not None
@@ -68,7 +70,7 @@ def _digits(value: float | None) -> str:
     return "-" if value is None else f"{value:.4f}"
 
 
-def _say_listed(console: Console, listed: "ListedCold") -> None:
+def _say_listed(console: Console, listed: ListedCold) -> None:
     """How many items are cold, and how often they are listed: nothing else says what the boost does."""
     share = f": {listed.share:.1%} of the top 20 of {listed.users:,} validation users" if listed.users else ""
     console.say(
@@ -77,7 +79,7 @@ def _say_listed(console: Console, listed: "ListedCold") -> None:
     )
 
 
-def _show_boost(console: Console, boost: "ColdBoost", refit: bool) -> None:
+def _show_boost(console: Console, boost: ColdBoost, refit: bool) -> None:
     columns = ("cold_boost", "cold_share", "warm_ndcg@20", "warm_loss", "hidden_ndcg@20", "hidden_recall@20")
     shares = ("cold_share", "warm_loss")
     rows = [

@@ -1,11 +1,15 @@
 """What several modules do with files: their sha256, and errors of a full disk that name the place."""
 
+from __future__ import annotations
+
 import errno
 import hashlib
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+import polars as pl
 
 
 def sha256_file(path: Path) -> str:
@@ -20,8 +24,6 @@ def disk_errors(path: Path) -> Iterator[None]:
 
     polars raises an exception of its own, and an open file leaves its name out.
     """
-    import polars as pl
-
     try:
         yield
     except OSError as error:

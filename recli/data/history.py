@@ -1,15 +1,14 @@
 """Histories in order: what each user did, and how long ago in events of the user's own."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
+import polars as pl
 
 from recli import schema
 from recli.schema import CSR, Bool, Int32, Int64
-
-if TYPE_CHECKING:
-    import polars as pl
 
 _LEAST = 1e-30  # zeros are no entries: models may divide by what an item weighs
 
@@ -39,7 +38,7 @@ class History:
         sizes: Int64 = np.diff(self.values.indptr).astype(np.int64)
         return sizes
 
-    def __getitem__(self, rows: slice | Int64) -> "History":
+    def __getitem__(self, rows: slice | Int64) -> History:
         """The histories of some rows, in the order asked."""
         if self.steps is None:
             return History(self.values[rows])
@@ -49,7 +48,7 @@ class History:
         entries = np.repeat(starts - (ends - sizes), sizes) + np.arange(sizes.sum())
         return History(self.values[rows], self.steps[entries])
 
-    def keep(self, entries: Bool) -> "History":
+    def keep(self, entries: Bool) -> History:
         """Without the entries that are False in `entries`, bool (nnz,). The others keep their steps: the gap stays."""
         from scipy.sparse import csr_matrix
 
@@ -69,7 +68,7 @@ class History:
         return made
 
 
-def order_of(rows: "pl.DataFrame") -> Int64 | None:
+def order_of(rows: pl.DataFrame) -> Int64 | None:
     """What tells which of a split's events came first, int64 (rows,): places in the log, or times; None: nothing."""
     for name in (schema.POSITION, schema.TIMESTAMP):
         if name in rows.columns:

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 import numpy as np
+import polars as pl
 
 from recli import schema
 from recli.data.history import History, order_of, ordered_pairs
 from recli.schema import CSR, Bool, Int64
-
-if TYPE_CHECKING:
-    import polars as pl
 
 
 @dataclass(frozen=True)
@@ -41,8 +38,6 @@ class Interactions:
 
     def only(self, users: Int64) -> Interactions:
         """Without the events of others; users keep their row numbers. `users`: int64 (n,)."""
-        import polars as pl
-
         selected = pl.Series(users, dtype=pl.Int32).unique()
         if selected.len() > self.n_users // 4:  # making matrices of all is as quick as looking for some
             return self
@@ -54,7 +49,6 @@ class Interactions:
 
     def matrix(self, *splits: str, column: str = schema.VALUE) -> CSR:
         """The named splits as one sparse matrix, float32 (n_users, n_items); a pair in two splits is summed."""
-        import polars as pl
         from scipy.sparse import csr_matrix
 
         rows = pl.concat([self.splits[s].select(schema.USER, schema.ITEM, column) for s in splits])

@@ -6,6 +6,8 @@ operations are those torch.compile uses and not promised to stay: what they give
 before they are used, and where one is missing nothing is.
 """
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -32,16 +34,16 @@ _TOKENS, _TEXTS = 64, 8
 class Linear:
     """A layer in oneDNN's order: `weight` is opaque, `bias` (n_out,)."""
 
-    weight: "torch.Tensor"
-    bias: "torch.Tensor"
+    weight: torch.Tensor
+    bias: torch.Tensor
 
-    def __call__(self, x: "torch.Tensor", after: str = "none", how: str = "") -> "torch.Tensor":
+    def __call__(self, x: torch.Tensor, after: str = "none", how: str = "") -> torch.Tensor:
         import torch
 
         made: torch.Tensor = torch.ops.mkldnn._linear_pointwise(x, self.weight, self.bias, after, [], how)
         return made
 
-    def added_to(self, other: "torch.Tensor", x: "torch.Tensor") -> "torch.Tensor":
+    def added_to(self, other: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
         import torch
 
         made: torch.Tensor = torch.ops.mkldnn._linear_pointwise.binary(
@@ -73,7 +75,7 @@ class Packed:
     padding: int | None
     kernels: Kernels
 
-    def __call__(self, ids: Sequence[Sequence[int]]) -> "torch.Tensor":
+    def __call__(self, ids: Sequence[Sequence[int]]) -> torch.Tensor:
         """Vectors of all tokens of texts one after the other, (tokens, d). No text may be empty."""
         import torch
 
@@ -97,13 +99,13 @@ class Packed:
         made: Int64 = place - 1 if self.padding is None else place * counted + self.padding
         return made
 
-    def _embed(self, tokens: "torch.Tensor", positions: "torch.Tensor") -> "torch.Tensor":
+    def _embed(self, tokens: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
         parts = self.embeddings
         hidden = parts.word_embeddings(tokens) + parts.token_type_embeddings.weight[0]
         made: torch.Tensor = parts.LayerNorm(hidden + parts.position_embeddings(positions))
         return made
 
-    def _attend(self, tokens: "torch.Tensor", starts: Int64) -> "torch.Tensor":
+    def _attend(self, tokens: torch.Tensor, starts: Int64) -> torch.Tensor:
         """Attention within each text: (t, 3 heads d) to (t, heads d). Texts come longest first, or nearly so."""
         import torch
 
@@ -137,7 +139,7 @@ def _up(size: int) -> int:
     return -(-size // _STEP) * _STEP
 
 
-def _cells(tensor: "torch.Tensor") -> Any:
+def _cells(tensor: torch.Tensor) -> Any:
     """The same memory for numpy, bfloat16 as uint16."""
     import torch
 

@@ -4,6 +4,8 @@ sentence-transformers describes a model in modules.json, sentence_bert_config.js
 config_sentence_transformers.json. They are read here, because transformers alone knows none of them.
 """
 
+from __future__ import annotations
+
 import json
 import re
 from dataclasses import dataclass, replace

@@ -1,5 +1,7 @@
 """TF-IDF and truncated SVD (latent semantic analysis, Deerwester et al. 1990): no model, no download, seconds."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 
 import numpy as np

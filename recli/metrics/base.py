@@ -1,5 +1,7 @@
 """The registry of metrics, and what a metric function gets: evaluated lists beside the test set."""
 
+from __future__ import annotations
+
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -26,7 +28,7 @@ class TestSet:
     cold: Bool  # (n_items,), items without a training event
     ties: Int32  # (n_items,), the fixed order in which equal scores are listed
     allowed: Bool | None = None  # (n_items,), items that may be recommended; None: all
-    vectors: "Float32 | CSR | None" = None  # (n_items, d), l2-normalized or zero rows: for diversity
+    vectors: Float32 | CSR | None = None  # (n_items, d), l2-normalized or zero rows: for diversity
 
     @property
     def n_users(self) -> int:
@@ -60,7 +62,7 @@ class EvaluatedLists:
     relevant: Int64
     auc: Float64 | None = None  # (n,); None: only lists are known
     errors: RatingErrors | None = None
-    cold_only: "EvaluatedLists | None" = None  # the cold items ranked among themselves
+    cold_only: EvaluatedLists | None = None  # the cold items ranked among themselves
 
     @property
     def k(self) -> int:
@@ -84,11 +86,11 @@ class EvaluatedLists:
         before = np.cumsum(self.n_hits) - self.n_hits
         return np.arange(rows.size) - before[rows]
 
-    def cut(self, k: int) -> "EvaluatedLists":
+    def cut(self, k: int) -> EvaluatedLists:
         """The same lists, cut at k."""
         return replace(self, ranked=self.ranked[:, :k], hits=self.hits[:, :k])
 
-    def only(self, items: Bool) -> "EvaluatedLists":
+    def only(self, items: Bool) -> EvaluatedLists:
         """The same lists where only `items`, bool (n_items,), count as relevant."""
         hits = self.hits.copy()
         hits[hits] = items[self.ranked[hits]]

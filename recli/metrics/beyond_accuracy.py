@@ -1,5 +1,7 @@
 """Beyond-accuracy metrics: coverage, popularity and variety of the lists, whether or not their items are test items."""
 
+from __future__ import annotations
+
 import numpy as np
 
 from recli.metrics.base import EvaluatedLists, TestSet, metric, ratio
@@ -132,12 +134,12 @@ def diversity(lists: EvaluatedLists) -> Float64 | None:
     return 1 - ratio(similar, pairs)
 
 
-def _squares(vectors: "Float32 | CSR") -> Float64:
+def _squares(vectors: Float32 | CSR) -> Float64:
     squared = vectors.multiply(vectors) if not isinstance(vectors, np.ndarray) else vectors**2
     return np.asarray(squared.sum(axis=1), dtype=np.float64).ravel()
 
 
-def _sums_by_pairs(vectors: "Float32 | CSR", items: Int64, places: Int64) -> Float64:
+def _sums_by_pairs(vectors: Float32 | CSR, items: Int64, places: Int64) -> Float64:
     """Sum of the cosines of each list's pairs, by a matrix of all listed items; `items[0]` may be -1."""
     picked = vectors[np.maximum(items, 0)]
     product = picked @ picked.T
@@ -155,7 +157,7 @@ def _sums_by_pairs(vectors: "Float32 | CSR", items: Int64, places: Int64) -> Flo
     return sums / 2
 
 
-def _sums(vectors: "Float32 | CSR", ranked: Int32, there: Bool) -> Float64:
+def _sums(vectors: Float32 | CSR, ranked: Int32, there: Bool) -> Float64:
     """The same where too many items are listed: |sum of the list's vectors|^2 has each pair twice."""
     from scipy.sparse import csr_matrix
 

@@ -3,21 +3,21 @@
 Everything after a score (masking, top-k, explanation, evaluation) is written once and knows only this class.
 """
 
+from __future__ import annotations
+
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import numpy as np
+import polars as pl
 
 from recli.data.history import History
 from recli.errors import RecliError
 from recli.registry import Registry
 from recli.reporting import SILENT, Advance, no_progress
 from recli.schema import CSR, Bool, Float32, Int64, State
-
-if TYPE_CHECKING:
-    import polars as pl
 
 
 class Model(ABC):
@@ -54,7 +54,7 @@ class Model(ABC):
         """Whether every item of a history counts the same, whatever its value."""
         return False
 
-    def with_values(self) -> "Model":
+    def with_values(self) -> Model:
         """The same model, with histories whose values count; see `ignores_values`."""
         return self
 
@@ -114,7 +114,7 @@ class Training:
     """The data an algorithm is trained on, and how."""
 
     matrix: CSR  # float32 (n_users, n_items), weights of interactions, > 0
-    rows: "pl.DataFrame | None" = None  # the same events: user, item, value [, rating] [, timestamp]
+    rows: pl.DataFrame | None = None  # the same events: user, item, value [, rating] [, timestamp]
     features: Float32 | None = None  # (n_items, d), l2-normalized content features; zero rows: no text
     cold: Bool | None = None  # (n_items,), items without training events
     models: Mapping[str, Model] = field(default_factory=dict)  # models trained before, for fusions

@@ -4,6 +4,8 @@ An index (`recli.ranking.ann`) finds candidates; they are masked, and scored aga
 of the users, and lists that the index cannot make well are exact.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -170,7 +172,7 @@ def _among(items: Int64, seen: CSR) -> Bool:
     return among
 
 
-def tuned(request: RankingRequest, options: Approximate) -> "Search | None":
+def tuned(request: RankingRequest, options: Approximate) -> Search | None:
     """The search that looks into as few lists as the recall allows, measured on a sample of the users.
 
     None where a sixth of all lists is not enough.

@@ -4,6 +4,8 @@ Products in bfloat16 take a fraction of the time of float32's where the CPU mult
 How far off they can be is known, so that no item of the k best is missed; the few that remain are scored in float32.
 """
 
+from __future__ import annotations
+
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -52,7 +54,7 @@ class Shortlist:
     """Item factors, ready to be multiplied. `bfloat16`: bfloat16 (d, padded), zeros after the items."""
 
     items: Float32  # (n_items, d)
-    bfloat16: "torch.Tensor"
+    bfloat16: torch.Tensor
     longest: float  # the largest length of an item's factors
     lost: float  # the largest length of what rounding takes off an item's
     # Each thread's products: new memory costs a third more.

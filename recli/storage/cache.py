@@ -4,6 +4,8 @@ Vectors are a folder of safetensors shards, an index is a file; each is written 
 costs time, never correctness. Any of it may be deleted.
 """
 
+from __future__ import annotations
+
 import hashlib
 import os
 import time
@@ -103,7 +105,7 @@ class Writer:
         self._waiting = 0
         self._since = time.monotonic()
 
-    def __enter__(self) -> "Writer":
+    def __enter__(self) -> Writer:
         self._folder.mkdir(parents=True, exist_ok=True)
         return self
 

@@ -4,6 +4,8 @@ A part is written into a hidden sibling and renamed into place, the manifest las
 and no path in it: the same input, config and seed give the same bytes.
 """
 
+from __future__ import annotations
+
 import hashlib
 import json
 import os
@@ -11,7 +13,9 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import polars as pl
 
 from recli import schema
 from recli.errors import ConfigError, RecliError, UsageError
@@ -31,9 +35,6 @@ from recli.storage.atomic import (
 )
 from recli.storage.safetensors_file import Array, Blocks
 
-if TYPE_CHECKING:
-    import polars as pl
-
 TABLES = {".csv": "write_csv", ".jsonl": "write_ndjson", ".parquet": "write_parquet"}
 
 
@@ -45,10 +46,8 @@ class PartWriter:
     summary: dict[str, Any] = field(default_factory=dict)
     format: int = schema.PLAIN
 
-    def table(self, name: str, frame: "pl.DataFrame | pl.LazyFrame") -> None:
+    def table(self, name: str, frame: pl.DataFrame | pl.LazyFrame) -> None:
         """Write `NAME.parquet`; a lazy frame is streamed."""
-        import polars as pl
-
         with disk_errors(self.path):
             target = self.path / f"{name}.parquet"
             if isinstance(frame, pl.LazyFrame):
@@ -144,9 +143,7 @@ class Part:
             )
         return path
 
-    def table(self, name: str) -> "pl.DataFrame":
-        import polars as pl
-
+    def table(self, name: str) -> pl.DataFrame:
         path = self.file(f"{name}.parquet")
         try:
             return pl.read_parquet(path)
@@ -239,7 +236,7 @@ def check_same_input(part: Part, name: str, expected: str, command: str) -> None
         )
 
 
-def write_table(path: Path, frame: "pl.DataFrame") -> None:
+def write_table(path: Path, frame: pl.DataFrame) -> None:
     """Write a table outside of any run, as CSV, JSON lines or Parquet by the name's extension; whole or not at all."""
     if path.suffix not in TABLES:
         raise UsageError(f"{path} must end in {', '.join(TABLES)}")

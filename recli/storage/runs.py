@@ -8,7 +8,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import polars as pl
 
 from recli import schema
 from recli.config import from_dict
@@ -22,9 +24,6 @@ from recli.storage import quantization
 from recli.storage.metadata import ModelMeta, embedding_meta, encoder_meta, model_meta
 from recli.storage.parts import Part, check_same_input, damaged, open_part, part_names, readable, write_part
 from recli.storage.safetensors_file import Array, Blocks
-
-if TYPE_CHECKING:
-    import polars as pl
 
 
 def write_interactions(
@@ -199,8 +198,6 @@ def write_model(
 
 def _heights(interactions: Part) -> tuple[int, int]:
     """Numbers of users and of items."""
-    import polars as pl
-
     users, items = (
         pl.scan_parquet(interactions.file(f"{name}.parquet")).select(pl.len()).collect().item()
         for name in ("users", "items")

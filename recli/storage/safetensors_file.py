@@ -3,6 +3,8 @@
 The format: the length of a header (8 bytes), the header (JSON: kind, shape and place of each array), the arrays.
 """
 
+from __future__ import annotations
+
 import json
 import math
 from collections.abc import Callable, Iterable, Mapping

@@ -1,5 +1,7 @@
 """Searching an algorithm's options: optuna's seeded TPE over the ranges that its config declares."""
 
+from __future__ import annotations
+
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
@@ -60,7 +62,7 @@ def search(
     else:
         study.enqueue_trial(defaults)
 
-    def objective(trial: "Trial") -> float:
+    def objective(trial: Trial) -> float:
         options = {name: _suggest(trial, name, tune, default) for name, (tune, default) in ranges.items()}
         key = tuple(options.values())
         if key not in measured:
@@ -87,7 +89,7 @@ def _within(tune: Tune, default: Any) -> Any:
     return type(default)(min(max(default, tune.low), tune.high))
 
 
-def _suggest(trial: "Trial", name: str, tune: Tune, default: Any) -> Any:
+def _suggest(trial: Trial, name: str, tune: Tune, default: Any) -> Any:
     if tune.choices:
         return trial.suggest_categorical(name, list(tune.choices))
     if isinstance(default, int):

@@ -20,7 +20,7 @@ HEAVY = (
     "implicit",
     "sklearn",
     "scipy",
-    "polars",
+    "polars.dataframe",
     "optuna",
     "numba",
     "matplotlib",

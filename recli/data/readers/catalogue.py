@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+
+import polars as pl
 
 from recli.data.readers.column_roles import CATALOGUE_ITEM, recognize
 from recli.data.readers.jsonl import as_text
@@ -18,9 +19,6 @@ from recli.data.readers.text_template import TEXT_NAMES, default_template, rende
 from recli.data.readers.values import comma_to_point, normalize
 from recli.errors import InvalidDataError
 from recli.reporting import Advance, no_progress
-
-if TYPE_CHECKING:
-    import polars as pl
 
 _LINE, _ID, _TEXT = "\0line", "\0id", "\0text"  # beside columns of any name
 # 007 and 439023483X are names, not numbers
@@ -62,8 +60,6 @@ def read_catalogue(
 
     The first of several rows of one item counts. Raises `RecliError` for what concerns a file as a whole.
     """
-    import polars as pl
-
     inputs = expand(sources)
     frames, rejects = [], [pl.DataFrame(schema=dict(reject_schema()))]
     keys: list[str] = []
@@ -99,7 +95,6 @@ def read_catalogue(
 
 def _output(kept: pl.DataFrame, columns: Sequence[str], decimal_comma: bool) -> pl.DataFrame:
     """item_id, text, and the other columns; one that is itself called so becomes `..._original`."""
-    import polars as pl
 
     def free(name: str) -> str:
         return f"{name}_original" if name in ("item_id", "text") else name
@@ -110,8 +105,6 @@ def _output(kept: pl.DataFrame, columns: Sequence[str], decimal_comma: bool) -> 
 
 def _typed(column: pl.Series, decimal_comma: bool) -> pl.Series:
     """Int64 or Float64 where all values are plainly written numbers; empty cells null."""
-    import polars as pl
-
     if column.dtype != pl.String:
         return column
     column = column.str.strip_chars()
@@ -129,8 +122,6 @@ def _typed(column: pl.Series, decimal_comma: bool) -> pl.Series:
 
 
 def _read(source: Source, options: ReadOptions) -> _Read | None:
-    import polars as pl
-
     table = open_table(source, options, (CATALOGUE_ITEM,), TEXT_NAMES, every_key=True)
     if table is None:
         return None
@@ -159,8 +150,6 @@ def _with_ids(batch: Batch, column: str) -> tuple[pl.DataFrame, list[Reject]]:
 
 def _flattened(column: pl.Series) -> pl.Series:
     """Nested and binary values as text."""
-    import polars as pl
-
     if not (column.dtype.is_nested() or column.dtype == pl.Binary):
         return column
     return pl.Series(column.name, [as_text(v) for v in column.to_list()], dtype=pl.String)

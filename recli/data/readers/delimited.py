@@ -9,18 +9,15 @@ from __future__ import annotations
 import csv
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
+import polars as pl
 
 from recli.data.readers.malformed_lines import parse_lines
 from recli.data.readers.options import OptionNames, ReadOptions
 from recli.data.readers.streams import Source, Stream
 from recli.data.readers.table import Batch, Table
 from recli.errors import InvalidDataError, UsageError
-
-if TYPE_CHECKING:
-    import polars as pl
 
 SEPARATORS = ("::", "\t", ";", ",", "|")
 _SAMPLE = 100  # lines looked at
@@ -168,8 +165,6 @@ def _parse_clean(
     polars lets some lines with a wrong number of fields pass, so the separators are counted here. A quoted
     field with a separator or a line's end in it leaves pieces with a lone quote.
     """
-    import polars as pl
-
     n_lines = _count_lines(data, separator.encode(), width)
     if n_lines == 0 or b"\0" in data or data.startswith(b"\xef\xbb\xbf"):
         return None

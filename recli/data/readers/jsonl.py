@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import polars as pl
 
 from recli.data.readers.options import OptionNames
 from recli.data.readers.streams import Source, Stream
 from recli.data.readers.table import Batch, Reject, Table, is_free
 from recli.errors import InvalidDataError
-
-if TYPE_CHECKING:
-    import polars as pl
 
 INVALID_JSON, NOT_OBJECT, WRONG_TYPE = "invalid JSON", "not a JSON object", "wrong type"
 BROKEN_UTF8 = "broken UTF-8"
@@ -111,8 +110,6 @@ def _parse_alike(data: bytes, line: int, keys: Mapping[str, str]) -> pl.DataFram
     It is where every object has each key once, with a value of the first one's type. polars refuses other types (it
     takes strings alone for categories), but takes the first of two values and makes NUL of half a surrogate pair.
     """
-    import polars as pl
-
     schema = _types(data[: data.find(b"\n") + 1], keys)
     if schema is None or b"\\u" in data:
         return None
@@ -138,8 +135,6 @@ def _parse_alike(data: bytes, line: int, keys: Mapping[str, str]) -> pl.DataFram
 
 def _types(row: bytes, keys: Mapping[str, str]) -> dict[str, type[pl.DataType]] | None:
     """How polars is to read the keys, by one object's values; None where one has no plain value."""
-    import polars as pl
-
     record, _ = _object(row, json.loads)
     schema: dict[str, type[pl.DataType]] = {}
     for name, key in keys.items():
@@ -160,8 +155,6 @@ def parse_objects(data: bytes, line: int, keys: Mapping[str, str]) -> tuple[Batc
 
     `keys`: the key behind each column.
     """
-    import polars as pl
-
     rows = data.split(b"\n")
     if rows[-1] == b"":
         rows.pop()

@@ -6,7 +6,8 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+import polars as pl
 
 from recli.data.readers.column_roles import EVENT_ROLES, Role, known_names, recognize
 from recli.data.readers.delimited import open_delimited
@@ -19,9 +20,6 @@ from recli.data.readers.table import Batch, Reject, Table
 from recli.data.readers.values import Fault, normalize, unit_of
 from recli.errors import InvalidDataError
 from recli.reporting import Advance, no_progress
-
-if TYPE_CHECKING:
-    import polars as pl
 
 
 @dataclass(frozen=True)
@@ -144,7 +142,5 @@ def _check_same(source: Source, first: dict[str, str], names: dict[str, str]) ->
 
 
 def _schema(roles: Sequence[Role]) -> dict[str, type[pl.DataType]]:
-    import polars as pl
-
     kinds = {"id": pl.String, "text": pl.String, "number": pl.Float64, "time": pl.Int64}
     return {r.output: kinds[r.kind] for r in roles}

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING
+
+import polars as pl
 
 from recli.data.readers.table import Batch, Reject
-
-if TYPE_CHECKING:
-    import polars as pl
 
 RECORD_LINES = 100  # a quoted field may go on for so many lines; a quote left open does not swallow more
 _PENDING = 8 << 20  # bytes of an open quoted field that are carried into the next block
@@ -23,8 +21,6 @@ def parse_lines(
     data: bytes, line: int, last: bool, separator: str, width: int, numbers_by_name: Mapping[str, int]
 ) -> tuple[Batch, int, bytes]:
     """As `delimited.parse_block`, for any bytes."""
-    import polars as pl
-
     lines, rejects = _decode(data, line)
     records: dict[int, list[str]] = {}
     spans: dict[int, int] = {}
@@ -99,8 +95,6 @@ def _text(row: bytes) -> str | None:
 
 def _needs_quotes(text: pl.Expr, separator: str) -> pl.Expr:
     """Which lines are for the csv module: those with a quote that is not just around a whole, plain field."""
-    import polars as pl
-
     unwrap = pl.element().str.contains(r'^(?:[^"]*|"[^"]*")$')
     return ~text.str.split(separator).list.eval(unwrap).list.all()
 
@@ -169,8 +163,6 @@ def _split(
     frame: pl.DataFrame, separator: str, width: int, numbers_by_name: Mapping[str, int], quotes: bool
 ) -> tuple[pl.DataFrame, list[Reject]]:
     """Cut the lines without hard quotes at the separator; the lines with another number of fields are rejects."""
-    import polars as pl
-
     count = pl.col("text").str.count_matches(separator, literal=True) + 1
     ragged = frame.filter(count != width).select("line", "text", count.alias("n"))
     rejects = [Reject(at, None, TOO_FEW if n < width else TOO_MANY, text) for at, text, n in ragged.rows()]

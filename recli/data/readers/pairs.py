@@ -5,15 +5,13 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+import polars as pl
 
 from recli.data.readers.column_roles import ITEM, USER, Role
 from recli.data.readers.log import read_rows
 from recli.data.readers.options import ReadOptions
 from recli.reporting import Advance, no_progress
-
-if TYPE_CHECKING:
-    import polars as pl
 
 SCORE = Role("score", "score", "number", (("score",), ("prediction", "predicted", "estimate", "relevance")))
 RANK = Role("rank", "rank", "number", (("rank",), ("position",)))

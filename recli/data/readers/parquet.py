@@ -5,23 +5,19 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from io import BytesIO
-from typing import TYPE_CHECKING
+
+import polars as pl
 
 from recli.data.readers.options import OptionNames
 from recli.data.readers.streams import Stream
 from recli.data.readers.table import Batch, Table, is_free
 from recli.errors import InvalidDataError
 
-if TYPE_CHECKING:
-    import polars as pl
-
 ROWS = 1 << 20  # of a batch
 
 
 def scan(stream: Stream) -> tuple[pl.LazyFrame, pl.Schema, int]:
     """The file as a lazy frame, its schema and number of rows. Raises `InvalidDataError` where it is damaged."""
-    import polars as pl
-
     source = stream.source
     packed = source.path is None or source.path.suffix.lower() in (".gz", ".zst")
     try:
@@ -53,8 +49,6 @@ def open_parquet(stream: Stream, advice: OptionNames) -> Table | None:
 def _batches(
     stream: Stream, frame: pl.LazyFrame, height: int, columns_by_name: Mapping[str, str], advice: OptionNames
 ) -> Iterator[Batch]:
-    import polars as pl
-
     schema = frame.collect_schema()
     columns = [
         _checked(stream, name, column, schema[column], advice) for name, column in columns_by_name.items()
@@ -71,8 +65,6 @@ def _batches(
 
 def _checked(stream: Stream, name: str, column: str, dtype: pl.DataType, advice: OptionNames) -> pl.Expr:
     """The column under its role's name. Raises `InvalidDataError` where its type cannot be that role's."""
-    import polars as pl
-
     cell = pl.col(column)
     if is_free(name):
         return cell.alias(name)

@@ -6,12 +6,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import polars as pl
+
 from recli.data.files import disk_errors
 from recli.data.readers.table import RAW_LIMIT, Reject
 
 if TYPE_CHECKING:
-    import polars as pl
-
     Schema = Mapping[str, type[pl.DataType]]
 
 
@@ -34,22 +34,16 @@ class Spool:
         self._files.append(path)
 
     def scan(self) -> pl.LazyFrame:
-        import polars as pl
-
         return pl.scan_parquet(self._files) if self._files else pl.LazyFrame(schema=self._schema)
 
 
 def reject_schema() -> Schema:
-    import polars as pl
-
     texts = dict.fromkeys(("column", "reason", "raw", "value"), pl.String)
     return {"file": pl.String, "line": pl.Int64, **texts}
 
 
 def reject_frame(file: str, rejects: Sequence[Reject]) -> pl.DataFrame:
     """Rejects of one file as a frame, in line order, raw text capped."""
-    import polars as pl
-
     rows = [
         (file, r.line, r.column, r.reason, r.raw[:RAW_LIMIT], r.value and r.value[:RAW_LIMIT])
         for r in sorted(rejects, key=lambda r: r.line)

@@ -1,5 +1,7 @@
 """From file names to bytes: globs, stdin, decompression, blocks that end at a line's end."""
 
+from __future__ import annotations
+
 import codecs
 import glob
 import sys

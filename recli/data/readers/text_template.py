@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import string
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+
+import polars as pl
 
 from recli.data.readers.column_roles import seen, unwrap
 from recli.errors import UsageError
-
-if TYPE_CHECKING:
-    import polars as pl
 
 TITLES = ("title", "name", "itemname", "productname", "movietitle", "booktitle", "headline", "originaltitle")
 LABELS = ("genres", "genre", "categories", "category", "tags", "keywords")
@@ -72,8 +70,6 @@ def render(template: str, frame: pl.DataFrame, columns: Sequence[str]) -> pl.Exp
     The text between two columns is written only where both sides have something, so an item without genres
     is `Heat`, not `Heat. `. White space is one space; `a|b` in columns of labels is written `a, b`.
     """
-    import polars as pl
-
     if not template:
         return pl.lit(None, dtype=pl.String)
     fields, after = parse(template, columns)
@@ -90,8 +86,6 @@ def render(template: str, frame: pl.DataFrame, columns: Sequence[str]) -> pl.Exp
 
 
 def _cell(frame: pl.DataFrame, column: str) -> pl.Expr:
-    import polars as pl
-
     cell = pl.col(column).cast(pl.String).str.replace_all(r"\s+", " ").str.strip_chars()
     if unwrap(column) in LABELS:
         cell = cell.str.replace_all(r" ?\| ?", ", ")

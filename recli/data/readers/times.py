@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    import polars as pl
+import polars as pl
 
 PER_SECOND = {"s": 1, "ms": 1_000, "us": 1_000_000, "ns": 1_000_000_000}
 # Years 1 to 9999: a millisecond count read as seconds is beyond it, so a mixed-up unit is seen.
@@ -23,8 +20,6 @@ def find_unit(values: pl.Series) -> str | None:
 
     `values`: String (stripped) or numeric. The median decides, so that a few broken values do not.
     """
-    import polars as pl
-
     values = values.drop_nulls()
     if values.dtype == pl.String:
         numbers = values.cast(pl.Float64, strict=False).drop_nulls().drop_nans()
@@ -52,8 +47,6 @@ def microseconds(value: pl.Expr, unit: str) -> pl.Expr:
 
 def whole_count(value: pl.Expr, unit: str) -> pl.Expr:
     """`microseconds` of whole numbers, quickly; null for all else, other times too."""
-    import polars as pl
-
     count, per_second = value.cast(pl.Int64, strict=False), PER_SECOND[unit]
     inside = count.cast(pl.Float64).is_between(EARLIEST * per_second, LATEST * per_second)
     factor = 1_000_000 // per_second
@@ -62,15 +55,11 @@ def whole_count(value: pl.Expr, unit: str) -> pl.Expr:
 
 def is_count(value: pl.Expr) -> pl.Expr:
     """Whether a string is a finite number (so that, as a time, it can only be out of range)."""
-    import polars as pl
-
     return value.cast(pl.Float64, strict=False).is_finite().fill_null(False)
 
 
 def _count(value: pl.Expr, per_second: int) -> pl.Expr:
     """Whole numbers stay exact; fractions are rounded to the microsecond."""
-    import polars as pl
-
     whole = value.cast(pl.Int64, strict=False)
     number = value.cast(pl.Float64, strict=False)
     inside = number.is_finite() & number.is_between(EARLIEST * per_second, LATEST * per_second)
@@ -90,16 +79,12 @@ def _count(value: pl.Expr, per_second: int) -> pl.Expr:
 
 def _formatted(value: pl.Expr, form: str) -> pl.Expr:
     """Times as chrono's strptime reads them: https://docs.rs/chrono/latest/chrono/format/strftime/"""
-    import polars as pl
-
     moments = value.cast(pl.String).str.to_datetime(form, time_unit="us", time_zone="UTC", strict=False)
     count = moments.dt.epoch("us")
     return pl.when(count.is_between(EARLIEST * 1_000_000, LATEST * 1_000_000)).then(count)
 
 
 def _iso(value: pl.Expr) -> pl.Expr:
-    import polars as pl
-
     part = value.cast(pl.String).str.extract_groups(_ISO).struct.field
     day = part("date").str.to_date("%Y-%m-%d", strict=False).cast(pl.Int64)
     clock = part("clock").fill_null("00:00") + part("second").fill_null(":00")

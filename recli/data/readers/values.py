@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+
+import polars as pl
 
 from recli.data.readers.column_roles import Role
 from recli.data.readers.times import PER_SECOND, find_unit, is_count, microseconds, whole_count
-
-if TYPE_CHECKING:
-    import polars as pl
 
 NOT_NUMBER, NOT_FINITE = "unparsable number", "number is not finite"
 NOT_TIME, TIME_RANGE = "unparsable time", "time out of range"
@@ -34,8 +32,6 @@ def normalize(
     `unit`: of times, or their format (`%d.%m.%Y`); None where nothing in the file so far looks like a time, so
     that none is one. `decimal_comma`: numbers are written 2,8.
     """
-    import polars as pl
-
     values = {r: _made(frame[r.name], r, unit, decimal_comma) for r in roles}
     fine = pl.select(pl.all_horizontal(_is_fine(pl.lit(v), r) for r, v in values.items())).to_series()
     good = pl.DataFrame([v.alias(r.output) for r, v in values.items()])
@@ -49,8 +45,6 @@ def _made(column: pl.Series, role: Role, unit: str | None, decimal_comma: bool) 
 
     Plain ways first: white space around numbers and times, which are not whole numbers, is rare.
     """
-    import polars as pl
-
     text = column.dtype == pl.String
     if role.kind in ("id", "text"):
         return column.str.strip_chars() if text else column.cast(pl.String)
@@ -74,8 +68,6 @@ def _is_fine(value: pl.Expr, role: Role) -> pl.Expr:
 
 def _faults(frame: pl.DataFrame, roles: Sequence[Role], unit: str | None, decimal_comma: bool) -> list[Fault]:
     """What is wrong with bad rows."""
-    import polars as pl
-
     frame = frame.with_columns(pl.col(r.name).str.strip_chars() for r in roles if _is_text(frame, r))
     values, tests, reasons = [], [], []
     for role in roles:
@@ -99,8 +91,6 @@ def _shown(cell: object) -> str | None:
 
 def unit_of(frame: pl.DataFrame, name: str) -> str | None:
     """The time unit that a batch's column speaks of."""
-    import polars as pl
-
     column = frame[name]
     if column.dtype.is_temporal():
         return "us"  # not used: native times carry their unit
@@ -108,8 +98,6 @@ def unit_of(frame: pl.DataFrame, name: str) -> str | None:
 
 
 def _is_text(frame: pl.DataFrame, role: Role) -> bool:
-    import polars as pl
-
     return frame.schema[role.name] == pl.String
 
 
@@ -120,8 +108,6 @@ def _value(
 
     The tests run after the values are there: `=role` is the value, `role` the cell.
     """
-    import polars as pl
-
     cell, parsed = pl.col(role.name), pl.col(f"={role.name}")
     text = dtype == pl.String
     absent = cell.is_null() | (cell == "") if text else cell.is_null()
@@ -149,7 +135,5 @@ def _value(
 
 def comma_to_point(cell: pl.Expr) -> pl.Expr:
     """`2,8` as `2.8`; null where there is a point, which might be one of thousands (`1.250`)."""
-    import polars as pl
-
     number = cell.str.replace(",", ".", literal=True)
     return pl.when(~cell.str.contains(".", literal=True)).then(number)

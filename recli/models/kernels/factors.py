@@ -1,5 +1,7 @@
 """Models that are dot products of user and item factors, and how new users are folded in."""
 
+from __future__ import annotations
+
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -59,7 +61,7 @@ class Factors(Model):
     def ignores_values(self) -> bool:
         return isinstance(self.fold_in, HistoryMap) and self.fold_in.binary
 
-    def with_values(self) -> "Factors":
+    def with_values(self) -> Factors:
         if not isinstance(self.fold_in, HistoryMap):
             return self
         return replace(self, fold_in=replace(self.fold_in, binary=False))
@@ -124,7 +126,7 @@ class _Gram:
     basis: Float64  # Q
 
     @classmethod
-    def of(cls, matrix: Float64) -> "_Gram":
+    def of(cls, matrix: Float64) -> _Gram:
         values, basis = np.linalg.eigh(matrix)
         return cls(matrix, np.maximum(values, 0.0), basis)
 

@@ -1,5 +1,7 @@
 """A half-step of iALS in torch, for GPUs: the same conjugate gradients as `ials_cpu`, in padded batches of rows."""
 
+from __future__ import annotations
+
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -23,17 +25,17 @@ _BLOCK = 65_536  # rows that are float64 at a time
 class Batch:
     """Rows of about the same number of cells; cells that only fill up have weight 0."""
 
-    rows: "Tensor"  # int64 (b,)
-    others: "Tensor"  # int64 (b, l)
-    weights: "Tensor"  # float32 (b, l)
-    l2: "Tensor"  # float32 (b, 1)
+    rows: Tensor  # int64 (b,)
+    others: Tensor  # int64 (b, l)
+    weights: Tensor  # float32 (b, l)
+    l2: Tensor  # float32 (b, 1)
 
 
 @dataclass(frozen=True)
 class Batches:
     batches: list[Batch]
-    empty: "Tensor"  # int64, rows without cells
-    l2: "Tensor"  # float64 (n_rows,)
+    empty: Tensor  # int64, rows without cells
+    l2: Tensor  # float64 (n_rows,)
 
 
 @dataclass(frozen=True)
@@ -46,7 +48,7 @@ class TorchEngine:
         """The rows in batches, for iALS: goals that are the weights."""
         import torch
 
-        def tensor(values: "npt.NDArray[Any]") -> "Tensor":
+        def tensor(values: npt.NDArray[Any]) -> Tensor:
             return torch.from_numpy(values).to(self.device)
 
         lengths = np.diff(side.starts)
@@ -60,22 +62,22 @@ class TorchEngine:
             batches.append(Batch(tensor(rows), tensor(others), tensor(weights), tensor(side.l2[rows, None])))
         return Batches(batches, tensor(np.flatnonzero(lengths == 0)), tensor(side.l2.astype(np.float64)))
 
-    def array(self, factors: Float32) -> "Tensor":
+    def array(self, factors: Float32) -> Tensor:
         import torch
 
         return torch.from_numpy(factors).to(self.device)
 
-    def numpy(self, factors: "Tensor") -> Float32:
+    def numpy(self, factors: Tensor) -> Float32:
         array: Float32 = factors.cpu().numpy()
         return array
 
-    def penalty(self, side: Batches, factors: "Tensor") -> float:
+    def penalty(self, side: Batches, factors: Tensor) -> float:
         """The loss's term of this side: sum of l2 |x|^2."""
         return float(side.l2 @ (factors**2).sum(1).double())
 
     def half_step(
-        self, side: Batches, solved: "Tensor", others: "Tensor", unobserved: float, steps: int
-    ) -> "tuple[Tensor, Tensor, float]":
+        self, side: Batches, solved: Tensor, others: Tensor, unobserved: float, steps: int
+    ) -> tuple[Tensor, Tensor, float]:
         """As `ials_cpu.CpuEngine.half_step`."""
         import torch
 
@@ -94,16 +96,16 @@ class TorchEngine:
         return turned, fixed, loss
 
 
-def _solve(batch: Batch, x: "Tensor", y: "Tensor", diagonal: "Tensor", steps: int) -> "tuple[Tensor, Tensor]":
+def _solve(batch: Batch, x: Tensor, y: Tensor, diagonal: Tensor, steps: int) -> tuple[Tensor, Tensor]:
     """x (b, d) after conjugate gradients for the factors y (b, l, d) of its cells, and its loss (b,)."""
     import torch
 
     m = diagonal + batch.l2  # (b, d)
 
-    def by_cell(v: "Tensor") -> "Tensor":
+    def by_cell(v: Tensor) -> Tensor:
         return torch.bmm(y, v.unsqueeze(2)).squeeze(2)  # (b, l)
 
-    def by_factor(cells: "Tensor") -> "Tensor":
+    def by_factor(cells: Tensor) -> Tensor:
         return torch.bmm((batch.weights * cells).unsqueeze(1), y).squeeze(1)  # (b, d)
 
     errors = 1.0 - by_cell(x)

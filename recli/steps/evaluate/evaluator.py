@@ -1,5 +1,7 @@
 """Measures a run's models and files of external recommendations on one test set."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -56,7 +58,7 @@ class Evaluator:
     rated: RatedPairs | None
     reporter: Reporter
     fallback: str = POPULARITY  # for users of whom a model knows nothing
-    histories: "dict[tuple[bool, tuple[str, ...]], tuple[History, Float32]]" = field(default_factory=dict)
+    histories: dict[tuple[bool, tuple[str, ...]], tuple[History, Float32]] = field(default_factory=dict)
 
     @property
     def _k(self) -> int:

@@ -1,5 +1,7 @@
 """Inputs of an evaluation: models of the run, external recommendations, vectors that diversity is measured on."""
 
+from __future__ import annotations
+
 import hashlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -75,7 +77,7 @@ def _check_there(run: Path, there: list[str], named: list[str] | None, with_list
 
 def diversity_vectors(
     run: Path, name: str | None, interactions: Interactions
-) -> "tuple[Float32 | CSR, str, dict[str, str]]":
+) -> tuple[Float32 | CSR, str, dict[str, str]]:
     """Vectors of the items, l2-normalized rows; what they are in words; the part they come from.
 
     `name`: embeddings of the run; None: the first ones; where there are none, items are the sets of their

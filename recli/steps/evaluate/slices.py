@@ -1,5 +1,7 @@
 """Slices of the test: users by the length of their history, items by popularity, warm and cold ones apart."""
 
+from __future__ import annotations
+
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -80,7 +82,7 @@ class MetricValue:
     value: float | None
     users: int
     values: Float64 | None = None
-    weights: "Bool | Float64 | None" = None
+    weights: Bool | Float64 | None = None
 
 
 def measure(lists: EvaluatedLists, specs: Sequence[MetricSpec], parts: Sequence[Slice]) -> list[MetricValue]:
@@ -115,7 +117,7 @@ def _measure(view: EvaluatedLists, specs: Sequence[MetricSpec], part: Slice) -> 
 
 
 def _mean(
-    spec: MetricSpec, part: Slice, values: Float64 | None, weights: "Bool | Float64 | None", inside: Bool
+    spec: MetricSpec, part: Slice, values: Float64 | None, weights: Bool | Float64 | None, inside: Bool
 ) -> MetricValue:
     if values is None:
         return MetricValue(spec, part, None, 0)

@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import polars as pl
+
 from recli.errors import InvalidDataError, RecliError
 from recli.reporting import Reporter
 from recli.steps.prepare.config import PrepareConfig, PrepareSettings, columns_of
 
 if TYPE_CHECKING:
-    import polars as pl
-
     from recli.data.readers import ReadOptions
 
 _EXAMPLES, _SHOWN = 5, 40  # bad rows, and characters of a bad value
@@ -50,8 +50,6 @@ def read_input(
 
     Raises `RecliError` where an option needs a column that is not there.
     """
-    import polars as pl
-
     from recli.data.readers import EventLog, read_events
     from recli.steps.prepare.splitting import TEST, TRAIN, VALIDATION
 
@@ -175,8 +173,6 @@ def check_rejects(
 
     Raises `InvalidDataError` where the log or the catalogue has too many.
     """
-    import polars as pl
-
     from recli.data.readers import OTHER_TIME
     from recli.storage import parts
 

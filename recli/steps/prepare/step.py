@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import polars as pl
+
 from recli import schema
 from recli.errors import InvalidDataError
 from recli.reporting import SILENT, Reporter, StepResult
@@ -13,8 +15,6 @@ from recli.steps.prepare.config import PrepareConfig, PrepareSettings, settings_
 from recli.steps.prepare.inputs import CatalogueInput, EventInput, check_rejects, read_input, read_items
 
 if TYPE_CHECKING:
-    import polars as pl
-
     from recli.data.event_columns import Rows
     from recli.data.interactions import Interactions
     from recli.steps.prepare.cleaning import Bots, Indexed, Items, RowCounts

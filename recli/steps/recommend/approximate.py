@@ -1,5 +1,7 @@
 """The index of `recommend --approximate`: of a model that is a dot product, made with faiss, kept in the run."""
 
+from __future__ import annotations
+
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,8 +16,8 @@ if TYPE_CHECKING:
 
 
 def approximate(
-    path: Path, stored: "StoredModel", config: RecommendConfig, reporter: Reporter
-) -> "Approximate | None":
+    path: Path, stored: StoredModel, config: RecommendConfig, reporter: Reporter
+) -> Approximate | None:
     """How lists are made approximately; None without --approximate. Raises `UsageError`, `DeviceError`.
 
     The index is kept in the run that `path` is; for a model's own folder it is made again each time.
@@ -39,7 +41,7 @@ def approximate(
     )
 
 
-def _index(run: Path | None, stored: "StoredModel", config: RecommendConfig, reporter: Reporter) -> "Index":
+def _index(run: Path | None, stored: StoredModel, config: RecommendConfig, reporter: Reporter) -> Index:
     """The index of the model's items, read from the run or made and kept there."""
     from recli.ranking import ann
     from recli.steps.recommend.recommender import similar_vectors

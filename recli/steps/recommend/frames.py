@@ -1,5 +1,7 @@
 """Lists as rows: ids, titles and reasons in place of row numbers."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -18,9 +20,9 @@ from recli.storage.runs import StoredModel
 class ItemLabels:
     """What is printed for row numbers of items. `who`: ids of the queries by place."""
 
-    who: "pl.Series"
-    item_ids: "pl.Series"
-    titles: "pl.Series | None"
+    who: pl.Series
+    item_ids: pl.Series
+    titles: pl.Series | None
     counts: Float32  # users of each item
 
     def label(self, item: int) -> str:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import polars as pl
 
 from recli import schema
 from recli.errors import ConfigError, RecliError
@@ -20,8 +21,6 @@ from recli.steps.recommend.recommender import RecommendOptions, recommend_batche
 from recli.storage.runs import StoredModel, read_model
 
 if TYPE_CHECKING:
-    import polars as pl
-
     from recli.schema import Bool
 
 Entry = str | Mapping[str, Any]  # an item id, or {"item_id": ..., "value": ...}
@@ -155,6 +154,4 @@ def _rows(ids: pl.Series) -> dict[str, int]:
 
 
 def _concat(parts: list[pl.DataFrame]) -> pl.DataFrame:
-    import polars as pl
-
     return pl.concat(parts) if parts else pl.DataFrame()

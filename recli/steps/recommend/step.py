@@ -1,5 +1,7 @@
 """Recommends items to users, or similar items; lists are written batch by batch, so that memory stays flat."""
 
+from __future__ import annotations
+
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
@@ -40,7 +42,7 @@ class ListCounts:
     empty: int = 0
     popularity: int = 0
 
-    def plus(self, batch: RecommendationBatch) -> "ListCounts":
+    def plus(self, batch: RecommendationBatch) -> ListCounts:
         return ListCounts(
             self.lists + len(batch.sources),
             self.short + batch.short,

@@ -1,5 +1,7 @@
 """Users to recommend to: users of the run, new users with a history, users with only a text profile."""
 
+from __future__ import annotations
+
 import json
 import math
 from collections.abc import Iterable, Iterator, Sequence

@@ -1,5 +1,7 @@
 """`recli train-cf`: train a collaborative-filtering algorithm on the interactions."""
 
+from __future__ import annotations
+
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial

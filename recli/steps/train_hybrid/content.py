@@ -1,5 +1,7 @@
 """One content model by itself: collective EASE, with its options searched on validation, and the others."""
 
+from __future__ import annotations
+
 from collections.abc import Callable
 from dataclasses import replace
 

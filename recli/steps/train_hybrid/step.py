@@ -1,5 +1,7 @@
 """`recli train-hybrid`: collaborative filtering and the items' texts in one model."""
 
+from __future__ import annotations
+
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path

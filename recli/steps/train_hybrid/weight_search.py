@@ -4,6 +4,8 @@ A candidate pool holds, for each validation user, what every source says of the 
 NDCG of a weighting then needs one weighted sum and a count of the candidates above each relevant one.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -70,7 +72,7 @@ def pool_of(slices: Iterable[ScoreBatch], ties: Int32, depth: int = DEPTH) -> Ca
     )
 
 
-def _padded(array: "np.ndarray[Any, Any]", width: int) -> "np.ndarray[Any, Any]":
+def _padded(array: np.ndarray[Any, Any], width: int) -> np.ndarray[Any, Any]:
     missing = width - array.shape[-1]
     return np.pad(array, [(0, 0)] * (array.ndim - 1) + [(0, missing)]) if missing else array
 

@@ -3,6 +3,8 @@
 It is made from an `EvaluationSummary` and from nothing else.
 """
 
+from __future__ import annotations
+
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape

@@ -1,5 +1,7 @@
 """Figures of an evaluation as SVG, for papers and slides; drawn with matplotlib, the extra `plots`."""
 
+from __future__ import annotations
+
 import io
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -27,7 +29,7 @@ def figures(card: Scorecard) -> dict[str, str]:
     return {name: _svg(figure) for name, figure in drawn.items()}
 
 
-def _svg(figure: "Figure") -> str:
+def _svg(figure: Figure) -> str:
     import matplotlib
 
     with matplotlib.rc_context({"svg.hashsalt": "recli", "svg.fonttype": "none"}):
@@ -36,13 +38,13 @@ def _svg(figure: "Figure") -> str:
     return text.getvalue()
 
 
-def _figure(width: float, height: float) -> "Figure":
+def _figure(width: float, height: float) -> Figure:
     from matplotlib.figure import Figure  # not pyplot: no window system, no global state
 
     return Figure(figsize=(width, height), layout="constrained")
 
 
-def _clean(axes: "Axes") -> None:
+def _clean(axes: Axes) -> None:
     axes.spines[["top", "right"]].set_visible(False)
 
 
@@ -54,7 +56,7 @@ def _whiskers(values: Sequence[float], rows: Sequence[MetricRow | ComparisonRow]
     return [below, above]
 
 
-def _metrics(card: Scorecard) -> "Figure":
+def _metrics(card: Scorecard) -> Figure:
     """A panel for each metric, a dot with its interval for each model."""
     systems = card.overall
     labels = list(dict.fromkeys(label for metrics in systems.values() for label in metrics))
@@ -83,7 +85,7 @@ def _metrics(card: Scorecard) -> "Figure":
     return figure
 
 
-def _slices(card: Scorecard, primary: str) -> "Figure":
+def _slices(card: Scorecard, primary: str) -> Figure:
     """The main metric by slice, bars side by side for the models."""
     rows = [(r, r.value) for r in card.slices if r.label == primary and r.value is not None]
     parts = list(dict.fromkeys((r.slice_kind, r.slice) for r, _ in rows))
@@ -115,7 +117,7 @@ def _slices(card: Scorecard, primary: str) -> "Figure":
     return figure
 
 
-def _differences(rows: Sequence[ComparisonRow], primary: str) -> "Figure":
+def _differences(rows: Sequence[ComparisonRow], primary: str) -> Figure:
     """Differences to the baseline with their intervals."""
     figure = _figure(6, 0.9 + 0.35 * len(rows))
     axes = figure.add_subplot()

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
+import polars as pl
 
 from recli import schema
 from recli.data.event_columns import Rows
 from recli.data.interactions import Interactions
-
-if TYPE_CHECKING:
-    import polars as pl
 
 
 def renumber(rows: Rows, name: str, ids: pl.Series) -> pl.Series:
@@ -21,8 +18,6 @@ def renumber(rows: Rows, name: str, ids: pl.Series) -> pl.Series:
 
     Returns the ids that are left. The order stays, and with it that of the rows.
     """
-    import polars as pl
-
     present = np.bincount(rows.columns[name], minlength=len(ids)) > 0
     if not present.all():
         numbers = (np.cumsum(present) - 1).astype(np.int32)
@@ -48,8 +43,6 @@ def join_catalogue(rows: Rows, item_ids: pl.Series, catalogue: pl.DataFrame | No
 
     `catalogue`: item_id, text and any other columns, one row per item.
     """
-    import polars as pl
-
     seen = item_ids.rename(schema.ITEM_ID).to_frame()
     counts = np.bincount(rows.item, minlength=seen.height)
     if catalogue is None:
@@ -82,8 +75,6 @@ def assemble(
 
     `part`: uint8 (n,), the place of each row's split in `schema.SPLITS`.
     """
-    import polars as pl
-
     masks = {name: part == code for code, name in enumerate(schema.SPLITS)}
     train = masks["train"]
     user_cold = np.bincount(rows.user[train], minlength=len(user_ids)) == 0

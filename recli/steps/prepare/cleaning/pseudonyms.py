@@ -5,14 +5,11 @@ from __future__ import annotations
 import hashlib
 import hmac
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
 
 import numpy as np
+import polars as pl
 
 from recli.data.event_columns import Rows
-
-if TYPE_CHECKING:
-    import polars as pl
 
 BITS = 128
 
@@ -30,8 +27,6 @@ def pseudonyms(ids: Iterable[str], key: bytes) -> list[str]:
 
 def pseudonymize(rows: Rows, user_ids: pl.Series, key: bytes) -> pl.Series:
     """Replace user ids by their pseudonyms: returns these, sorted, and renumbers `rows` in place."""
-    import polars as pl
-
     names = pl.Series(user_ids.name, pseudonyms(user_ids, key), dtype=pl.String)
     order = names.arg_sort().to_numpy()
     places = np.empty(order.size, dtype=np.int32)

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
+import polars as pl
 
 from recli.data.event_columns import Column, Rows
 from recli.errors import InvalidDataError
-
-if TYPE_CHECKING:
-    import polars as pl
 
 _SMALLEST = float(np.finfo(np.float32).tiny)  # a decayed value stays above 0, however old
 _LARGEST = float(np.finfo(np.float32).max)
@@ -47,8 +44,6 @@ def index_events(events: pl.LazyFrame, weighing: Weighing) -> Indexed:
     `0.5 ** ((latest - timestamp) / half_life)`, where `latest` is the last event of the whole log.
     Streams: strings are never held all at once. Raises `InvalidDataError` for a value beyond float32.
     """
-    import polars as pl
-
     columns = events.collect_schema().names()
     latest = _latest(events) if weighing.half_life is not None else None
     filtered, kept = _filter(events, weighing)
@@ -77,16 +72,12 @@ def index_events(events: pl.LazyFrame, weighing: Weighing) -> Indexed:
 
 
 def _latest(events: pl.LazyFrame) -> int | None:
-    import polars as pl
-
     latest: int | None = events.select(pl.col("timestamp").max()).collect(engine="streaming").item()
     return latest
 
 
 def _filter(events: pl.LazyFrame, weighing: Weighing) -> tuple[dict[str, int], pl.LazyFrame]:
     """Count the events that do not count by the first rule that says so, and leave them out."""
-    import polars as pl
-
     rules: dict[str, pl.Expr] = {}
     if weighing.event_weights is not None:
         used = [name for name, weight in weighing.event_weights.items() if weight > 0]
@@ -107,14 +98,10 @@ def _filter(events: pl.LazyFrame, weighing: Weighing) -> tuple[dict[str, int], p
 
 def _number(name: str, ids: pl.Series) -> pl.Expr:
     """The row number of an id: the place of its category, since the categories are sorted."""
-    import polars as pl
-
     return pl.col(name).cast(pl.Enum(ids)).to_physical().cast(pl.Int32)
 
 
 def _value(weighing: Weighing, latest: int | None) -> pl.Expr:
-    import polars as pl
-
     value = pl.lit(1.0, dtype=pl.Float64)
     if weighing.event_weights is not None:
         names, weights = list(weighing.event_weights), list(weighing.event_weights.values())
@@ -137,8 +124,6 @@ def _columns(frame: pl.DataFrame) -> dict[str, Column]:
 
 
 def _event_types(events: pl.LazyFrame, columns: list[str]) -> dict[str, int]:
-    import polars as pl
-
     if "event" not in columns:
         return {}
     counted = events.group_by("event").agg(pl.len()).collect(engine="streaming")

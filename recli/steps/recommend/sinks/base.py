@@ -1,21 +1,22 @@
 """The registry of output formats, and what writes one: batches of rows in, bytes out."""
 
+from __future__ import annotations
+
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Protocol, TypeVar
+from typing import IO, Protocol, TypeVar
+
+import polars as pl
 
 from recli.errors import UsageError
 from recli.registry import Registry
-
-if TYPE_CHECKING:
-    import polars as pl
 
 
 class Sink(Protocol):
     """Takes batches of rows, whole lists each (columns: see `frames.frame_of`); `finish` ends the output."""
 
-    def add(self, rows: "pl.DataFrame") -> None: ...
+    def add(self, rows: pl.DataFrame) -> None: ...
 
     def finish(self) -> None: ...
 

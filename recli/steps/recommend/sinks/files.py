@@ -1,13 +1,14 @@
 """JSON lines, CSV, Parquet and Arrow, one batch after the other, so that memory does not grow with the lists."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import IO
+
+import polars as pl
 
 from recli.steps.recommend.sinks.base import sink
-
-if TYPE_CHECKING:
-    import polars as pl
 
 NESTED = ("reasons", "sources")  # columns that are lists: not for tables and CSV
 _ROWS_PER_FILE = 1 << 20  # of a spool: with a file for each batch, most of the time went into opening files
@@ -21,9 +22,7 @@ class Jsonl:
     target: IO[bytes]
     folder: Path
 
-    def add(self, rows: "pl.DataFrame") -> None:
-        import polars as pl
-
+    def add(self, rows: pl.DataFrame) -> None:
         who = (rows.columns[0], "source")
         rounded = pl.element().struct.with_fields(pl.field("share").round(6))
         nested = [pl.col(name).list.eval(rounded) for name in NESTED if name in rows.columns]
@@ -47,7 +46,7 @@ class Csv:
     folder: Path
     started: bool = False
 
-    def add(self, rows: "pl.DataFrame") -> None:
+    def add(self, rows: pl.DataFrame) -> None:
         flat = rows.drop([name for name in NESTED if name in rows.columns])
         self.target.write(flat.write_csv(include_header=not self.started).encode())
         self.started = True
@@ -62,27 +61,23 @@ class Spool:
 
     folder: Path
     files: list[Path] = field(default_factory=list)
-    waiting: "list[pl.DataFrame]" = field(default_factory=list)
+    waiting: list[pl.DataFrame] = field(default_factory=list)
 
-    def add(self, rows: "pl.DataFrame") -> None:
+    def add(self, rows: pl.DataFrame) -> None:
         self.waiting.append(rows)
         if sum(part.height for part in self.waiting) >= _ROWS_PER_FILE:
             self.finish()
 
     def finish(self) -> None:
         """Write the waiting rows."""
-        import polars as pl
-
         if not self.waiting:
             return
         self.files.append(self.folder / f"{len(self.files):08d}.spool")
         pl.concat(self.waiting).write_ipc(self.files[-1])
         self.waiting.clear()
 
-    def scan(self) -> "pl.LazyFrame":
+    def scan(self) -> pl.LazyFrame:
         """The rows that were added until `finish`."""
-        import polars as pl
-
         return pl.scan_ipc(self.files)
 
 
@@ -94,7 +89,7 @@ class _Columnar:
     target: IO[bytes]
     spool: Spool
 
-    def add(self, rows: "pl.DataFrame") -> None:
+    def add(self, rows: pl.DataFrame) -> None:
         self.spool.add(rows)
 
     def finish(self) -> None:

@@ -3,11 +3,11 @@
 import subprocess
 import sys
 
-from recli.cli.lazy_numpy import load_when_used
+from recli.cli.lazy_imports import load_when_used
 
 SCRIPT = """
 import sys
-from recli.cli.lazy_numpy import load_when_used
+from recli.cli.lazy_imports import load_when_used
 load_when_used("numpy"); load_when_used("colorsys"); load_when_used("no_such_module")
 import numpy as np, colorsys
 print("numpy._core" in sys.modules, "no_such_module" in sys.modules, colorsys.__name__)

@@ -1,4 +1,4 @@
-"""numpy when it is used: modules name it at their top, and `--help` and a usage error need none of it."""
+"""numpy and polars when they are used: modules name them at their top, and `--help` and a usage error need neither."""
 
 import importlib
 import sys
