@@ -69,8 +69,8 @@ def main() -> None:
 
 def _identity(number: int) -> tuple[int, int]:
     """What a file descriptor is open on."""
-    found = os.fstat(number)
-    return found.st_dev, found.st_ino
+    status = os.fstat(number)
+    return status.st_dev, status.st_ino
 
 
 def _drop_unwritten() -> None:

@@ -143,8 +143,8 @@ def from_dict(cls: type[Any], stored: Mapping[str, Any]) -> Any:
         name = current.get(key, key)
         shown = f"the option --{key.replace('_', '-')}={value}"
         if name in types and not _has_type(value, types[name]):
-            wanted = getattr(types[name], "__name__", str(types[name]))
-            raise ConfigError(f"{shown}, which this version ({VERSION}) reads as {wanted}")
+            type_name = getattr(types[name], "__name__", str(types[name]))
+            raise ConfigError(f"{shown}, which this version ({VERSION}) reads as {type_name}")
         if name in types:
             values[name] = tuple(value) if isinstance(value, list) else value
         elif value not in _OFF:

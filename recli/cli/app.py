@@ -30,9 +30,9 @@ HELP = "Show a how-to, offline; without a topic, list the topics."
 
 def _command(name: str) -> Any:
     module = name.replace("-", "_")
-    found = importlib.import_module(f"recli.cli.{module}")
-    config = getattr(found, "".join(word.title() for word in module.split("_")) + "Config")
-    return make_command(name, config, getattr(found, module))
+    command_module = importlib.import_module(f"recli.cli.{module}")
+    config = getattr(command_module, "".join(word.title() for word in module.split("_")) + "Config")
+    return make_command(name, config, getattr(command_module, module))
 
 
 class _Steps(TyperGroup):
@@ -56,8 +56,8 @@ app = typer.Typer(
 )
 
 
-def _version(wanted: bool) -> None:
-    if wanted:
+def _version(requested: bool) -> None:
+    if requested:
         typer.echo(f"recli {VERSION}")
         raise typer.Exit
 

@@ -92,8 +92,8 @@ def _function(config: type[Any], run: Run) -> Callable[..., None]:
 
     def call(**values: Any) -> None:
         console = Console(quiet=values.pop("quiet"), json=values.pop("json"))
-        given = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
-        guarded(lambda: _run(config, given, run, console), console)
+        settings = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
+        guarded(lambda: _run(config, settings, run, console), console)
 
     parameters = [_parameter(f, hints[f.name]) for f in fields]
     parameters += [
@@ -107,8 +107,8 @@ def _function(config: type[Any], run: Run) -> Callable[..., None]:
     return call
 
 
-def _run(config: type[Any], given: dict[str, Any], run: Run, console: Console) -> None:
-    run(config(**given), console)
+def _run(config: type[Any], settings: dict[str, Any], run: Run, console: Console) -> None:
+    run(config(**settings), console)
 
 
 def _parameter(field: dataclasses.Field[Any], hint: Any) -> inspect.Parameter:

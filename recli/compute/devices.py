@@ -90,12 +90,12 @@ def gpu_problem() -> tuple[str, str] | None:
             gpu = importlib.reload(gpu)
     if gpu.HAS_CUDA:
         return None
-    said = "; ".join(str(w.message) for w in caught) or "implicit gives no reason"
-    if "undefined symbol" in said:
-        return f"the installed rmm does not fit implicit ({said})", _INSTALL
-    if "libcurand" in said:
-        return f"the library curand is missing ({said})", _INSTALL
-    return f"implicit's CUDA extension does not load ({said})", _INSTALL
+    warnings_text = "; ".join(str(w.message) for w in caught) or "implicit gives no reason"
+    if "undefined symbol" in warnings_text:
+        return f"the installed rmm does not fit implicit ({warnings_text})", _INSTALL
+    if "libcurand" in warnings_text:
+        return f"the library curand is missing ({warnings_text})", _INSTALL
+    return f"implicit's CUDA extension does not load ({warnings_text})", _INSTALL
 
 
 def check_number(device: str) -> int | None:

@@ -43,7 +43,7 @@ def cores() -> int:
 
 
 def in_threads(
-    given: Iterable[A], work: Callable[[A], B], threads: int = 0
+    inputs: Iterable[A], work: Callable[[A], B], threads: int = 0
 ) -> Generator[tuple[A, B], None, None]:
     """What was given and what `work` makes of it, in order; a few ahead of what is taken. 0: all cores.
 
@@ -57,8 +57,8 @@ def in_threads(
     running: deque[tuple[A, Future[B]]] = deque()
     executor = ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,))
     try:
-        for one in given:
-            running.append((one, executor.submit(work, one)))
+        for item in inputs:
+            running.append((item, executor.submit(work, item)))
             if len(running) > 2 * workers:
                 first, future = running.popleft()
                 yield first, future.result()

@@ -62,10 +62,10 @@ class History:
         order unknown. What is so old that float32 has no number for its weight keeps a weight just above 0."""
         if self.steps is None or half_life == 0:
             return self.values
-        made = self.values.astype(np.float32, copy=True)
+        decayed_values = self.values.astype(np.float32, copy=True)
         weights = np.exp2(self.steps * (-1.0 / half_life)).astype(np.float32)
-        made.data *= np.maximum(weights, np.float32(_LEAST))
-        return made
+        decayed_values.data *= np.maximum(weights, np.float32(_LEAST))
+        return decayed_values
 
 
 def order_of(rows: pl.DataFrame) -> Int64 | None:

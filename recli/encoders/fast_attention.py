@@ -31,7 +31,7 @@ class Kernels:
     `spread(tokens (t, 3 heads d), starts (n + 1,), q, k, v (n, heads, width, d))`; zero past a text's end.
     `softmax(scores (n, heads, width, width), starts, scale, sums (n, heads, width))` makes of scores weights that are
     still to be divided by their `sums`; both are float32 inside.
-    `gather(made (n, heads, width, d), starts, sums, tokens (t, heads d))` divides, and leaves the padding out.
+    `gather(mixed (n, heads, width, d), starts, sums, tokens (t, heads d))` divides, and leaves the padding out.
     """
 
     spread: Callable[..., None]
@@ -111,14 +111,14 @@ def softmax(scores: Any, starts: Any, scale: Any, sums: Any) -> None:
                 sums[text, head, row] = total
 
 
-def gather(made: Any, starts: Any, sums: Any, tokens: Any) -> None:
-    n, heads, _, d = made.shape
+def gather(mixed: Any, starts: Any, sums: Any, tokens: Any) -> None:
+    n, heads, _, d = mixed.shape
     for text in range(n):
         first, size = starts[text], starts[text + 1] - starts[text]
         for row in range(size):
             token = tokens[first + row]
             for head in range(heads):
-                cells = made[text, head, row]
+                cells = mixed[text, head, row]
                 share = np.float32(1) / sums[text, head, row]
                 for i in range(d):
                     token[head * d + i] = write(read(cells[i]) * share, cells[i])

@@ -182,9 +182,9 @@ def _batches(
     spans = list(pairwise(dict.fromkeys([0, *range(_FIRST, len(texts), _CHUNK), len(texts)])))
     with ThreadPoolExecutor(1) as ahead:
         pending: deque[Future[Tokenized]] = deque()
-        for place, (start, _) in enumerate(spans):
-            while len(pending) < 2 and place + len(pending) < len(spans):  # this span, and the next one
-                part = texts[slice(*spans[place + len(pending)])]
+        for index, (start, _) in enumerate(spans):
+            while len(pending) < 2 and index + len(pending) < len(spans):  # this span, and the next one
+                part = texts[slice(*spans[index + len(pending)])]
                 pending.append(ahead.submit(tokenize, encoder, part))
             ids, cut = pending.popleft().result()
             lengths = np.array([len(i) for i in ids])

@@ -105,9 +105,9 @@ def nearest(features: Float32, cold: Bool, neighbors: int, power: float, advance
         for start in range(0, n_items, size):
             rows = np.arange(start, min(start + size, n_items))
             similar = features[rows] @ others  # float32 (rows, group)
-            place = np.searchsorted(group, rows)
-            self_there = (place < group.size) & (group[np.minimum(place, group.size - 1)] == rows)
-            similar[np.flatnonzero(self_there), place[self_there]] = 0
+            position = np.searchsorted(group, rows)
+            self_there = (position < group.size) & (group[np.minimum(position, group.size - 1)] == rows)
+            similar[np.flatnonzero(self_there), position[self_there]] = 0
             blocks.append(_keep_largest(similar, neighbors, power, group))
             advance(rows.size, "")
         data, indices, counts = (np.concatenate(column) for column in zip(*blocks, strict=True))

@@ -73,9 +73,9 @@ class Block:
 
 
 def block_of(items: Int64, history: CSR) -> Block:
-    place = np.full(history.shape[1], -1, dtype=np.int64)
-    place[items] = np.arange(items.size)
-    rows, columns = np.repeat(np.arange(history.shape[0]), np.diff(history.indptr)), place[history.indices]
+    position = np.full(history.shape[1], -1, dtype=np.int64)
+    position[items] = np.arange(items.size)
+    rows, columns = np.repeat(np.arange(history.shape[0]), np.diff(history.indptr)), position[history.indices]
     return Block(items, rows[columns >= 0], columns[columns >= 0])
 
 

@@ -118,9 +118,9 @@ def fit(config: SequentialRulesConfig, training: Training) -> SequentialRules:
     users, items = (rows[c].to_numpy() for c in (schema.USER, schema.ITEM))
     counts = pair_counts(users, items, times, training.matrix.shape[1], config.window, config.backward)
     popular = np.maximum(training.matrix.getnnz(axis=0), 1).astype(np.float64)  # (n_items,)
-    of = np.repeat(np.arange(counts.shape[0]), np.diff(counts.indptr))
-    to = counts.indices
-    counts.data /= np.sqrt(popular[of]) * popular[to] ** config.popularity_power + config.shrinkage
+    source = np.repeat(np.arange(counts.shape[0]), np.diff(counts.indptr))
+    target = counts.indices
+    counts.data /= np.sqrt(popular[source]) * popular[target] ** config.popularity_power + config.shrinkage
     training.advance(1, "")
     return SequentialRules(keep_largest(scaled(counts), config.neighbors), config.recency)
 

@@ -36,7 +36,7 @@ class CachedVectors:
     dim: int  # 0 where the cache is empty
 
     @property
-    def found(self) -> Bool:
+    def is_cached(self) -> Bool:
         return self.shard >= 0
 
     def take(self, rows: Int64) -> Float32:
@@ -63,9 +63,9 @@ def read(folder: Path, keys: Keys, warn: Callable[[str], None]) -> CachedVectors
             path.unlink(missing_ok=True)
             continue
         stored, dim = np.ascontiguousarray(loaded[0]).view("S16").ravel(), loaded[1].shape[1]
-        place = np.minimum(np.searchsorted(ordered, stored), max(0, len(keys) - 1))
-        here = np.flatnonzero(ordered[place] == stored) if len(keys) else np.empty(0, dtype=np.int64)
-        shard[order[place[here]]], row[order[place[here]]] = len(shards), here
+        position = np.minimum(np.searchsorted(ordered, stored), max(0, len(keys) - 1))
+        here = np.flatnonzero(ordered[position] == stored) if len(keys) else np.empty(0, dtype=np.int64)
+        shard[order[position[here]]], row[order[position[here]]] = len(shards), here
         shards.append(path)
     return CachedVectors(shards, shard, row, dim)
 

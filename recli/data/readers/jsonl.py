@@ -173,16 +173,16 @@ def parse_objects(data: bytes, line: int, keys: Mapping[str, str]) -> tuple[Batc
     faults: dict[int, tuple[str, str]] = {}  # place in the block -> key and reason; the first column's stays
     for name, key in keys.items():
         columns[name], bad = _texts([record.get(key) for record in objects], name)
-        for place, reason in bad.items():
-            faults.setdefault(place, (key, reason))
+        for index, reason in bad.items():
+            faults.setdefault(index, (key, reason))
     frame = pl.DataFrame(
         {"line": numbers, **columns}, schema={"line": pl.Int64, **dict.fromkeys(keys, pl.String)}
     )
     if faults:
         frame = frame.filter(~pl.int_range(pl.len()).is_in(list(faults)))
         rejects += [
-            Reject(numbers[place], key, reason, _raw(rows[numbers[place] - line]))
-            for place, (key, reason) in faults.items()
+            Reject(numbers[index], key, reason, _raw(rows[numbers[index] - line]))
+            for index, (key, reason) in faults.items()
         ]
     return Batch(frame, _RawLines(data, line), rejects), len(rows)
 
@@ -198,15 +198,15 @@ def _texts(cells: list[Any], name: str) -> tuple[list[str | None], dict[int, str
     kinds = set(map(type, cells)) - {str, type(None)}
     if kinds:
         allowed = {float} if name not in ("user", "item") else set()
-        for place, cell in enumerate(cells):
+        for index, cell in enumerate(cells):
             if type(cell) in allowed:
-                cells[place] = repr(cell)
+                cells[index] = repr(cell)
             elif type(cell) in kinds:
-                cells[place], faults[place] = None, WRONG_TYPE
+                cells[index], faults[index] = None, WRONG_TYPE
     if not _encodes("".join(filter(None, cells))):
-        for place, cell in enumerate(cells):
+        for index, cell in enumerate(cells):
             if cell and not _encodes(cell):
-                cells[place], faults[place] = None, BROKEN_UTF8
+                cells[index], faults[index] = None, BROKEN_UTF8
     return cells, faults
 
 

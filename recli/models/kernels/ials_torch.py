@@ -54,9 +54,9 @@ class TorchEngine:
         lengths = np.diff(side.starts)
         batches = []
         for rows in _similar(lengths):
-            place = np.arange(lengths[rows].max())  # int64 (l,)
-            filled = place < lengths[rows][:, None]  # bool (b, l)
-            cells = np.where(filled, side.starts[rows][:, None] + place, 0)
+            offset = np.arange(lengths[rows].max())  # int64 (l,)
+            filled = offset < lengths[rows][:, None]  # bool (b, l)
+            cells = np.where(filled, side.starts[rows][:, None] + offset, 0)
             weights = np.where(filled, side.weights[cells], np.float32(0))
             others = side.others[cells].astype(np.int64)
             batches.append(Batch(tensor(rows), tensor(others), tensor(weights), tensor(side.l2[rows, None])))

@@ -115,9 +115,9 @@ class Evaluator:
         pairs, sha256 = read_recommendations(path, self.interactions, self.reporter.warn)
         rated = self.rated if self._wants("rmse", "mae") else None
         external = read_lists(pairs, self.interactions, self.test_set, self._k, rated)
-        for key, (one, several) in NOTES.items():
+        for key, (singular, plural) in NOTES.items():
             if count := external.counts[key]:
-                self.reporter.warn(f"{name}: {count} {one if count == 1 else several}")
+                self.reporter.warn(f"{name}: {count} {singular if count == 1 else plural}")
         lists = replace(evaluate_lists(self.test_set, external.ranked), errors=external.errors)
         values = measure(lists, self.specs, slices_of(self.test_set))
         return EvaluatedSystem(name, f"lists, by {external.order}", values, external.counts), sha256

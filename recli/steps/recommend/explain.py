@@ -39,7 +39,7 @@ def most_important(values: Float32, recency: Int32 | Int64 | None = None, most: 
     return np.sort(np.lexsort((-later, -values))[:most])
 
 
-def contributions(model: Model, history: History, items: Int32, places: Sequence[Int64]) -> list[Float64]:
+def contributions(model: Model, history: History, items: Int32, positions: Sequence[Int64]) -> list[Float64]:
     """Contributions of history items to the scores of recommended ones, float64 (len(places[u]), k) for each user.
 
     `history`: (n, n_items). `items`: int32 (n, k), row numbers, -1 beyond a list's end (its column has no
@@ -48,8 +48,8 @@ def contributions(model: Model, history: History, items: Int32, places: Sequence
     """
     n, k = items.shape
     whole = _scores(model, history, items)
-    owners = np.repeat(np.arange(n), [p.size for p in places])
-    left_out = np.concatenate([np.empty(0, dtype=np.int64), *places])
+    owners = np.repeat(np.arange(n), [p.size for p in positions])
+    left_out = np.concatenate([np.empty(0, dtype=np.int64), *positions])
     parts = np.empty((owners.size, k))
     factors = model.item_embeddings()
     width = history.shape[1] if factors is None else k * factors.shape[1]
@@ -58,7 +58,7 @@ def contributions(model: Model, history: History, items: Int32, places: Sequence
         block = slice(start, start + size)
         own = owners[block]
         parts[block] = whole[own] - _scores(model, _without(history, own, left_out[block]), items[own])
-    return np.split(parts, np.cumsum([p.size for p in places])[:-1]) if n else []
+    return np.split(parts, np.cumsum([p.size for p in positions])[:-1]) if n else []
 
 
 def _scores(model: Model, history: History, items: Int32) -> Float64:
@@ -73,11 +73,11 @@ def _scores(model: Model, history: History, items: Int32) -> Float64:
     return np.take_along_axis(model.score(history, users), items, axis=1).astype(np.float64)
 
 
-def _without(history: History, owners: Int64, places: Int64) -> History:
+def _without(history: History, owners: Int64, positions: Int64) -> History:
     """Row i is the history of owners[i] without its item at places[i]; (len(owners), n_items)."""
     whole = history[owners]
     entries = np.ones(whole.nnz, dtype=bool)
-    entries[whole.values.indptr[:-1] + places] = False
+    entries[whole.values.indptr[:-1] + positions] = False
     return whole.keep(entries)
 
 
@@ -89,7 +89,7 @@ def shares(parts: Float64) -> Float64:
 
 
 def history_reasons(
-    model: Model, history: History, items: Int32, places: Sequence[Int64], count: int
+    model: Model, history: History, items: Int32, positions: Sequence[Int64], count: int
 ) -> list[list[list[Reason]]]:
     """For each user and recommended item, the up to `count` history items with the largest shares, largest first.
 
@@ -98,10 +98,10 @@ def history_reasons(
     Arguments as in `contributions`; `places` by `most_important`.
     """
     explanations = []
-    for user, parts in enumerate(contributions(model, history, items, places)):
+    for user, parts in enumerate(contributions(model, history, items, positions)):
         n_listed = int((items[user] >= 0).sum())
         of_history = shares(parts[:, :n_listed])
-        rows = history.values.indices[history.values.indptr[user] + places[user]]
+        rows = history.values.indices[history.values.indptr[user] + positions[user]]
         order = np.argsort(-of_history, axis=0, kind="stable")[:count]
         explanations.append(
             [

@@ -216,20 +216,20 @@ def encode_profiles(
     from recli.encoders.reencode import encode_like
 
     model = text_model(stored.model)
-    places = sorted(queries.profiles)
-    with reporter.progress("encoding profiles", total=len(places)) as advance:
+    positions = sorted(queries.profiles)
+    with reporter.progress("encoding profiles", total=len(positions)) as advance:
         vectors = encode_like(
             stored.encoder,
             model.text_space,
-            [queries.profiles[place] for place in places],
+            [queries.profiles[position] for position in positions],
             stored.interactions.items[schema.TEXT].to_list(),
             model=encoder,
             device=device,
         )
-        advance(len(places), "")
-    encoded = {place: vectors[row] for row, place in enumerate(places) if vectors[row].any()}
-    if len(encoded) < len(places):
+        advance(len(positions), "")
+    encoded = {position: vectors[row] for row, position in enumerate(positions) if vectors[row].any()}
+    if len(encoded) < len(positions):
         reporter.warn(
-            f"{len(places) - len(encoded):,} profiles have no word that the encoder knows: they count as empty"
+            f"{len(positions) - len(encoded):,} profiles have no word that the encoder knows: they count as empty"
         )
     return encoded

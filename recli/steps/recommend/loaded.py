@@ -116,14 +116,14 @@ class LoadedModel:
         self, history: Sequence[Entry] | None, user: str | None, profile: str | None
     ) -> users.UserQueries:
         """The request as the step has it. Raises `TypeError` unless it is one of the three."""
-        given = {"history": history, "user": user, "profile": profile}
-        named = [name for name, value in given.items() if value is not None]
+        forms = {"history": history, "user": user, "profile": profile}
+        named = [name for name, value in forms.items() if value is not None]
         if len(named) != 1:
             raise TypeError(
                 f"recommend() needs one of history, user and profile, not {' and '.join(named) or 'none'}"
             )
         row: dict[str, Any] = (
-            {"user_id": user} if user is not None else {"user_id": "new", named[0]: given[named[0]]}
+            {"user_id": user} if user is not None else {"user_id": "new", named[0]: forms[named[0]]}
         )
         if history is not None:
             row["history"] = [dict(e) if isinstance(e, Mapping) else e for e in history]

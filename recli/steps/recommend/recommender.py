@@ -47,7 +47,7 @@ class RecommendationBatch:
     made from a text alone. `empty`: how many of the batch have no list; `short`: how many fewer than k items.
     """
 
-    places: Int64
+    positions: Int64
     ranked: Ranked
     sources: list[str]
     profiles: list[bool]
@@ -68,22 +68,22 @@ class UserScorer(ModelWrapper):
 
     def score(self, history: History, users: Int64 | None = None) -> Float32:
         """Scores of all items, float32 (batch, n_items); `users`: places in the queries, (batch,)."""
-        places = np.full(history.shape[0], -1) if users is None else users
-        scores, silent = self.model.filled(history, self.rows[places])
-        for at in np.flatnonzero(silent | (history.sizes == 0)):
-            place = int(places[at])
-            if place in self.vectors:
-                scores[at] = self.score_text(self.vectors[place][None, :])[0]
-            elif silent[at]:
-                self.by_popularity.add(place)
+        positions = np.full(history.shape[0], -1) if users is None else users
+        scores, silent = self.model.filled(history, self.rows[positions])
+        for row in np.flatnonzero(silent | (history.sizes == 0)):
+            position = int(positions[row])
+            if position in self.vectors:
+                scores[row] = self.score_text(self.vectors[position][None, :])[0]
+            elif silent[row]:
+                self.by_popularity.add(position)
         return scores
 
     def user_embeddings(self, history: History, users: Int64 | None = None) -> tuple[Float32, Bool]:
         """As `Model.user_embeddings`; users with a profile must be scored as a whole."""
-        places = np.full(history.shape[0], -1) if users is None else users
-        vectors, whole_rows = self.model.user_embeddings(history, self.rows[places])
+        positions = np.full(history.shape[0], -1) if users is None else users
+        vectors, whole_rows = self.model.user_embeddings(history, self.rows[positions])
         if self.vectors:
-            whole_rows = whole_rows | np.isin(places, np.fromiter(self.vectors, dtype=np.int64))
+            whole_rows = whole_rows | np.isin(positions, np.fromiter(self.vectors, dtype=np.int64))
         return vectors, whole_rows
 
 
@@ -182,17 +182,17 @@ def _lists(
         )
         reranker = rerankers["mmr"].make(options.diversify, inputs)
     pick = min(options.k if reranker is None else max(options.k, options.pool), n_items)
-    places = np.arange(n, dtype=np.int64)
+    positions = np.arange(n, dtype=np.int64)
     for batch, ranked in _ranked(scorer, history, masked, options, pick, ties):
         if reranker is not None:
             ranked = reranker(ranked, options.k)
         listed = ranked.items[:, 0] >= 0
-        kept = places[batch][listed]
+        kept = positions[batch][listed]
         yield RecommendationBatch(
             kept,
             Ranked(ranked.items[listed], ranked.scores[listed]),
-            [POPULARITY if int(place) in scorer.by_popularity else stored.name for place in kept],
-            [int(place) in scorer.vectors for place in kept],
+            [POPULARITY if int(position) in scorer.by_popularity else stored.name for position in kept],
+            [int(position) in scorer.vectors for position in kept],
             empty=int((~listed).sum()),
             short=int(((ranked.items[listed] >= 0).sum(axis=1) < options.k).sum()),
         )
@@ -206,16 +206,16 @@ def _ranked(
         return rank_batches(
             RankingRequest(scorer, history, masked, options.allowed, k, ties), options.approximate
         )
-    places = np.arange(history.shape[0], dtype=np.int64)
-    return ranked_batches(scorer, history, places, k=k, ties=ties, seen=masked, allowed=options.allowed)
+    positions = np.arange(history.shape[0], dtype=np.int64)
+    return ranked_batches(scorer, history, positions, k=k, ties=ties, seen=masked, allowed=options.allowed)
 
 
 def _parts(batch: RecommendationBatch, size: int) -> Iterator[RecommendationBatch]:
     """The lists, `size` at a time; the counts of the batch go with the first of them."""
-    for start in range(0, max(1, batch.places.size), size):
+    for start in range(0, max(1, batch.positions.size), size):
         part = slice(start, start + size)
         yield RecommendationBatch(
-            batch.places[part],
+            batch.positions[part],
             Ranked(batch.ranked.items[part], batch.ranked.scores[part]),
             batch.sources[part],
             batch.profiles[part],
@@ -235,20 +235,20 @@ def _explained(
     reasons: list[list[list[Reason]]] = [[[] for i in items if i >= 0] for items in batch.ranked.items]
     shares: list[list[dict[str, float]]] = [[{} for i in items if i >= 0] for items in batch.ranked.items]
     explicable = np.flatnonzero(from_history)
-    places = batch.places[explicable]
-    histories, items = history[places], batch.ranked.items[explicable]
-    positions = [
+    positions = batch.positions[explicable]
+    histories, items = history[positions], batch.ranked.items[explicable]
+    left_out = [
         explain.most_important(
             histories.values.data[part], None if histories.steps is None else -histories.steps[part]
         )
         for part in (slice(start, end) for start, end in pairwise(histories.values.indptr))
     ]
-    explanations = explain.history_reasons(stored.model, histories, items, positions, count)
-    for at, explanation in zip(explicable, explanations, strict=True):
-        reasons[at] = explanation
-    parts = stored.model.source_scores(histories, scorer.rows[places]) if places.size else None
+    explanations = explain.history_reasons(stored.model, histories, items, left_out, count)
+    for row, explanation in zip(explicable, explanations, strict=True):
+        reasons[row] = explanation
+    parts = stored.model.source_scores(histories, scorer.rows[positions]) if positions.size else None
     if parts is not None:
-        for row, at in enumerate(explicable):
-            listed = items[row][items[row] >= 0].astype(np.int64)
-            shares[at] = explain.source_shares(parts, row, listed)
+        for i, row in enumerate(explicable):
+            listed = items[i][items[i] >= 0].astype(np.int64)
+            shares[row] = explain.source_shares(parts, i, listed)
     return replace(batch, reasons=reasons, shares=shares)

@@ -172,7 +172,7 @@ def _add(
     users: dict[str, int],
     items: dict[str, int],
 ) -> None:
-    at = len(reading.user_ids)
+    position = len(reading.user_ids)
     reading.user_ids.append(user_id)
     reading.rows.append(-1 if "history" in row or "profile" in row else users[user_id])
     history: dict[int, float] = {}
@@ -187,14 +187,14 @@ def _add(
         latest_last = np.fromiter(history, dtype=np.int64)
         order = np.argsort(latest_last)
         values = np.fromiter(history.values(), dtype=np.float32)
-        reading.histories[at] = NewUserHistory(
+        reading.histories[position] = NewUserHistory(
             latest_last[order], values[order], (order.size - 1 - order).astype(np.int32)
         )
     profile = row.get("profile", "").strip()
     if profile and history:  # only users without a history are scored by their profile
         reading.unused_profiles += 1
     elif profile:
-        reading.profiles[at] = profile
+        reading.profiles[position] = profile
 
 
 def _object(place: str, text: str) -> dict[str, Any]:

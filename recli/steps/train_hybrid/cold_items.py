@@ -262,16 +262,16 @@ def fit_cold_boost(
     share = share_of_cold(lists, boost)
     if config.cold_share is not None and abs(share - config.cold_share) > TOLERANCE:
         inputs.reporter.warn(f"{target}: the nearest share that a boost can reach is {share:.1%}")
-    hidden = rankings.pseudo_cold
+    pseudo_cold = rankings.pseudo_cold
     return ColdBoost(
         target,
         boost,
         share,
         users,
-        trade_off(measured, hidden, sorted({*SHOWN, boost})),
+        trade_off(measured, pseudo_cold, sorted({*SHOWN, boost})),
         int(measured.warm.relevant.size),
         warm_ndcg(measured, None),
-        None if hidden is None else int(hidden.warm.relevant.size),
+        None if pseudo_cold is None else int(pseudo_cold.warm.relevant.size),
     )
 
 

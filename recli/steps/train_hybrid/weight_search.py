@@ -32,7 +32,7 @@ LEAST_GAIN = 1e-5  # of NDCG: above what rounding does
 class CandidatePool:
     """Votes of s sources on up to m candidates of each of n users."""
 
-    votes: Float32  # (s, n, m)
+    source_scores: Float32  # (s, n, m)
     there: Bool  # (n, m), False: padding
     ties: Int32  # (n, m), which of two equal ones comes first
     rows: Int64  # (r,), user of each relevant candidate
@@ -48,27 +48,27 @@ class CandidatePool:
 class ScoreBatch:
     """The pool's data for some users: `votes` (s, b, m) on all m items of a block."""
 
-    votes: Sequence[Float32]  # s arrays, float32 (b, m)
-    hidden: tuple[Int64, Int64]  # rows and columns of items in the histories, that are no candidates
+    source_scores: Sequence[Float32]  # s arrays, float32 (b, m)
+    masked: tuple[Int64, Int64]  # rows and columns of items in the histories, that are no candidates
     relevant: tuple[Int64, Int64]  # rows and columns of the relevant items, none of them hidden
 
 
-def pool_of(slices: Iterable[ScoreBatch], ties: Int32, depth: int = DEPTH) -> CandidatePool:
+def pool_of(batches: Iterable[ScoreBatch], ties: Int32, depth: int = DEPTH) -> CandidatePool:
     """Keep of each slice the candidates: the `depth` best of each source, and the relevant ones.
 
     `ties`: int32 (m,). What no source has among its `depth` best cannot reach a top 20 with weights >= 0,
     or hardly: the NDCG found is exact but for that.
     """
-    made = [_candidates(s, ties, depth) for s in slices]
-    width = max((part.there.shape[1] for part in made), default=0)
-    offsets = np.cumsum([0, *(part.n_users for part in made)])
+    pools = [_candidates(s, ties, depth) for s in batches]
+    width = max((part.there.shape[1] for part in pools), default=0)
+    offsets = np.cumsum([0, *(part.n_users for part in pools)])
     return CandidatePool(
-        np.concatenate([_padded(p.votes, width) for p in made], axis=1),
-        np.concatenate([_padded(p.there, width) for p in made]),
-        np.concatenate([_padded(p.ties, width) for p in made]),
-        np.concatenate([p.rows + o for p, o in zip(made, offsets[:-1], strict=True)]),
-        np.concatenate([p.columns for p in made]),
-        np.concatenate([p.n_relevant for p in made]),
+        np.concatenate([_padded(p.source_scores, width) for p in pools], axis=1),
+        np.concatenate([_padded(p.there, width) for p in pools]),
+        np.concatenate([_padded(p.ties, width) for p in pools]),
+        np.concatenate([p.rows + o for p, o in zip(pools, offsets[:-1], strict=True)]),
+        np.concatenate([p.columns for p in pools]),
+        np.concatenate([p.n_relevant for p in pools]),
     )
 
 
@@ -77,28 +77,28 @@ def _padded(array: np.ndarray[Any, Any], width: int) -> np.ndarray[Any, Any]:
     return np.pad(array, [(0, 0)] * (array.ndim - 1) + [(0, missing)]) if missing else array
 
 
-def _candidates(given: ScoreBatch, ties: Int32, depth: int) -> CandidatePool:
-    n, m = given.votes[0].shape
+def _candidates(batch: ScoreBatch, ties: Int32, depth: int) -> CandidatePool:
+    n, m = batch.source_scores[0].shape
     chosen = np.zeros((n, m), dtype=bool)
-    for votes in given.votes:
-        open_votes = votes.copy()
-        open_votes[given.hidden] = -np.inf
-        best = top_k(open_votes, min(depth, m), ties).items
+    for source_scores in batch.source_scores:
+        open_scores = source_scores.copy()
+        open_scores[batch.masked] = -np.inf
+        best = top_k(open_scores, min(depth, m), ties).items
         rows, places = np.nonzero(best >= 0)  # -1: all others are hidden
         chosen[rows, best[rows, places]] = True
-    chosen[given.relevant] = True
+    chosen[batch.relevant] = True
     counts = chosen.sum(axis=1)
     width = int(counts.max(initial=1))
     rows, items = np.nonzero(chosen)  # row by row, items ascending
-    place = np.cumsum(chosen, axis=1)[rows, items] - 1
+    position = np.cumsum(chosen, axis=1)[rows, items] - 1
     there = np.zeros((n, width), dtype=bool)
-    there[rows, place] = True
-    kept = np.zeros((len(given.votes), n, width), dtype=np.float32)
-    for source, votes in enumerate(given.votes):
-        kept[source, rows, place] = votes[rows, items]
+    there[rows, position] = True
+    kept = np.zeros((len(batch.source_scores), n, width), dtype=np.float32)
+    for source, source_scores in enumerate(batch.source_scores):
+        kept[source, rows, position] = source_scores[rows, items]
     order = np.zeros((n, width), dtype=np.int32)
-    order[rows, place] = ties[items]
-    relevant_rows, relevant_items = given.relevant
+    order[rows, position] = ties[items]
+    relevant_rows, relevant_items = batch.relevant
     columns = (np.cumsum(chosen, axis=1) - 1)[relevant_rows, relevant_items]
     n_relevant = np.bincount(relevant_rows, minlength=n)
     return CandidatePool(kept, there, order, relevant_rows, columns, n_relevant)
@@ -129,10 +129,10 @@ def _count(scores: Float32, ties: Int32, rows: Int64, columns: Int64, above: Int
     """Write how many candidates come before those at `rows` and `columns`, (r,), of scores and ties (n, m)."""
     for i in range(rows.size):
         line, order = scores[rows[i]], ties[rows[i]]
-        mine, tie = line[columns[i]], order[columns[i]]
+        score, tie = line[columns[i]], order[columns[i]]
         total = np.int32(0)
         for j in range(line.size):
-            total += np.int32((line[j] > mine) | ((line[j] == mine) & (order[j] < tie)))
+            total += np.int32((line[j] > score) | ((line[j] == score) & (order[j] < tie)))
         above[i] = total
 
 
@@ -163,8 +163,8 @@ def search_weights(pool: CandidatePool, advance: Advance = no_progress) -> Searc
     3. at last sources share their weight evenly, the most similar pairs first, while that costs no more than the noise.
     Nothing is drawn at random.
     """
-    s = pool.votes.shape[0]
-    by_source = [user_ndcg(pool, votes) for votes in pool.votes]
+    s = pool.source_scores.shape[0]
+    by_source = [user_ndcg(pool, source_scores) for source_scores in pool.source_scores]
     alone = tuple(float(ndcg.mean()) for ndcg in by_source)
     if s == 1:
         return SearchResult(np.ones(1), alone[0], alone, 1)
@@ -198,7 +198,7 @@ def _ascend(pool: CandidatePool, start: Float64, advance: Advance) -> tuple[Floa
             for value in values:
                 if not (value or total):
                     continue
-                trial = user_ndcg(pool, rest + np.float32(value) * pool.votes[source])
+                trial = user_ndcg(pool, rest + np.float32(value) * pool.source_scores[source])
                 tried += 1
                 if _exceeds(trial, ndcg):
                     ndcg, weights[source] = trial, value
@@ -213,9 +213,9 @@ def _share(pool: CandidatePool, weights: Float64, best: Float64) -> tuple[Float6
 
     `best`: NDCG of the weights for each user, (u,); all sharing together may cost the noise once.
     """
-    votes = pool.votes.reshape(weights.size, -1)
-    lengths = np.maximum(np.linalg.norm(votes, axis=1), 1e-12)
-    cosines = votes @ votes.T / np.outer(lengths, lengths)
+    source_scores = pool.source_scores.reshape(weights.size, -1)
+    lengths = np.maximum(np.linalg.norm(source_scores, axis=1), 1e-12)
+    cosines = source_scores @ source_scores.T / np.outer(lengths, lengths)
     groups, ndcg, tried = np.arange(weights.size), best, 0
     for first, second in sorted(combinations(range(weights.size), 2), key=lambda pair: -cosines[pair]):
         joined = (groups == groups[first]) | (groups == groups[second])
@@ -230,5 +230,5 @@ def _share(pool: CandidatePool, weights: Float64, best: Float64) -> tuple[Float6
 
 
 def _sum(pool: CandidatePool, weights: Float64) -> Float32:
-    fused: Float32 = np.einsum("s,snm->nm", weights.astype(np.float32), pool.votes)
+    fused: Float32 = np.einsum("s,snm->nm", weights.astype(np.float32), pool.source_scores)
     return fused

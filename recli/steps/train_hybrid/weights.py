@@ -189,8 +189,8 @@ def fit_cold_weights(
     them, and users' events with them are predicted from the rest of their histories, folded in.
     """
     names = [spec.name for spec in trained.specs if spec.content]
-    hidden = hide_items(cold_items(inputs.interactions.matrix("train")), inputs.seed)
-    candidates, rest = pseudo_cold_candidates(inputs.interactions, hidden, max_users, inputs.seed)
+    held_out = hold_out_items(cold_items(inputs.interactions.matrix("train")), inputs.seed)
+    candidates, rest = pseudo_cold_candidates(inputs.interactions, held_out, max_users, inputs.seed)
     if not candidates.users.size:
         return fit_block(None, names, fixed, no_progress), None
     collaborative = {name: model for name, model in trained.models.items() if name not in names}
@@ -221,9 +221,9 @@ def fit_block(
     else:
         weights = {n: float(fixed.get(n, 0.0)) for n in names}
         result = SearchResult(
-            np.asarray(list(weights.values())), 0.0, tuple(pool_ndcg(pool, v) for v in pool.votes), 0
+            np.asarray(list(weights.values())), 0.0, tuple(pool_ndcg(pool, v) for v in pool.source_scores), 0
         )
-    fused = np.einsum("s,snm->nm", np.asarray(list(weights.values()), dtype=np.float32), pool.votes)
+    fused = np.einsum("s,snm->nm", np.asarray(list(weights.values()), dtype=np.float32), pool.source_scores)
     alone = dict(zip(names, result.alone, strict=True))
     ndcg = pool_ndcg(pool, fused)
     if fixed is None:
@@ -270,25 +270,25 @@ def validation_candidates(
 
 
 def pseudo_cold_candidates(
-    interactions: Interactions, hidden: Bool, max_users: int, seed: int
+    interactions: Interactions, held_out: Bool, max_users: int, seed: int
 ) -> tuple[Candidates, CSR]:
     """Users' events with the hidden items, to be predicted from the rest of their training rows; and these rows."""
     rows = interactions.ordered("train")
-    rest = rows.keep(~hidden[rows.values.indices])
-    items = np.flatnonzero(hidden)
+    rest = rows.keep(~held_out[rows.values.indices])
+    items = np.flatnonzero(held_out)
     events = interactions.matrix("train", "validation")
     eligible = (events[:, items].getnnz(axis=1) > 0) & (rest.sizes > 0)
     users, ties = sample_users(eligible, max_users, seed), tie_order(interactions.items["item_id"])
     return Candidates(np.full(users.size, -1), rest[users], events[users], items, ties), rest.values
 
 
-def hide_items(cold: Bool, seed: int, share: float = PSEUDO_COLD_SHARE) -> Bool:
+def hold_out_items(cold: Bool, seed: int, share: float = PSEUDO_COLD_SHARE) -> Bool:
     """A random share of the warm items, bool (n_items,), at least one."""
     warm = np.flatnonzero(~cold)
-    hidden = np.zeros(cold.size, dtype=bool)
+    held_out = np.zeros(cold.size, dtype=bool)
     n = max(1, round(share * warm.size))
-    hidden[np.random.default_rng(seed).choice(warm, n, replace=False)] = True
-    return hidden
+    held_out[np.random.default_rng(seed).choice(warm, n, replace=False)] = True
+    return held_out
 
 
 def score_pool(

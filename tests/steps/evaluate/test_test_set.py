@@ -248,7 +248,7 @@ def test_ratings_of_the_test_pairs_are_what_errors_are_measured_on() -> None:
     rated = rated_pairs(made, "test", test_set)
     assert rated is not None
     # rating = 1 + (user + item) % 5: (0,2) 3, (0,3) 4, (1,5) 2, (3,0) 4; users 0, 1, 3 are the places 0, 1, 2
-    assert rated.places.tolist() == [0, 0, 1, 2] and rated.ratings.tolist() == [3, 4, 2, 4]
+    assert rated.user_rows.tolist() == [0, 0, 1, 2] and rated.ratings.tolist() == [3, 4, 2, 4]
     errors = rating_errors(Fixed(np.zeros((1, 1), dtype=np.float32)), test_set, test_set.users, rated)
     assert errors is not None  # predictions are item % 5: 2, 3, 0, 0
     assert errors.squared.tolist() == [1 + 1, 4, 16] and errors.absolute.tolist() == [2, 2, 4]

@@ -428,8 +428,8 @@ def test_sources_without_weight_are_left_out_and_change_nothing(
 def test_what_a_search_gives_no_weight_is_left_out(
     run: Path, recli: Recli, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def search(panel: CandidatePool, advance: Callable[[int, str], None]) -> SearchResult:
-        weights = np.zeros(len(panel.votes))
+    def search(pool: CandidatePool, advance: Callable[[int, str], None]) -> SearchResult:
+        weights = np.zeros(len(pool.source_scores))
         weights[:2] = 0.5
         return SearchResult(weights, 0.5, (0.4,) * weights.size, 1)
 
