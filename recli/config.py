@@ -1,7 +1,7 @@
 """Frozen dataclasses as configuration: each field is declared once, with its help and its bounds.
 
 A config is at the same time the command's options, what the manifest stores, and the keywords of the Python API.
-It checks itself when it is made.
+It is validated when it is created.
 """
 
 import dataclasses
@@ -32,7 +32,7 @@ class Tune:
 
 @dataclass(frozen=True)
 class Spec:
-    """What is known of one option beside its type and default."""
+    """Metadata of an option: help text, bounds, choices, names."""
 
     help: str
     min: float | None = None
@@ -127,7 +127,7 @@ def _plain(value: Any) -> Any:
     return [_plain(v) for v in value] if isinstance(value, tuple | list) else value
 
 
-_OFF: tuple[Any, ...] = (None, False, 0, "", [], {})  # what an option has that is not in use
+_OFF: tuple[Any, ...] = (None, False, 0, "", [], {})  # values of an option that is switched off
 
 
 def from_dict(cls: type[Any], stored: Mapping[str, Any]) -> Any:

@@ -1,4 +1,4 @@
-"""A registry of named things: what a decorator fills, `--help` lists and the conformance tests walk."""
+"""Registries of named objects (algorithms, encoders, metrics, ...), filled by decorators."""
 
 import importlib
 import pkgutil
@@ -16,7 +16,7 @@ class DuplicateNameError(ValueError):
 
 
 class Registry(Generic[T]):
-    """Things of one kind by name, registered by decorators in modules that are imported on the first look-up.
+    """Objects of one kind by name, registered by decorators in modules that are imported on the first look-up.
 
     These are all modules of `package` and of its sub-packages, then the entry points of the group `entry_points`, by
     which installed packages add their own. An entry point that cannot be loaded, or takes a name that is taken, is

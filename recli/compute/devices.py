@@ -1,4 +1,4 @@
-"""CPU or GPU: what torch, or implicit's extension, can use and, if no GPU, which library is missing."""
+"""Chooses CPU or GPU and the number format; explains which driver or library is missing for a GPU."""
 
 import ctypes
 import importlib
@@ -86,7 +86,7 @@ def gpu_problem() -> tuple[str, str] | None:
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         gpu = importlib.import_module("implicit.gpu")
-        if not gpu.HAS_CUDA and not caught:  # imported before now, when its warning went by unseen
+        if not gpu.HAS_CUDA and not caught:  # imported earlier, so its warning was not caught
             gpu = importlib.reload(gpu)
     if gpu.HAS_CUDA:
         return None

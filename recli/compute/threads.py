@@ -1,4 +1,4 @@
-"""Threads and their libraries: one level of threads at a time, the same bytes however many there are."""
+"""Thread pools and limits on the threads of BLAS and OpenMP; results do not depend on the number of threads."""
 
 import ctypes
 import os
@@ -45,9 +45,9 @@ def cores() -> int:
 def in_threads(
     inputs: Iterable[A], work: Callable[[A], B], threads: int = 0
 ) -> Generator[tuple[A, B], None, None]:
-    """What was given and what `work` makes of it, in order; a few ahead of what is taken. 0: all cores.
+    """Yield each input with the result of `work` on it, in order, computing a few ahead. `threads` 0: all cores.
 
-    For work in numpy and torch, which run beside each other. torch has one thread in each.
+    For work in numpy and torch, which release the GIL. torch uses one thread in each.
     """
     from concurrent.futures import Future, ThreadPoolExecutor
 

@@ -23,12 +23,16 @@ class Tried:
 
 
 def searched(config: type[Any], fixed: dict[str, Any]) -> dict[str, tuple[Tune, Any]]:
-    """The options with a range that were not given: name -> (range, default). Raises `UsageError` if none."""
+    """The options with a range that are not in `fixed`: name -> (range, default). Raises `UsageError` if none."""
     tunes = [(f, spec_of(f).tune) for f in fields(config) if "spec" in f.metadata]
     ranges = {f.name: (tune, f.default) for f, tune in tunes if tune is not None and f.name not in fixed}
     if not ranges:
         names = ", ".join(option_name(f) for f, tune in tunes if tune is not None)
-        why = f"all it could search is given: {names}" if names else "this algorithm has nothing to search"
+        why = (
+            f"all options that it could search are set: {names}"
+            if names
+            else "this algorithm has nothing to search"
+        )
         raise UsageError(f"--tune: {why}")
     return ranges
 
@@ -44,8 +48,8 @@ def search(
 ) -> list[Tried]:
     """Try `trials` settings of the algorithm config class `config`, in the order in which they were tried.
 
-    The first trial has the defaults; None stands for a value that the algorithm takes from the data. Options in `given`
-    are fixed. `measure` gets a whole config and returns its score. A seed always gives the same sequence. A setting
+    The first trial has the defaults; None is a default that the algorithm computes from the data. Options in
+    `fixed` keep their values. `measure` gets a whole config and returns its score. A seed always gives the same sequence. A setting
     that is drawn again is not measured again.
     """
     import optuna

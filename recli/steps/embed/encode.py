@@ -1,4 +1,4 @@
-"""Texts of items to raw vectors, encoding only what the run's cache does not have."""
+"""Encodes the texts of items, reusing vectors that are in the run's cache."""
 
 from __future__ import annotations
 

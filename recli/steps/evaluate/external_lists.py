@@ -1,4 +1,4 @@
-"""External recommendations: rows of ids to row numbers, in list order. Ten million rows take a few bytes each."""
+"""Converts external recommendations from rows of ids to ranked lists of row numbers, a few bytes per row."""
 
 from dataclasses import dataclass, field
 
@@ -33,7 +33,7 @@ def read_lists(
     """Put rows of user_id, item_id [, rank] [, score] into the lists of the evaluated users.
 
     By rank ascending, else by score descending, else as they come; equal ones in the fixed tie order. An item
-    that the catalogue does not have keeps its place and is a miss; of an item listed twice the better place
+    that the catalogue does not have keeps its rank and is a miss; of an item listed twice the better rank
     counts.
     """
     users, unknown_users = numbered(pairs["user_id"], interactions.users["user_id"])
@@ -121,7 +121,7 @@ def numbered(ids: pl.Series, known: pl.Series) -> tuple[Int32, int]:
 
 
 def in_order(user_rows: Int32, items: Int32, before: Float64 | None, ties: Int32) -> Int32:
-    """The rows of evaluated users (places >= 0), user by user, in list order: by `before` (NaN last), then by `ties`.
+    """The rows of evaluated users (`user_rows` >= 0) by user, in list order: by `before` (NaN last), then by `ties`.
 
     `before` None: as they come. Lists that are in order already, as most are, cost no sort.
     """

@@ -89,7 +89,7 @@ def evaluate_model(
     """Rank all candidates for the evaluated users, batch by batch.
 
     `history`: (n, n_items), what the model scores from. `users`: int64 (n,), -1 for users without a
-    training event. `again`: the model for users who are asked a second time; None: the same one.
+    training event. `again`: the model that ranks cold items among themselves; None: the same one.
     """
     cold = test_set.cold if test_set.allowed is None else np.zeros_like(test_set.cold)
     has_cold = (
@@ -153,7 +153,7 @@ def _by_scores(
 class RatedPairs:
     """Ratings of the evaluated users in the test split, one row per pair."""
 
-    user_rows: Int64  # (pairs,), 0..n-1 among the evaluated users
+    user_rows: Int64  # (pairs,), rows 0..n-1 of the evaluated users
     items: Int64  # (pairs,)
     ratings: Float64  # (pairs,)
 

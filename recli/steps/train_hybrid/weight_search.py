@@ -1,7 +1,7 @@
-"""The search for a fusion's weights: arrays in, weights out.
+"""Searches the weights of a fusion on a candidate pool.
 
-A candidate pool holds, for each validation user, what every source says of the candidates that could reach the top.
-NDCG of a weighting then needs one weighted sum and a count of the candidates above each relevant one.
+The pool holds, for each validation user, the score of every source for the candidates that could reach the top 20.
+NDCG of a weight vector then needs one weighted sum and the number of candidates above each relevant one.
 """
 
 from __future__ import annotations
@@ -25,18 +25,18 @@ STEPS = (0.0, 0.25, 0.5, 0.7, 0.85, 1.2, 1.4, 2.0, 4.0)  # factors tried on a we
 STARTS = (0.05, 0.1, 0.2, 0.4)  # shares of the sum of weights tried on one that is 0
 ROUNDS = 8
 NOISE = 0.1  # standard errors of the mean difference; half of one cost a hybrid .001 of NDCG@20 on MovieLens
-LEAST_GAIN = 1e-5  # of NDCG: above what rounding does
+LEAST_GAIN = 1e-5  # of NDCG: larger than rounding errors
 
 
 @dataclass(frozen=True)
 class CandidatePool:
-    """Votes of s sources on up to m candidates of each of n users."""
+    """Scores of s sources for up to m candidates of each of n users."""
 
     source_scores: Float32  # (s, n, m)
     there: Bool  # (n, m), False: padding
-    ties: Int32  # (n, m), which of two equal ones comes first
+    ties: Int32  # (n, m), tie-breaking rank: the lower one comes first
     rows: Int64  # (r,), user of each relevant candidate
-    columns: Int64  # (r,), its place among the candidates
+    columns: Int64  # (r,), its column among the candidates
     n_relevant: Int64  # (n,)
 
     @property
@@ -46,18 +46,18 @@ class CandidatePool:
 
 @dataclass(frozen=True)
 class ScoreBatch:
-    """The pool's data for some users: `votes` (s, b, m) on all m items of a block."""
+    """Scores of the sources for a batch of b users and all m items of a block."""
 
     source_scores: Sequence[Float32]  # s arrays, float32 (b, m)
-    masked: tuple[Int64, Int64]  # rows and columns of items in the histories, that are no candidates
-    relevant: tuple[Int64, Int64]  # rows and columns of the relevant items, none of them hidden
+    masked: tuple[Int64, Int64]  # rows and columns of items in the histories, which are not candidates
+    relevant: tuple[Int64, Int64]  # rows and columns of the relevant items, none of them masked
 
 
 def pool_of(batches: Iterable[ScoreBatch], ties: Int32, depth: int = DEPTH) -> CandidatePool:
-    """Keep of each slice the candidates: the `depth` best of each source, and the relevant ones.
+    """Select the candidates of each batch: the `depth` best of each source, and the relevant ones.
 
-    `ties`: int32 (m,). What no source has among its `depth` best cannot reach a top 20 with weights >= 0,
-    or hardly: the NDCG found is exact but for that.
+    `ties`: int32 (m,). An item that no source has among its `depth` best hardly ever reaches the top 20
+    with weights >= 0: apart from that, the NDCG is exact.
     """
     pools = [_candidates(s, ties, depth) for s in batches]
     width = max((part.there.shape[1] for part in pools), default=0)
@@ -84,7 +84,7 @@ def _candidates(batch: ScoreBatch, ties: Int32, depth: int) -> CandidatePool:
         open_scores = source_scores.copy()
         open_scores[batch.masked] = -np.inf
         best = top_k(open_scores, min(depth, m), ties).items
-        rows, places = np.nonzero(best >= 0)  # -1: all others are hidden
+        rows, places = np.nonzero(best >= 0)  # -1: all others are masked
         chosen[rows, best[rows, places]] = True
     chosen[batch.relevant] = True
     counts = chosen.sum(axis=1)
@@ -105,14 +105,14 @@ def _candidates(batch: ScoreBatch, ties: Int32, depth: int) -> CandidatePool:
 
 
 def pool_ndcg(pool: CandidatePool, fused: Float32, k: int = K) -> float:
-    """Mean NDCG@k over the pool's users with a relevant item, for fused votes (n, m)."""
+    """Mean NDCG@k over the pool's users with a relevant item, for fused scores (n, m)."""
     return float(user_ndcg(pool, fused, k).mean())
 
 
 def user_ndcg(pool: CandidatePool, fused: Float32, k: int = K) -> Float64:
-    """NDCG@k of each of the pool's users with a relevant item, for fused votes (n, m); one 0 where there is none.
+    """NDCG@k of each of the pool's users with a relevant item, for fused scores (n, m); a single 0 if there is none.
 
-    A relevant item's place is 1 + the candidates above it (a tie counts as above if its tie rank is lower).
+    The rank of a relevant item is 1 + the candidates above it (a tie is above if its tie-breaking rank is lower).
     The ideal list is cut at min(k, relevant items).
     """
     scores = np.where(pool.there, fused, np.float32(-np.inf))
@@ -138,7 +138,7 @@ def _count(scores: Float32, ties: Int32, rows: Int64, columns: Int64, above: Int
 
 @lru_cache(1)
 def _compiled() -> Callable[..., None]:
-    """`_count` as machine code."""
+    """`_count`, compiled (numba)."""
     matrix, rows = "float32[:, ::1], int32[:, ::1]", "int64[::1]"
     return compiled(_count, f"void({matrix}, {rows}, {rows}, {rows})")
 
@@ -156,10 +156,10 @@ class SearchResult:
 def search_weights(pool: CandidatePool, advance: Advance = no_progress) -> SearchResult:
     """Weights >= 0 by coordinate ascent on the pool's NDCG@20, from equal weights and from the best source.
 
-    What is equal within noise stays equal, so that rounding errors decide nothing. Noise is `NOISE` standard errors of
-    the mean of users' differences, and at least `LEAST_GAIN`:
+    Tie rule: weights that are equal within noise stay equal, so that rounding errors do not matter. Noise is `NOISE`
+    standard errors of the mean of users' differences, and at least `LEAST_GAIN`:
     1. a weight changes only for a gain above the noise;
-    2. the ascent from the best source counts only where it is better by more than the noise;
+    2. the ascent from the best source is used only if it is better by more than the noise;
     3. at last sources share their weight evenly, the most similar pairs first, while that costs no more than the noise.
     Nothing is drawn at random.
     """
@@ -184,7 +184,7 @@ def _exceeds(ndcg: Float64, other: Float64) -> bool:
 
 
 def _ascend(pool: CandidatePool, start: Float64, advance: Advance) -> tuple[Float64, Float64, int]:
-    """Weights, their NDCG for each user, and how many weightings were tried."""
+    """Weights, their NDCG for each user, and how many weight vectors were tried."""
     weights, tried = start.copy(), 1
     ndcg = user_ndcg(pool, _sum(pool, weights))
     for _ in range(ROUNDS):

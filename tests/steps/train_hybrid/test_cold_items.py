@@ -298,7 +298,7 @@ def test_max_warm_loss(run: Path, recli: Recli) -> None:
         boosts.append(said["cold_boost"])
     assert boosts[0] < boosts[1]
     _, _, err = recli("train-hybrid", run, *TWO, "--max-warm-loss", 1, "--quiet")
-    assert "warning: --max-warm-loss 1 bounds nothing" in err  # three cold items cannot fill a list
+    assert "warning: --max-warm-loss 1 has no effect" in err  # three cold items cannot fill a list
 
 
 def test_the_boost_is_found_on_a_sample_of_users(run: Path, recli: Recli) -> None:

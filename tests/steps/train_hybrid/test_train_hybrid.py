@@ -223,7 +223,7 @@ def test_the_prior_may_be_named_among_the_sources(run: Path, recli: Recli) -> No
     assert sorted(model.config.weights) == ["content-knn", LOG_POPULARITY, "user-knn"]
 
 
-def test_the_figure_of_the_weighing_is_that_of_the_table(
+def test_the_figure_of_fitted_weights_is_that_of_the_table(
     run: Path, recli: Recli, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def search(pool: CandidatePool, advance: Advance) -> SearchResult:
@@ -233,9 +233,9 @@ def test_the_figure_of_the_weighing_is_that_of_the_table(
 
     monkeypatch.setattr("recli.steps.train_hybrid.weights.search_weights", search)
     _, _, err = recli("train-hybrid", run)
-    said = dict(re.findall(r"^(weighing[a-z ]*): done in .* s, ndcg@20 (\S+)$", err, re.MULTILINE))
+    said = dict(re.findall(r"^(fitting weights[a-z ]*): done in .* s, ndcg@20 (\S+)$", err, re.MULTILINE))
     (table,) = [line.split()[1:] for line in err.splitlines() if line.split()[:1] == ["fusion"]]
-    assert [said["weighing"], said["weighing for cold items"]] == table
+    assert [said["fitting weights"], said["fitting weights of cold items"]] == table
 
 
 def test_it_says_how_often_cold_items_are_listed(run: Path, recli: Recli, board: Interactions) -> None:

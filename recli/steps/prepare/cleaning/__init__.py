@@ -1,11 +1,11 @@
-"""Cleaning: weigh, filter and merge events, with every row accounted for."""
+"""Cleaning: weight, filter and merge events; every input row is counted."""
 
 from recli.steps.prepare.cleaning.assemble import Items, assemble, join_catalogue, renumber
 from recli.steps.prepare.cleaning.duplicates import DUPLICATES, merge, tied
 from recli.steps.prepare.cleaning.filters import Bots, bots, cap, core
 from recli.steps.prepare.cleaning.pseudonyms import pseudonymize, pseudonyms
 from recli.steps.prepare.cleaning.row_counts import RowCounts
-from recli.steps.prepare.cleaning.weighting import Indexed, Weighing, index_events
+from recli.steps.prepare.cleaning.weighting import Indexed, EventWeighting, index_events
 
 __all__ = [
     "DUPLICATES",
@@ -13,7 +13,7 @@ __all__ = [
     "Indexed",
     "Items",
     "RowCounts",
-    "Weighing",
+    "EventWeighting",
     "assemble",
     "bots",
     "cap",

@@ -1,4 +1,4 @@
-"""Pseudonyms of user ids: keyed, so that nobody without the key can check a guess."""
+"""Pseudonyms of user ids: keyed hashes, so that a guess can only be checked with the key."""
 
 from __future__ import annotations
 
