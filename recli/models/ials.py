@@ -198,7 +198,7 @@ def train(config: IalsConfig, weights: Weights, training: Training, engine: Engi
         return f"loss {(of_users + engine.penalty(by_item, items)) / empty:.4f}"
 
     def snapshot() -> Factors:
-        # The users exactly, as new ones will be: the same history, the same scores, in validation too.
+        # Solve users exactly, as new ones are: the same history, the same scores, in validation too.
         solved, turned, _ = engine.half_step(by_user, users, items, a0, EXACT)
         fixed = engine.numpy(turned)
         return Factors(engine.numpy(solved), fixed, FoldIn(weights, fixed))

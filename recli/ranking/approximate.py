@@ -27,11 +27,15 @@ LEAST_USERS = 5_000  # fewer lists: making an index was measured to pay from 5 t
 LEAST_SHARE = 0.1  # less of the items is allowed: most of what inverted lists hold would be looked at in vain
 LONGEST = 1_000  # longer lists; and users of whom more has to be masked
 
-_MOST = 1 / 6  # of the inverted lists: the time of more comes near that of the product with all items
-_SAMPLE = 200  # users whose exact lists are compared: a recall of .95 has then a standard error of about .005
-_BATCH = 1024  # users at a time
-_ALIKE = 128  # of them searched together, with about as many seen items
-_CELLS = 1 << 22  # numbers of candidates' vectors held at a time: 16 MiB
+_MAX_SHARE_OF_LISTS = (
+    1 / 6
+)  # of the inverted lists: the time of more comes near that of the product with all items
+_SAMPLE_USERS = (
+    200  # users whose exact lists are compared: a recall of .95 has then a standard error of about .005
+)
+_USERS_PER_BATCH = 1024  # users at a time
+_USERS_PER_SEARCH = 128  # of them searched together, with about as many seen items
+_FLOATS_HELD = 1 << 22  # numbers of candidates' vectors held at a time: 16 MiB
 
 
 @dataclass(frozen=True)
@@ -108,8 +112,8 @@ def rank_batches(request: RankingRequest, options: Approximate) -> Iterator[tupl
         )
         return
     n = request.history.shape[0]
-    for start in range(0, n, _BATCH):
-        users = np.arange(start, min(start + _BATCH, n))
+    for start in range(0, n, _USERS_PER_BATCH):
+        users = np.arange(start, min(start + _USERS_PER_BATCH, n))
         yield slice(start, start + users.size), search(users)
 
 
@@ -136,8 +140,8 @@ class Search:
         able, vectors = self.able(users)
         sizes = self.request.n_seen[users]
         by_size = able[np.argsort(sizes[able], kind="stable")]
-        for start in range(0, by_size.size, _ALIKE):
-            some = by_size[start : start + _ALIKE]
+        for start in range(0, by_size.size, _USERS_PER_SEARCH):
+            some = by_size[start : start + _USERS_PER_SEARCH]
             best = self.best(users[some], vectors[some], k + int(sizes[some[-1]]))
             lists.items[some], lists.scores[some] = best.items, best.scores
         left = np.flatnonzero(lists.items[:, -1] < 0)  # not able, or too few were found
@@ -151,7 +155,7 @@ class Search:
         n_items = len(self.factors)
         items = self.index.search(vectors, min(candidates, n_items), self.n_probe, self.selector)
         scores = np.empty(items.shape, dtype=np.float32)
-        size = max(1, _CELLS // (items.shape[1] * vectors.shape[1]))
+        size = max(1, _FLOATS_HELD // (items.shape[1] * vectors.shape[1]))
         for start in range(0, len(items), size):
             rows = slice(start, start + size)
             scores[rows] = np.einsum("nd,ncd->nc", vectors[rows], self.factors[items[rows]])
@@ -184,10 +188,10 @@ def tuned(request: RankingRequest, options: Approximate) -> Search | None:
     if request.allowed is not None:
         selector = only(request.allowed)
     active = np.flatnonzero(request.history.sizes)
-    sample = np.sort(np.random.default_rng(0).choice(active, min(active.size, _SAMPLE), replace=False))
+    sample = np.sort(np.random.default_rng(0).choice(active, min(active.size, _SAMPLE_USERS), replace=False))
     exact = request.exact(sample)
     n_probe = 8
-    while n_probe <= max(8, index.n_lists * _MOST):
+    while n_probe <= max(8, index.n_lists * _MAX_SHARE_OF_LISTS):
         search = Search(request, factors, index, n_probe, selector)
         recall = recall_of(search(sample), exact)
         if recall >= options.target:

@@ -13,9 +13,9 @@ from recli.models.base import Model
 from recli.ranking.shortlist import Shortlist, shortlist
 from recli.schema import CSR, Bool, Float32, Int32, Int64, UInt64
 
-_CELLS = 1 << 23  # scores held at a time: 32 MiB of float32; larger batches were up to twice as slow
+_SCORES_HELD = 1 << 23  # scores held at a time: 32 MiB of float32; larger batches were up to twice as slow
 _FEW_ITEMS = 0.25  # share of the items up to which allowed items are scored alone
-_MAX_CELLS = 1 << 26  # but 64 users at least, up to 256 MiB, so that products of matrices pay
+_MAX_SCORES_HELD = 1 << 26  # but 64 users at least, up to 256 MiB, so that products of matrices pay
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,9 @@ def score_batches(
 
 def _batch_size(n_items: int) -> int:
     """Users whose scores of so many items are held at a time."""
-    return max(1, min(1024, max(_CELLS // max(1, n_items), min(64, _MAX_CELLS // max(1, n_items)))))
+    return max(
+        1, min(1024, max(_SCORES_HELD // max(1, n_items), min(64, _MAX_SCORES_HELD // max(1, n_items))))
+    )
 
 
 def _mask(scores: Float32, seen: CSR) -> None:
@@ -142,7 +144,7 @@ def _ascending(numbers: UInt64) -> Float32:
     return np.where(bits >> 31 == 1, bits, bits ^ np.uint32(0x7FFFFFFF)).view(np.float32)
 
 
-_BLOCK = 32
+_ITEMS_PER_BLOCK = 32
 
 
 def _floor(scores: Float32, k: int) -> Float32:
@@ -154,11 +156,11 @@ def _floor(scores: Float32, k: int) -> Float32:
     n, n_items = scores.shape
     if k >= n_items:
         return np.full(n, -np.inf, dtype=np.float32)
-    n_blocks = n_items // _BLOCK
+    n_blocks = n_items // _ITEMS_PER_BLOCK
     if n_blocks < 2 * k:  # few blocks: their k-th best maximum would be a bad bound
         return np.partition(scores, n_items - k, axis=1)[:, n_items - k]
     # Block b holds the items b, b + n_blocks, ...: neighbors in memory are compared with SIMD.
-    maxima = scores[:, : n_blocks * _BLOCK].reshape(n, _BLOCK, n_blocks).max(axis=1)
+    maxima = scores[:, : n_blocks * _ITEMS_PER_BLOCK].reshape(n, _ITEMS_PER_BLOCK, n_blocks).max(axis=1)
     return np.partition(maxima, n_blocks - k, axis=1)[:, n_blocks - k]
 
 

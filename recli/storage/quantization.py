@@ -17,7 +17,7 @@ FLOAT32, FLOAT16, INT8 = "float32", "float16", "int8"
 STORAGE = (FLOAT32, FLOAT16, INT8)
 
 _SCALE = ".scale"
-_CELLS = 1 << 22  # values converted at a time: 16 MiB beside the arrays
+_VALUES_PER_BLOCK = 1 << 22  # values converted at a time: 16 MiB beside the arrays
 
 
 def compact(name: str, array: Float32, dtype: str, bound: float | None = None) -> State:
@@ -42,7 +42,7 @@ def compact(name: str, array: Float32, dtype: str, bound: float | None = None) -
     else:
         scale = np.where(largest > np.finfo(np.float32).tiny, largest / np.float32(127), np.float32(1))
     stored = np.empty(rows.shape, dtype=dtype)
-    size = max(1, _CELLS // max(1, rows.shape[1]))
+    size = max(1, _VALUES_PER_BLOCK // max(1, rows.shape[1]))
     for start in range(0, len(rows), size):
         part = slice(start, start + size)
         scaled = rows[part] / (scale if dtype == FLOAT16 else scale[part, None])

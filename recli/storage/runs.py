@@ -300,7 +300,7 @@ def write_embeddings(
     """Write `run/embeddings/NAME`: `vectors` float32 (n_items, d), `center` float32 (d,) taken off them.
 
     `vectors`: of length 1 at most where they come in blocks. `projection`: float32 (raw dimensions, d), applied
-    before the centring, where there was one. `dtype`: what vectors are stored as, float32, float16 or int8.
+    before the centering, where there was one. `dtype`: what vectors are stored as, float32, float16 or int8.
     """
     source = open_part(Path(run) / schema.INTERACTIONS, schema.INTERACTIONS)
     path = Path(run) / schema.EMBEDDINGS / name

@@ -49,8 +49,8 @@ def search(
     """Try `trials` settings of the algorithm config class `config`, in the order in which they were tried.
 
     The first trial has the defaults; None is a default that the algorithm computes from the data. Options in
-    `fixed` keep their values. `measure` gets a whole config and returns its score. A seed always gives the same sequence. A setting
-    that is drawn again is not measured again.
+    `fixed` keep their values. `measure` gets a whole config and returns its score. A seed always gives the same
+    sequence. A setting that is drawn again is not measured again.
     """
     import optuna
 

@@ -20,7 +20,7 @@ from recli.data.readers.table import Batch, Table
 from recli.errors import InvalidDataError, UsageError
 
 SEPARATORS = ("::", "\t", ";", ",", "|")
-_SAMPLE = 100  # lines looked at
+_SAMPLE_LINES = 100  # lines looked at
 
 Known = Callable[[Sequence[str]], int]
 """How many cells of a row are known column names."""
@@ -46,7 +46,7 @@ def open_delimited(stream: Stream, options: ReadOptions, known: Known) -> Table 
 
 def _layout(stream: Stream, options: ReadOptions, known: Known) -> Layout | None:
     text = stream.head.decode("utf-8", errors="replace")
-    lines = text.split("\n")[: _SAMPLE + 1]
+    lines = text.split("\n")[: _SAMPLE_LINES + 1]
     if len(lines) > 2:
         lines = lines[:-1]  # it may be cut
     before = next((i for i, line in enumerate(lines) if line.strip()), None)

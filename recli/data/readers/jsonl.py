@@ -16,7 +16,7 @@ from recli.errors import InvalidDataError
 INVALID_JSON, NOT_OBJECT, WRONG_TYPE = "invalid JSON", "not a JSON object", "wrong type"
 BROKEN_UTF8 = "broken UTF-8"
 _NUMBERS = ("rating", "weight", "score", "rank")  # columns
-_SAMPLE = 1_000  # objects whose keys are the columns
+_SAMPLE_OBJECTS = 1_000  # objects whose keys are the columns
 
 
 # Integers keep their digits, whatever their size; a number with a fraction or exponent is no id.
@@ -42,7 +42,7 @@ def open_jsonl(
         )
     if every_key and not last:
         first, last = b"".join((first, *(block for block, _ in blocks))), True
-    lines = first.split(b"\n") if every_key else first.split(b"\n", _SAMPLE)[:_SAMPLE]
+    lines = first.split(b"\n") if every_key else first.split(b"\n", _SAMPLE_OBJECTS)[:_SAMPLE_OBJECTS]
     sample = (line for line in lines if line.strip())
     names = list(dict.fromkeys(key for line in sample for key in _keys(line)))
     if not names:

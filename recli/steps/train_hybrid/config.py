@@ -45,8 +45,8 @@ class TrainHybridConfig(Config):
     sources: str | None = option(
         None,
         "Sources of the fusion: algorithms, or models of the run by name. A model that the run has under the "
-        f"algorithm's name is used, the others are trained with their defaults. {RECENT_POPULARITY} is popularity with a "
-        "half-life that is fitted on validation. Sources whose weight is 0 are left out of the model.",
+        f"algorithm's name is used, the others are trained with their defaults. {RECENT_POPULARITY} is popularity with "
+        "a half-life that is fitted on validation. Sources whose weight is 0 are left out of the model.",
         default_text="ials,bspm,user-knn,ease; with texts content-knn,text-factors, and up to "
         f"{EXACT_ITEMS:,} items cease for ease; with an order of events sequential-rules, with times "
         f"{RECENT_POPULARITY}",
@@ -91,8 +91,8 @@ class TrainHybridConfig(Config):
     fusion: str = option(
         "linear",
         "linear: weights fitted on validation; weighted: those of --weights. By ranks in the lists, with equal "
-        "weights: rrf (sum of 1/(k + rank)), borda (mean rank). Safe only between equally strong sources: one weak one was "
-        "measured to cost rrf 34%.",
+        "weights: rrf (sum of 1/(k + rank)), borda (mean rank). Safe only between equally strong sources: a weak one "
+        "cost rrf 34%.",
         choices=("linear", "weighted", *RANK_FUSIONS),
         panel=FUSION,
         formerly=("voting",),

@@ -135,8 +135,8 @@ def test_batches_give_the_same(board: Interactions, monkeypatch: pytest.MonkeyPa
     test_set, _ = make_test_set(board, "test")
     scores = np.random.default_rng(0).random((test_set.n_users, test_set.n_items)).astype(np.float32)
     whole = evaluate_model(Fixed(scores), test_set, History(test_set.seen), test_set.users, 5)
-    monkeypatch.setattr("recli.ranking.topk._CELLS", 7 * test_set.n_items)
-    monkeypatch.setattr("recli.ranking.topk._MAX_CELLS", 0)
+    monkeypatch.setattr("recli.ranking.topk._SCORES_HELD", 7 * test_set.n_items)
+    monkeypatch.setattr("recli.ranking.topk._MAX_SCORES_HELD", 0)
     steps: list[int] = []
     parts = evaluate_model(
         Fixed(scores),

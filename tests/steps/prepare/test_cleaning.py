@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from recli.data.event_columns import Rows
 from recli.errors import InvalidDataError
 from recli.steps.prepare import cleaning
-from recli.steps.prepare.cleaning import RowCounts, EventWeighting
+from recli.steps.prepare.cleaning import EventWeighting, RowCounts
 
 DAY = 86_400_000_000  # microseconds
 

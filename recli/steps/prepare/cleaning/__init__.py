@@ -5,15 +5,15 @@ from recli.steps.prepare.cleaning.duplicates import DUPLICATES, merge, tied
 from recli.steps.prepare.cleaning.filters import Bots, bots, cap, core
 from recli.steps.prepare.cleaning.pseudonyms import pseudonymize, pseudonyms
 from recli.steps.prepare.cleaning.row_counts import RowCounts
-from recli.steps.prepare.cleaning.weighting import Indexed, EventWeighting, index_events
+from recli.steps.prepare.cleaning.weighting import EventWeighting, Indexed, index_events
 
 __all__ = [
     "DUPLICATES",
     "Bots",
+    "EventWeighting",
     "Indexed",
     "Items",
     "RowCounts",
-    "EventWeighting",
     "assemble",
     "bots",
     "cap",
