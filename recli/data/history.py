@@ -10,7 +10,7 @@ import polars as pl
 from recli import schema
 from recli.schema import CSR, Bool, Int32, Int64
 
-_LEAST = 1e-30  # zeros are no entries: models may divide by what an item weighs
+_LEAST = 1e-30  # smallest weight: zeros would be dropped entries, and models divide by weights
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class History:
         return sizes
 
     def __getitem__(self, rows: slice | Int64) -> History:
-        """The histories of some rows, in the order asked."""
+        """The histories of the selected rows, in that order."""
         if self.steps is None:
             return History(self.values[rows])
         chosen = np.arange(self.shape[0])[rows]
@@ -59,7 +59,7 @@ class History:
 
     def decayed(self, half_life: float) -> CSR:
         """Values that are halved for each `half_life` steps, float32 (n, n_items); as they are if it is 0, or the
-        order unknown. What is so old that float32 has no number for its weight keeps a weight just above 0."""
+        order unknown. A weight that underflows float32 becomes a value just above 0."""
         if self.steps is None or half_life == 0:
             return self.values
         decayed_values = self.values.astype(np.float32, copy=True)
@@ -69,7 +69,7 @@ class History:
 
 
 def order_of(rows: pl.DataFrame) -> Int64 | None:
-    """What tells which of a split's events came first, int64 (rows,): places in the log, or times; None: nothing."""
+    """The order of a split's events, int64 (rows,): positions in the log, or times; None: unknown."""
     for name in (schema.POSITION, schema.TIMESTAMP):
         if name in rows.columns:
             places: Int64 = rows[name].to_numpy()
@@ -93,7 +93,7 @@ def ordered_pairs(users: Int64, items: Int64, times: Int64) -> tuple[Int64, Int3
         np.arange(n) if in_order.all() else np.lexsort((items, times, users))
     )  # one split is sorted already
     pairs = users.astype(np.int64) * (int(items.max(initial=0)) + 1) + items
-    order = np.argsort(pairs[by_time], kind="stable")  # places in time, by pair: of one, the latest is last
+    order = np.argsort(pairs[by_time], kind="stable")  # ranks in time, by pair: the latest of a pair is last
     last = np.ones(n, dtype=bool)
     last[:-1] = np.diff(pairs[by_time[order]]) != 0
     places = order[last]

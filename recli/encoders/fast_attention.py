@@ -1,7 +1,7 @@
-"""What lies between the two products of attention, compiled by numba: texts of many lengths, no mask.
+"""Attention kernels compiled by numba, for texts of different lengths without a mask.
 
-Linear layers like tokens as rows without padding; the products want a square for each text and head. `spread` and
-`gather` go from the one to the other. `softmax` works in place, in one pass: in bfloat16 torch's was measured three
+Linear layers take tokens as rows without padding; the products need a padded block for each text and head. `spread`
+and `gather` convert between the two. `softmax` works in place, in one pass: in bfloat16 torch's was measured three
 times as long, more than both products together.
 """
 
@@ -126,7 +126,7 @@ def gather(mixed: Any, starts: Any, sums: Any, tokens: Any) -> None:
 
 @lru_cache(maxsize=1)
 def _declare() -> None:
-    """Tell numba what the small functions above are for each kind of cells: kept code must not depend on closures."""
+    """Register the small functions above as numba overloads for each cell type: cached code must not use closures."""
     from numba import extending, types
 
     def on_cells(function: Callable[..., Any], for_float32: Callable[..., Any]) -> None:

@@ -2,8 +2,8 @@
 
 Against transformers' own: oneDNN's weights are reordered once and not in every call, GELU, bias and residual are part
 of the products, nothing is computed for padding, and attention needs no mask (`recli.encoders.fast_attention`). The
-operations are those torch.compile uses and not promised to stay: what they give is compared with transformers' own
-before they are used, and where one is missing nothing is.
+operations are those torch.compile uses and may change: their results are compared with transformers' own
+before use, and where an operation is missing this module is not used.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Texts as encoders can take them: clean, and each one once."""
+"""Cleans and deduplicates texts for encoders."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def clean(text: str | None) -> str:
 
 @dataclass(frozen=True)
 class DistinctTexts:
-    """The different texts among many. `row`: int64 (n,), where text i is found in `texts`; -1 for empty ones."""
+    """The different texts among many. `row`: int64 (n,), the index of text i in `texts`; -1 for empty ones."""
 
     texts: list[str]
     row: Int64

@@ -64,7 +64,7 @@ def novelty(lists: EvaluatedLists) -> Float64:
 
 @metric(
     "serendipity",
-    help="share of the k places that hold a test item outside the user's k most popular unseen items",
+    help="share of the k ranks that hold a test item outside the user's k most popular unseen items",
     family="beyond accuracy",
 )
 def serendipity(lists: EvaluatedLists) -> Float64:

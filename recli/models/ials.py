@@ -36,7 +36,7 @@ class IalsConfig(Config):
     factors: int = option(
         256, "Number of latent factors.", min=1, max=2048, tune=Tune(choices=(64, 128, 256, 512))
     )
-    iterations: int = option(16, "Epochs: passes over the data.", min=1, max=10_000)
+    iterations: int = option(16, "Number of epochs.", min=1, max=10_000)
     regularization: float = option(
         0.07,
         "L2 regularization strength, as a share of the one at which all factors become zero.",

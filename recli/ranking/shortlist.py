@@ -1,7 +1,7 @@
 """Candidates for the k best items by dot products: selected by products in bfloat16, scored exactly in float32.
 
 Products in bfloat16 take a fraction of the time of float32's where the CPU multiplies it natively, and half the memory.
-How far off they can be is known, so that no item of the k best is missed; the few that remain are scored in float32.
+Their error is bounded, so that no item of the k best is missed; the few that remain are scored in float32.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _ROUNDED = 1.01 * 2.0**-8  # of a product, at most, as a share: bfloat16 has 8 b
 _SUMMED = 2.0**-24  # of |u||v|, for each product in a sum: what float32 may lose
 _ITEMS_PER_BLOCK = 32  # items of a block; see `topk._floor`
 _MASKED = -(2**15)  # as a bfloat16 -0, the least of all as an integer
-# Scores from which loading torch and numba (a second and a half) pays: 54,000 users of 20,000 items.
+# Scores from which loading torch and numba (1.5 s) pays off: 54,000 users of 20,000 items.
 _MIN_SCORES = 1 << 30
 _MAX_USERS = 512  # users at a time: half or twice as many took longer
 _ITEMS_PER_PRODUCT = 1 << 16  # items looked at together
@@ -62,7 +62,7 @@ class Shortlist:
 
     @property
     def rows(self) -> int:
-        """Users to be looked at together."""
+        """Users per batch."""
         return max(64, min(_MAX_USERS, _PRODUCTS_HELD // self.bfloat16.shape[1]))
 
     def candidates(self, users: Float32, masked: CSR | None, k: int) -> Candidates:
@@ -111,7 +111,7 @@ class Shortlist:
 
 
 def shortlist(items: Float32, n_users: int, k: int, allowed_rows: Int64 | None = None) -> Shortlist | None:
-    """Factors (n_items, d), of `allowed_rows` or all items, ready for so many users; None where that gains nothing."""
+    """Prepare factors (n_items, d), of `allowed_rows` or all items; None where it would not be faster."""
     n_items = items.shape[0] if allowed_rows is None else allowed_rows.size
     if n_users * n_items < _MIN_SCORES or n_items < 2 * k * _ITEMS_PER_BLOCK or not native_bfloat16():
         return None
@@ -170,7 +170,7 @@ def _select(
         line, user, floor = bits[row], users[row], least[row]
         for item in range(line.size):
             reach[item] = line[item] >= floor
-        # Eight at a time, and without branches: which few reach it cannot be foreseen.
+        # Eight at a time and without branches, which could not be predicted.
         hits = 0
         for at in range(eights.size):
             places[hits] = at

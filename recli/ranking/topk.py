@@ -1,4 +1,4 @@
-"""From scores to lists: mask, select the top k, break ties. The same for every model."""
+"""Ranks scores into top-k lists: masks items, selects the top k, breaks ties; the same for every model."""
 
 import hashlib
 from collections.abc import Iterable, Iterator
@@ -29,7 +29,7 @@ class Ranked:
 def tie_order(item_ids: Iterable[str]) -> Int32:
     """A fixed pseudo-random rank of items, int32 (n_items,), to break ties by.
 
-    It depends on the id alone. Item numbers will not do: they correlate with popularity.
+    It depends on the id alone. Item numbers are not used: they correlate with popularity.
     """
     digests = [hashlib.blake2b(i.encode(), digest_size=8).digest() for i in item_ids]
     keys = np.frombuffer(b"".join(digests), dtype=">u8").astype(np.uint64)
@@ -103,7 +103,7 @@ def nothing(n: int, k: int) -> Ranked:
 
 
 def _places_in(by_ties: Int32) -> UInt64:
-    """The place of each item among the items in the order of their ties, uint64 (n_items,)."""
+    """The tie-breaking rank of each item, uint64 (n_items,)."""
     ranks = np.empty(by_ties.size, dtype=np.uint64)
     ranks[by_ties] = np.arange(by_ties.size, dtype=np.uint64)
     return ranks
@@ -114,7 +114,7 @@ def _listed(
 ) -> Ranked:
     """The k best of each row's candidates: `sizes` (n,) of them, items and scores one row after the other.
 
-    `by_ties`: items in the order of their ties; `ranks`: the places of items in it.
+    `by_ties`: items in the order of their ties; `ranks`: the positions of items in it.
     """
     lists = nothing(sizes.size, k)
     # A key is what is sorted by: the score above the tie's rank. Sorting keys by row takes a tenth of a lexsort.
@@ -165,7 +165,7 @@ def _floor(scores: Float32, k: int) -> Float32:
 
 
 def _reach(scores: Float32, k: int, by_ties: Int32) -> tuple[Int64, Int64]:
-    """Which items can be among the k best: places in the flat scores, row by row, and how many in each row, (n,).
+    """Which items can be among the k best: indices into the flat scores, row by row, and how many in each row, (n,).
 
     A few times k in a row, at least the k best. `by_ties`: items in the order of their ties, int32 (n_items,).
     """

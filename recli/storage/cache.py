@@ -1,7 +1,7 @@
-"""What was computed before, kept in a run: vectors of texts, so that no text is encoded twice, and indexes of items.
+"""The cache of a run: vectors of texts, so that no text is encoded twice, and indexes of items.
 
-Vectors are a folder of safetensors shards, an index is a file; each is written whole or not at all. What is damaged
-costs time, never correctness. Any of it may be deleted.
+Vectors are a folder of safetensors shards, an index is a file; each is written whole or not at all. A damaged file is
+recomputed. The cache may be deleted.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class CachedVectors:
 
 
 def read(folder: Path, keys: Keys, warn: Callable[[str], None]) -> CachedVectors:
-    """Look keys up in a cache. Damaged shards are removed; `warn` is told of each."""
+    """Look keys up in a cache. Damaged shards are removed; `warn` is called for each."""
     shard, row = (np.full(len(keys), -1, dtype=np.int32) for _ in range(2))
     by_key = np.ascontiguousarray(keys).view("S16").ravel()
     order = np.argsort(by_key)
@@ -143,7 +143,7 @@ def _write_whole(target: Path, arrays: State) -> None:
 
 
 def clear(folder: Path) -> None:
-    """Forget what a cache holds, and what killed writers left in it."""
+    """Delete the content of a cache, and leftovers of killed writers."""
     for path in [*folder.glob("shard-*.safetensors"), *folder.glob(".shard-*.tmp")]:
         path.unlink(missing_ok=True)
 

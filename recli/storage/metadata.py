@@ -1,4 +1,4 @@
-"""What the manifests of models and embeddings say, as typed values that are made here and nowhere else."""
+"""Typed metadata of models and embeddings, read from their manifests."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -35,7 +35,7 @@ class ModelMeta:
 
 
 def model_meta(part: Part) -> ModelMeta:
-    """What the manifest of a part of `models` says."""
+    """Read the metadata of a model from its manifest."""
     meta: ModelMeta = _read(ModelMeta, part.config, part, "train it again")
     if not meta.trained_on or not set(meta.trained_on) <= set(schema.SPLITS):
         raise damaged(part.path, f"{MANIFEST} names no splits that the model was trained on")
@@ -43,7 +43,7 @@ def model_meta(part: Part) -> ModelMeta:
 
 
 def embedding_meta(part: Part) -> EmbeddingMeta:
-    """What the manifest of a part of `embeddings` says."""
+    """Read the metadata of embeddings from their manifest."""
     run = part.path.parent.parent
     return _embedding(
         part.config, part.summary, part, f"make it again: recli embed {run} --name {part.path.name}"

@@ -1,4 +1,4 @@
-"""Float arrays in fewer bytes: float16, or int8 with one scale per row. Reading gives float32 back.
+"""Quantizes float arrays: float16, or int8 with one scale per row. Reading gives float32.
 
 value = stored * scale. float16 has one scale, a power of two that brings the largest value to 2^14..2^15: nothing
 overflows, and what is down to 5e8 times smaller keeps its 11 bits. int8 has a symmetric scale for each row,

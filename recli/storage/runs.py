@@ -1,4 +1,4 @@
-"""What a run holds: interactions, embeddings and models, written and read as parts."""
+"""Writes and reads the parts of a run: interactions, embeddings and models."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def _interactions(part: Part, sha256: str) -> Interactions:
 
 @dataclass(frozen=True)
 class Run:
-    """A run on disk, for looking into it. It stands for its path."""
+    """A run on disk, for inspection. Path-like: its path."""
 
     path: Path
 
@@ -106,7 +106,7 @@ class Run:
         return read_embeddings(self.path, name)[0]
 
     def summary(self, *part: str) -> dict[str, Any]:
-        """What a step noted of a part: `summary("interactions")`, `summary("models", "hybrid")`."""
+        """The summary of a part in its manifest: `summary("interactions")`, `summary("models", "hybrid")`."""
         return open_part(self.path.joinpath(*part), part[0]).summary
 
 
@@ -272,7 +272,7 @@ def models_with_known_algorithms(
 ) -> Iterator[str]:
     """Those of the named models of a run whose algorithms are installed; `warn` gets a line for each other one.
 
-    A model whose manifest cannot be read is among them: whoever reads it says what is wrong.
+    A model whose manifest cannot be read is among them: reading it raises the error.
     """
     for name in names:
         try:

@@ -1,4 +1,4 @@
-"""JSON Lines: an object per line. Integers and strings are ids; everything else says what it is."""
+"""JSON Lines: an object per line. Ids are integers or strings."""
 
 from __future__ import annotations
 
@@ -170,7 +170,7 @@ def parse_objects(data: bytes, line: int, keys: Mapping[str, str]) -> tuple[Batc
                 numbers.append(number)
                 objects.append(record)
     columns: dict[str, list[str | None]] = {}
-    faults: dict[int, tuple[str, str]] = {}  # place in the block -> key and reason; the first column's stays
+    faults: dict[int, tuple[str, str]] = {}  # index in the block -> key and reason; the first column's stays
     for name, key in keys.items():
         columns[name], bad = _texts([record.get(key) for record in objects], name)
         for index, reason in bad.items():
@@ -188,7 +188,7 @@ def parse_objects(data: bytes, line: int, keys: Mapping[str, str]) -> tuple[Batc
 
 
 def _texts(cells: list[Any], name: str) -> tuple[list[str | None], dict[int, str]]:
-    """A column's values as text, and by place why some cannot be (these become None).
+    """A column's values as text, and by index why some cannot be (these become None).
 
     Ids are strings or integers (strings by now), numbers may be floats; columns without a role anything.
     """

@@ -1,4 +1,4 @@
-"""Maximal marginal relevance: trades a little relevance for lists whose items differ."""
+"""Maximal marginal relevance (MMR): trades relevance for diversity within a list."""
 
 from collections.abc import Callable
 from functools import partial

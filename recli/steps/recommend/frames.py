@@ -1,4 +1,4 @@
-"""Lists as rows: ids, titles and reasons in place of row numbers."""
+"""Converts lists to data frames: ids, titles and reasons in place of row numbers."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from recli.storage.runs import StoredModel
 
 @dataclass(frozen=True)
 class ItemLabels:
-    """What is printed for row numbers of items. `who`: ids of the queries by place."""
+    """What is printed for row numbers of items. `who`: ids of the queries, by position."""
 
     who: pl.Series
     item_ids: pl.Series

@@ -1,4 +1,4 @@
-"""What lists are made from: a model, users, the items that may be recommended, encoded profiles."""
+"""Reads the inputs of recommend: the model, users, candidate items, encoded profiles."""
 
 import sys
 from collections.abc import Iterator, Sequence
@@ -57,7 +57,7 @@ def open_model(path: Path, config: RecommendConfig, reporter: Reporter) -> Store
 
 
 def _lines(texts: Sequence[str], known: dict[str, int]) -> Iterator[tuple[str, str]]:
-    """Ids as typed, as (place, text): an id that is known, a file, - for stdin, or ids with commas."""
+    """Ids as typed, as (origin, text): an id that is known, a file, - for stdin, or ids with commas."""
     for text in texts:
         if text == "-":
             yield from lines_of(sys.stdin.buffer, "stdin")
@@ -186,7 +186,7 @@ def similar_to_rows(stored: StoredModel, config: RecommendConfig) -> Int64:
 
     if not algorithms[stored.algorithm].personal:
         raise UsageError(
-            f"--similar-to: {stored.name} ({stored.algorithm}) gives all users the same, and compares no items",
+            f"--similar-to: {stored.name} ({stored.algorithm}) gives all users the same, and has no item similarities",
             "choose another one with --model",
         )
     index = _index(stored.interactions.items[schema.ITEM_ID].to_list())
@@ -207,7 +207,7 @@ def encode_profiles(
     device: str = "auto",
     reporter: Reporter = SILENT,
 ) -> dict[int, Float32]:
-    """The profiles' texts as vectors, (d,), by place in the queries, encoded as the items' texts were.
+    """The profiles' texts as vectors, (d,), by position in the queries, encoded as the items' texts were.
 
     `encoder`: folder of the text encoder, where the embeddings were made from a folder.
     """

@@ -1,4 +1,4 @@
-"""A stored model in memory, that answers requests one by one: for notebooks and services."""
+"""A stored model in memory that answers single requests, for notebooks and services."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def load_model(path: str | PathLike[str]) -> LoadedModel:
 
 @dataclass(frozen=True)
 class LoadedModel:
-    """A model with all it needs to recommend to known and to new users.
+    """A loaded model that recommends to known and new users.
 
     Loading takes as long as reading the files. After that a request takes milliseconds, with a history or for a user
     of the run; a profile is encoded first.
@@ -85,8 +85,8 @@ class LoadedModel:
         One of `history`, the item ids of what a new user did, the latest last; `user`, the id of a user of the run; or
         `profile`, a text about a new user (hybrids only; `encoder`: the folder of the text encoder, where the
         embeddings were made from one). `mask`: seen, what the user did is not listed; none; or all, test events too.
-        `allow`, `deny`: ids of items that alone, or never, are listed. `explain`: say why. Raises `RecliError` for
-        ids that are unknown, `ConfigError` for other values.
+        `allow`, `deny`: ids of items that alone, or never, are listed. `explain`: adds `because`. Raises `RecliError`
+        for unknown ids, `ConfigError` for other values.
         """
         queries = self._query(history, user, profile)
         if k < 1:
@@ -115,7 +115,7 @@ class LoadedModel:
     def _query(
         self, history: Sequence[Entry] | None, user: str | None, profile: str | None
     ) -> users.UserQueries:
-        """The request as the step has it. Raises `TypeError` unless it is one of the three."""
+        """Convert a request to the step's queries. Raises `TypeError` unless it is one of the three."""
         forms = {"history": history, "user": user, "profile": profile}
         named = [name for name, value in forms.items() if value is not None]
         if len(named) != 1:

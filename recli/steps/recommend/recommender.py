@@ -27,7 +27,7 @@ _EXPLAINED = 64  # lists explained at a time: it takes long, so progress is show
 
 @dataclass(frozen=True)
 class RecommendOptions:
-    """How lists are batch."""
+    """Options of the lists: length, masking, diversity, explanations."""
 
     k: int = 10
     mask: str = "seen"
@@ -41,7 +41,7 @@ class RecommendOptions:
 
 @dataclass(frozen=True)
 class RecommendationBatch:
-    """The lists of a batch: `places` in the queries, int64 (n,); `ranked` (n, k); `sources`, one for each list.
+    """The lists of a batch: `positions` in the queries, int64 (n,); `ranked` (n, k); `sources`, one for each list.
 
     `reasons`, `shares`: for each list, for each item; empty without explanation. `profiles`: which lists were
     made from a text alone. `empty`: how many of the batch have no list; `short`: how many fewer than k items.
@@ -59,15 +59,15 @@ class RecommendationBatch:
 
 @dataclass(frozen=True)
 class UserScorer(ModelWrapper):
-    """A model with its fallback, which knows users by their place in the queries, some of them by a text alone."""
+    """A model with its fallback that scores users by their position in the queries, some by a text alone."""
 
     model: WithFallback
-    rows: Int64  # (n,), row numbers of training users by place, -1 for others
-    vectors: dict[int, Float32] = field(default_factory=dict)  # encoded profiles by place, (d,)
-    by_popularity: set[int] = field(default_factory=set)  # places served by the fallback
+    rows: Int64  # (n,), row numbers of training users by position, -1 for others
+    vectors: dict[int, Float32] = field(default_factory=dict)  # encoded profiles by position, (d,)
+    by_popularity: set[int] = field(default_factory=set)  # positions served by the fallback
 
     def score(self, history: History, users: Int64 | None = None) -> Float32:
-        """Scores of all items, float32 (batch, n_items); `users`: places in the queries, (batch,)."""
+        """Scores of all items, float32 (batch, n_items); `users`: positions in the queries, (batch,)."""
         positions = np.full(history.shape[0], -1) if users is None else users
         scores, silent = self.model.filled(history, self.rows[positions])
         for row in np.flatnonzero(silent | (history.sizes == 0)):
@@ -103,7 +103,7 @@ def recommend_batches(
     options: RecommendOptions,
     vectors: dict[int, Float32] | None = None,
 ) -> Iterator[RecommendationBatch]:
-    """Lists for users, in their order. `vectors`: encoded profiles, (d,), by place in the queries."""
+    """Lists for users, in their order. `vectors`: encoded profiles, (d,), by position in the queries."""
     data = stored.interactions.only(queries.rows)
     trained = data.having(*stored.trained_on)
     rows = np.where(queries.rows >= 0, queries.rows, 0)
@@ -130,7 +130,7 @@ def similar_items(
     """For each of `items`, row numbers int64 (n,), the items most similar to it.
 
     By the cosine of the model's vectors of items where it has any, else by what the model recommends to
-    a user whose history is this item alone. No list for items of which the model knows nothing.
+    a user whose history is this item alone. No list for items that the model has no vector of.
     """
     from scipy.sparse import csr_matrix
 

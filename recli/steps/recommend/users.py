@@ -26,14 +26,14 @@ class NewUserHistory(NamedTuple):
 
 @dataclass(frozen=True)
 class UserQueries:
-    """Users in the order in which they asked. `rows`: int64 (n,), row numbers of the run's users, -1 for new ones."""
+    """Users to recommend to, in order. `rows`: int64 (n,), row numbers of the run's users, -1 for new ones."""
 
     user_ids: list[str]
     rows: Int64
-    histories: dict[int, NewUserHistory] = field(default_factory=dict)  # by place
-    profiles: dict[int, str] = field(default_factory=dict)  # by place
+    histories: dict[int, NewUserHistory] = field(default_factory=dict)  # by position
+    profiles: dict[int, str] = field(default_factory=dict)  # by position
     skipped: list[str] = field(default_factory=list)  # unknown users, left out
-    repeated: int = 0  # ids that were asked for before
+    repeated: int = 0  # ids that were named before
     unknown_items: list[str] = field(default_factory=list)  # in histories, left out
     unused_profiles: int = 0  # beside a history with known items
 
@@ -74,11 +74,11 @@ def all_users(user_ids: Sequence[str]) -> UserQueries:
     return UserQueries(list(user_ids), np.arange(len(user_ids), dtype=np.int64))
 
 
-COMMAND_LINE = "--users"  # the place of an id that was typed, not read from a file
+COMMAND_LINE = "--users"  # the origin of an id that was typed, not read from a file
 
 
 def lines_of(file: IO[bytes], name: str) -> Iterator[tuple[str, str]]:
-    """The lines of a text file as (place, text). Raises `InvalidDataError` for what is no UTF-8 text."""
+    """The lines of a text file as (origin, text). Raises `InvalidDataError` for what is no UTF-8 text."""
     for number, line in enumerate(file, start=1):
         place = f"{name} line {number}"
         try:
@@ -92,7 +92,7 @@ def lines_of(file: IO[bytes], name: str) -> Iterator[tuple[str, str]]:
 
 @dataclass
 class _Reading:
-    """Users being read."""
+    """Collects users while they are read."""
 
     user_ids: list[str] = field(default_factory=list)
     rows: list[int] = field(default_factory=list)
@@ -112,12 +112,12 @@ def parse(
     skip_unknown: bool = False,
     needs: str | None = None,
 ) -> UserQueries:
-    """Read users from lines, each with the name of its place (`users.txt line 3`) for messages.
+    """Read users from lines, each with its origin (`users.txt line 3`) for messages.
 
     New users without an id are called new-1, new-2, ... by the number of their line, blank ones not counted. A
     line is an id, or JSON: {"user_id": "x"}; {"user_id": "n1", "history": ["a", {"item_id": "b", "value": 2}]};
-    {"user_id": "p", "profile": "likes dark comedies"}. A given history replaces that of a known user; its order
-    is that of the events, the latest last, and an item that is repeated counts at its last place. `needs`:
+    {"user_id": "p", "profile": "likes dark comedies"}. The history in a line replaces that of a known user; its order
+    is that of the events, the latest last, and an item that is repeated counts at its last position. `needs`:
     `history` or `profile`, where each line must have one. Raises `InvalidDataError` for bad lines, `RecliError`
     for unknown users unless `skip_unknown`.
     """

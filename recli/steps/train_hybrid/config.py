@@ -77,7 +77,7 @@ class TrainHybridConfig(Config):
     )
     history_half_life: float | None = option(
         None,
-        "Older events of a history count less: half as much for each so many events that came later; for all "
+        "Half-life of the events in a history, counted in later events of the same user: older ones weigh less; for all "
         "sources that do not use the order themselves. 0: no decay.",
         min=0,
         max=1e6,
@@ -117,14 +117,14 @@ class TrainHybridConfig(Config):
     )
     cold_share: float | None = option(
         None,
-        "Find the boost at which cold items are this share of the top 20 of validation users, e.g. 0.1.",
+        "Choose the boost at which cold items are this share of the top 20 of validation users, e.g. 0.1.",
         min=0,
         max=1,
         panel=FUSION,
     )
     max_warm_loss: float | None = option(
         None,
-        "Find the largest boost, or the smallest penalty, at which warm items lose at most this share of their "
+        "Choose the largest boost, or the smallest penalty, at which warm items lose at most this share of their "
         "NDCG@20 on validation to cold ones in the lists, e.g. 0.05.",
         min=0,
         max=1,
