@@ -77,8 +77,8 @@ class TrainHybridConfig(Config):
     )
     history_half_life: float | None = option(
         None,
-        "Half-life of the events in a history, counted in later events of the same user: older ones weigh less; for all "
-        "sources that do not use the order themselves. 0: no decay.",
+        "Half-life of the events in a history, counted in later events of the same user: older ones weigh less; for "
+        "all sources that do not use the order themselves. 0: no decay.",
         min=0,
         max=1e6,
         default_text="fitted on validation for each source, where the order of events is known",
