@@ -72,8 +72,8 @@ def order_of(rows: pl.DataFrame) -> Int64 | None:
     """The order of a split's events, int64 (rows,): positions in the log, or times; None: unknown."""
     for name in (schema.POSITION, schema.TIMESTAMP):
         if name in rows.columns:
-            places: Int64 = rows[name].to_numpy()
-            return places
+            positions: Int64 = rows[name].to_numpy()
+            return positions
     return None
 
 
@@ -96,10 +96,10 @@ def ordered_pairs(users: Int64, items: Int64, times: Int64) -> tuple[Int64, Int3
     order = np.argsort(pairs[by_time], kind="stable")  # ranks in time, by pair: the latest of a pair is last
     last = np.ones(n, dtype=bool)
     last[:-1] = np.diff(pairs[by_time[order]]) != 0
-    places = order[last]
-    kept = by_time[places]
+    positions = order[last]
+    kept = by_time[positions]
     at = np.full(n, -1, dtype=np.int64)
-    at[places] = np.arange(kept.size)
+    at[positions] = np.arange(kept.size)
     at = at[at >= 0]  # the kept ones in the order of time
     owners = users[kept]
     steps = np.empty(kept.size, dtype=np.int32)

@@ -108,14 +108,14 @@ def local_gram(
                 met[n_users], ends[n_users] = user, filled
                 filled += slots[user]
                 n_users += 1
-                slots[user] = -n_users  # then: minus (1 + the user's place in `met`)
-            place = -slots[user] - 1
-            local[ends[place]], weights[ends[place]] = a, values[at]
-            ends[place] += 1
+                slots[user] = -n_users  # then: minus (1 + the user's index in `met`)
+            index = -slots[user] - 1
+            local[ends[index]], weights[ends[index]] = a, values[at]
+            ends[index] += 1
     first = 0
-    for place in range(n_users):
-        slots[met[place]] = 0
-        for p in range(first, ends[place]):
+    for index in range(n_users):
+        slots[met[index]] = 0
+        for p in range(first, ends[index]):
             value = weights[p]
             if local[p] == k:  # j is the last of a user's members
                 for q in range(first, p):
@@ -124,7 +124,7 @@ def local_gram(
                 row = gram[local[p]]
                 for q in range(first, p + 1):
                     row[local[q]] += value * weights[q]
-        first = ends[place]
+        first = ends[index]
 
 
 @lru_cache(1)

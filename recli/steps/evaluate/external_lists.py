@@ -94,15 +94,17 @@ def _errors_of_lists(
     user_rows: Int32, items: Int32, scores: pl.Series, test_set: TestSet, rated: RatedPairs
 ) -> RatingErrors | None:
     """Errors of a list's scores read as ratings, on the test pairs that it holds."""
-    tested = pl.DataFrame({"place": rated.user_rows, "item": rated.items, "rating": rated.ratings})
-    listed = pl.DataFrame({"place": user_rows, "item": items, "score": scores.cast(pl.Float64)}).drop_nulls(
-        "score"
+    tested = pl.DataFrame({"user_row": rated.user_rows, "item": rated.items, "rating": rated.ratings})
+    listed = pl.DataFrame(
+        {"user_row": user_rows, "item": items, "score": scores.cast(pl.Float64)}
+    ).drop_nulls("score")
+    both = tested.join(
+        listed.cast({"user_row": pl.Int64, "item": pl.Int64}), on=["user_row", "item"], how="inner"
     )
-    both = tested.join(listed.cast({"place": pl.Int64, "item": pl.Int64}), on=["place", "item"], how="inner")
     if not both.height:
         return None
     predicted, ratings = both["score"].to_numpy(), both["rating"].to_numpy()
-    return errors_of(test_set.n_users, both["place"].to_numpy(), predicted, ratings)
+    return errors_of(test_set.n_users, both["user_row"].to_numpy(), predicted, ratings)
 
 
 def numbered(ids: pl.Series, known: pl.Series) -> tuple[Int32, int]:

@@ -50,7 +50,7 @@ class UserQueries:
 
         if not self.histories and (self.rows >= 0).all():
             return known[self.rows]
-        new_histories = [self.histories[place] for place in sorted(self.histories)]
+        new_histories = [self.histories[position] for position in sorted(self.histories)]
         lengths = np.zeros(len(self.rows), dtype=np.int64)
         lengths[sorted(self.histories)] = [h.items.size for h in new_histories]
         new = csr_matrix(
@@ -65,8 +65,8 @@ class UserQueries:
             None if known.steps is None else np.concatenate([known.steps, *(h.steps for h in new_histories)])
         )
         both = History(vstack([known.values, new], format="csr"), steps)
-        places = np.arange(len(self.rows)) + known.shape[0]
-        return both[np.where(self.rows >= 0, self.rows, places)]
+        new_rows = np.arange(len(self.rows)) + known.shape[0]
+        return both[np.where(self.rows >= 0, self.rows, new_rows)]
 
 
 def all_users(user_ids: Sequence[str]) -> UserQueries:
@@ -80,14 +80,14 @@ COMMAND_LINE = "--users"  # the origin of an id that was typed, not read from a 
 def lines_of(file: IO[bytes], name: str) -> Iterator[tuple[str, str]]:
     """The lines of a text file as (origin, text). Raises `InvalidDataError` for what is no UTF-8 text."""
     for number, line in enumerate(file, start=1):
-        place = f"{name} line {number}"
+        origin = f"{name} line {number}"
         try:
             text = line.decode("utf-8-sig" if number == 1 else "utf-8").strip()
         except UnicodeDecodeError as error:
-            raise InvalidDataError(f"{place} is not UTF-8: {error.reason}") from None
+            raise InvalidDataError(f"{origin} is not UTF-8: {error.reason}") from None
         if "\0" in text:
-            raise InvalidDataError(f"{place} has a NUL character: is it a text file?")
-        yield place, text
+            raise InvalidDataError(f"{origin} has a NUL character: is it a text file?")
+        yield origin, text
 
 
 @dataclass
@@ -123,32 +123,34 @@ def parse(
     """
     reading = _Reading()
     seen: set[str] = set()
-    for number, (place, text) in enumerate(((p, t.strip()) for p, t in lines if t.strip()), start=1):
-        row: dict[str, Any] = _object(place, text) if text.startswith("{") else {"user_id": text}
+    for number, (origin, text) in enumerate(((p, t.strip()) for p, t in lines if t.strip()), start=1):
+        row: dict[str, Any] = _object(origin, text) if text.startswith("{") else {"user_id": text}
         if needs and needs not in row:
-            raise InvalidDataError(f'{place}: there is no "{needs}" in it', _FORMS)
-        _check(place, row)
+            raise InvalidDataError(f'{origin}: there is no "{needs}" in it', _FORMS)
+        _check(origin, row)
         new = "history" in row or "profile" in row
         user_id = row.get("user_id", f"new-{number}" if new else None)
         if user_id is None:
-            raise InvalidDataError(f'{place}: neither "user_id" nor "history" nor "profile" is in it', _FORMS)
+            raise InvalidDataError(
+                f'{origin}: neither "user_id" nor "history" nor "profile" is in it', _FORMS
+            )
         if user_id in seen:
             if new:
-                raise InvalidDataError(f"{place}: user {user_id!r} came before", "give each user another id")
+                raise InvalidDataError(f"{origin}: user {user_id!r} came before", "give each user another id")
             reading.repeated += 1
             continue
         seen.add(user_id)
         if not new and user_id not in users:
             if not skip_unknown:
                 raise RecliError(
-                    f"{place}: there is no user {user_id!r}"
-                    + (", and no file of that name" if place == COMMAND_LINE else ""),
+                    f"{origin}: there is no user {user_id!r}"
+                    + (", and no file of that name" if origin == COMMAND_LINE else ""),
                     did_you_mean(user_id, list(users))
                     or "leave unknown users out with --skip-unknown, or give a history: " + _FORMS,
                 )
             reading.skipped.append(user_id)
             continue
-        _add(reading, place, user_id, row, users, items)
+        _add(reading, origin, user_id, row, users, items)
     return UserQueries(
         reading.user_ids,
         np.asarray(reading.rows, dtype=np.int64),
@@ -166,7 +168,7 @@ _FORMS = '{"user_id": "new", "history": ["item", ...]} or {"user_id": "new", "pr
 
 def _add(
     reading: _Reading,
-    place: str,
+    origin: str,
     user_id: str,
     row: dict[str, Any],
     users: dict[str, int],
@@ -177,7 +179,7 @@ def _add(
     reading.rows.append(-1 if "history" in row or "profile" in row else users[user_id])
     history: dict[int, float] = {}
     for entry in row.get("history", ()):
-        item_id, value = _entry(place, entry)
+        item_id, value = _entry(origin, entry)
         if item_id in items:
             # Taken out and put in again: the dict's order is that of the latest events.
             history[items[item_id]] = history.pop(items[item_id], 0.0) + value
@@ -197,32 +199,32 @@ def _add(
         reading.profiles[position] = profile
 
 
-def _object(place: str, text: str) -> dict[str, Any]:
+def _object(origin: str, text: str) -> dict[str, Any]:
     try:
         row: dict[str, Any] = json.loads(text)
     except ValueError as error:
-        raise InvalidDataError(f"{place} is not JSON: {error}", _FORMS) from None
+        raise InvalidDataError(f"{origin} is not JSON: {error}", _FORMS) from None
     return row
 
 
-def _check(place: str, row: dict[str, Any]) -> None:
+def _check(origin: str, row: dict[str, Any]) -> None:
     for name, kind, what in (
         ("user_id", str, "a string"),
         ("history", list, "a list of items"),
         ("profile", str, "a text"),
     ):
         if name in row and not isinstance(row[name], kind):
-            raise InvalidDataError(f'{place}: "{name}" must be {what}, not {row[name]!r}', _FORMS)
+            raise InvalidDataError(f'{origin}: "{name}" must be {what}, not {row[name]!r}', _FORMS)
     try:
         json.dumps(row, ensure_ascii=False).encode()
     except UnicodeEncodeError:
-        raise InvalidDataError(f"{place}: a character in it is half of a pair (a lone surrogate)") from None
+        raise InvalidDataError(f"{origin}: a character in it is half of a pair (a lone surrogate)") from None
     unknown = [name for name in row if name not in ("user_id", "history", "profile")]
     if unknown:
-        raise InvalidDataError(f'{place}: unknown field "{unknown[0]}"', _FORMS)
+        raise InvalidDataError(f'{origin}: unknown field "{unknown[0]}"', _FORMS)
 
 
-def _entry(place: str, entry: Any) -> tuple[str, float]:
+def _entry(origin: str, entry: Any) -> tuple[str, float]:
     """Item id and value of one entry of a history: an id, or {"item_id": ..., "value": ...}."""
     value: Any = 1.0
     if isinstance(entry, dict):
@@ -230,7 +232,7 @@ def _entry(place: str, entry: Any) -> tuple[str, float]:
     else:
         item_id = entry
     if not isinstance(item_id, str):
-        raise InvalidDataError(f'{place}: item ids are strings in quotes, not {entry!r} ("007" is not 7)')
+        raise InvalidDataError(f'{origin}: item ids are strings in quotes, not {entry!r} ("007" is not 7)')
     if (
         isinstance(value, bool)
         or not isinstance(value, int | float)
@@ -238,6 +240,6 @@ def _entry(place: str, entry: Any) -> tuple[str, float]:
         or value <= 0
     ):
         raise InvalidDataError(
-            f"{place}: the value of item {item_id!r} must be a number above 0, not {value!r}"
+            f"{origin}: the value of item {item_id!r} must be a number above 0, not {value!r}"
         )
     return item_id, float(value)

@@ -84,8 +84,8 @@ def _candidates(batch: ScoreBatch, ties: Int32, depth: int) -> CandidatePool:
         open_scores = source_scores.copy()
         open_scores[batch.masked] = -np.inf
         best = top_k(open_scores, min(depth, m), ties).items
-        rows, places = np.nonzero(best >= 0)  # -1: all others are masked
-        chosen[rows, best[rows, places]] = True
+        rows, ranks = np.nonzero(best >= 0)  # -1: all others are masked
+        chosen[rows, best[rows, ranks]] = True
     chosen[batch.relevant] = True
     counts = chosen.sum(axis=1)
     width = int(counts.max(initial=1))

@@ -97,7 +97,7 @@ def _filter(events: pl.LazyFrame, weighting: EventWeighting) -> tuple[dict[str, 
 
 
 def _number(name: str, ids: pl.Series) -> pl.Expr:
-    """The row number of an id: the place of its category, since the categories are sorted."""
+    """The row number of an id: the index of its category, since the categories are sorted."""
     return pl.col(name).cast(pl.Enum(ids)).to_physical().cast(pl.Int32)
 
 
