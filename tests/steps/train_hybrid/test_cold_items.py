@@ -319,9 +319,9 @@ def test_a_boost_that_is_given_or_left_out(run: Path, recli: Recli) -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("--cold-share", 0.1, "--cold-boost", 0), "--cold-share and --cold-boost both say"),
-        (("--cold-boost", 1, "--max-warm-loss", 0.1), "--max-warm-loss and --cold-boost both say"),
-        (("--cold-share", 0.1, "--max-warm-loss", 0.1), "--cold-share and --max-warm-loss both say"),
+        (("--cold-share", 0.1, "--cold-boost", 0), "--cold-share and --cold-boost both set"),
+        (("--cold-boost", 1, "--max-warm-loss", 0.1), "--max-warm-loss and --cold-boost both set"),
+        (("--cold-share", 0.1, "--max-warm-loss", 0.1), "--cold-share and --max-warm-loss both set"),
         (("--algorithm", "cease", "--cold-share", 0.1), "--cold-share is about a fusion"),
         (("--algorithm", "cease", "--max-warm-loss", 0.1), "--max-warm-loss is about a fusion"),
         (("--sources", "user-knn", "--cold-share", 0.1), "needs a source that knows items without events"),

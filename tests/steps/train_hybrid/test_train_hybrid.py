@@ -333,7 +333,7 @@ def test_pseudo_cold_models_are_dropped_before_the_sources_are_trained_again(
 def test_a_config_checks_itself() -> None:
     with pytest.raises(ConfigError, match="--fusion voting is now --fusion rrf or --fusion borda"):
         TrainHybridConfig("run", fusion="voting")
-    with pytest.raises(UsageError, match="--cold-share and --cold-boost both say"):
+    with pytest.raises(UsageError, match="--cold-share and --cold-boost both set"):
         TrainHybridConfig("run", cold_share=0.1, cold_boost=0.0)
     with pytest.raises(UsageError, match="--cf is about a fusion"):
         TrainHybridConfig("run", algorithm="cease", cf=("ials",))
