@@ -196,5 +196,5 @@ def test_the_command_line_knows_it(board_run: Path, recli: Recli, monkeypatch: p
     monkeypatch.setenv("COLUMNS", "200")
     _, out, _ = recli("train-cf", "--help")
     assert (
-        "Days in which an event loses half its count" in out and "Older events of a history count less" in out
+        "Days in which an event loses half its count" in out and "Half-life of the events in a history" in out
     )
