@@ -99,6 +99,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "run"
 
 
+@pytest.mark.slow
 def test_nothing_is_printed_without_a_reporter(tmp_path: Path, run: Path) -> None:
     script = (
         f"import recli\nrecli.train_cf({str(run)!r}, algorithm='popularity')\n"

@@ -91,6 +91,7 @@ def python(folder: Path, *arguments: object, code: int = 0) -> tuple[str, str]:
     return done.stdout, done.stderr
 
 
+@pytest.mark.slow
 def test_an_installed_algorithm_is_trained_evaluated_and_recommends(board_run: Path, tmp_path: Path) -> None:
     packages = tmp_path / "site-packages"
     packages.mkdir()
