@@ -11,6 +11,7 @@ import dataclasses
 import difflib
 import importlib
 import inspect
+import numbers
 import os
 import re
 from typing import Any
@@ -137,6 +138,8 @@ def _plain(config: type[Any], name: str, value: Any) -> Any:
     if isinstance(value, list | tuple) or (several and not isinstance(value, int | str | os.PathLike)):
         items = tuple(_text(item) for item in value)
         if several:
+            if not all(isinstance(item, str | numbers.Integral) for item in items):
+                raise TypeError(f"{name} must be one or several texts or paths, not {type(value).__name__}")
             items = tuple(map(str, items))
         return items if several else ",".join(map(str, items))
     return (str(_text(value)),) if several else _text(value)

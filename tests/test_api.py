@@ -181,6 +181,8 @@ def test_ids_may_be_numbers(run: Path) -> None:
     for users in (7, [7]):
         with pytest.raises(RecliError, match="there is no user '7'"):
             recli.recommend(run, users=users)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="log must be one or several texts or paths, not DataFrame"):
+        recli.prepare(pl.DataFrame({"user_id": ["u"], "item_id": ["i"]}))  # type: ignore[arg-type]
 
 
 def test_a_run_is_read(run: Path) -> None:

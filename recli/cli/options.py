@@ -97,9 +97,7 @@ def _function(config: type[Any], run: Run) -> Callable[..., None]:
 
     parameters = [_parameter(f, hints[f.name]) for f in fields]
     parameters += [
-        _keyword(
-            "quiet", bool, False, typer.Option("--quiet", "-q", help="Say nothing but warnings and errors.")
-        ),
+        _keyword("quiet", bool, False, typer.Option("--quiet", "-q", help="Only warnings and errors.")),
         _keyword("json", bool, False, typer.Option("--json", help="Print the result as JSON on stdout.")),
     ]
     call.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
