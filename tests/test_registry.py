@@ -135,6 +135,14 @@ def test_an_entry_point_that_cannot_be_loaded_is_skipped_with_a_warning(tmp_path
     assert "algorithm 'popularity' is registered twice" in said
 
 
+def test_on_the_terminal_a_warning_is_one_line(tmp_path: Path) -> None:
+    installed(tmp_path, "broken", "import no_such_library\n", "algorithms")
+    _, said = python(tmp_path, "-m", "recli", "train-cf", "--help")
+    assert said.splitlines() == [
+        "warning: skipped the algorithm 'broken' (broken) of an installed package: No module named 'no_such_library'"
+    ]
+
+
 def test_modules_of_sub_packages_are_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     deep = tmp_path / "things" / "deep"
     deep.mkdir(parents=True)
