@@ -167,6 +167,17 @@ def test_a_loaded_model_answers_histories_users_and_profiles(run: Path) -> None:
         model.recommend(user="nobody")
     with pytest.raises(TypeError, match="one of"):
         model.recommend()
+    with pytest.raises(TypeError, match=r"deny must be several items, as in \['i07'\]"):
+        model.recommend(user="u00", deny="i07")
+    assert "i07" not in model.recommend(user="u01", k=20, deny=["i07"])["item_id"]
+    assert model.recommend(user="u01", allow=["i00", "i02"], mask="none")["item_id"].sort().to_list() == [
+        "i00",
+        "i02",
+    ]
+    assert model.similar_to("i01", k=2).height == 2
+    for k in (0, "3", 2.5):
+        with pytest.raises(ConfigError, match="k must be a whole number"):
+            model.recommend(user="u00", k=k)  # type: ignore[arg-type]
 
 
 def test_mistakes_with_a_loaded_model_are_explained(run: Path) -> None:

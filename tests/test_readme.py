@@ -1,6 +1,5 @@
 """The README's and the topics' commands work as they stand, and the recorded run is what the code prints."""
 
-import importlib
 import os
 import re
 import shutil
@@ -10,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-import recli
 from recli.cli.app import COMMANDS
 from recli.cli.help import topics
 from recli.storage import runs
@@ -180,7 +178,6 @@ def test_the_shell_blocks_of_readme_and_topics_run_in_order(sample: Path) -> Non
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not hasattr(recli, "prepare"), reason="the Python API is not there yet")
 def test_the_python_blocks_run(sample: Path) -> None:
     assert blocks("python")
     for block in blocks("python"):
@@ -201,10 +198,6 @@ def test_the_python_blocks_run(sample: Path) -> None:
 def test_the_examples_of_contributing_register_what_they_say(
     heading: str, module: str, name: str, check: str
 ) -> None:
-    if not (ROOT / "recli" / f"{module.replace('.', '/')}.py").exists():
-        pytest.skip("its registry is not there yet")
-    if not hasattr(importlib.import_module(f"recli.{module}"), name):
-        pytest.skip("its registry is not there yet")
     text = (ROOT / ".github/CONTRIBUTING.md").read_text(encoding="utf-8")
     section = text.partition(f"### {heading}:")[2].partition("###")[0]
     script = f"{blocks('python', section)[0]}\nfrom recli.{module} import {name}\nassert {check}\n"

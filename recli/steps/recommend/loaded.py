@@ -99,8 +99,7 @@ class LoadedModel:
         for unknown ids, `ConfigError` for other values.
         """
         queries = self._query(history, user, profile)
-        if k < 1:
-            raise ConfigError(f"k must be at least 1, not {k}")
+        _check_k(k)
         for name, value, choices in (
             ("mask", mask, ("seen", "all", "none")),
             ("fallback", fallback, ("popularity", "none")),
@@ -117,8 +116,9 @@ class LoadedModel:
 
     def similar_to(self, item: str, k: int = 10) -> pl.DataFrame:
         """The `k` items most similar to one: similar_to, rank, item_id, score, source [, title]."""
+        _check_k(k)
         row = np.asarray([self._item_row(item)], dtype=np.int64)
-        labels = frames.labels_of(self.stored, [item], self._titles)
+        labels = frames.labels_of(self.stored, [str(item)], self._titles)
         batches = similar_items(self.stored, row, RecommendOptions(k=k))
         return _concat([frames.frame_of(batch, labels, "similar_to", False) for batch in batches])
 
@@ -133,12 +133,12 @@ class LoadedModel:
                 f"recommend() needs one of history, user and profile, not {' and '.join(named) or 'none'}"
             )
         row: dict[str, Any] = (
-            {"user_id": user} if user is not None else {"user_id": "new", named[0]: forms[named[0]]}
+            {"user_id": str(user)} if user is not None else {"user_id": "new", named[0]: forms[named[0]]}
         )
         if isinstance(history, str):
             raise TypeError(f"history must be several items, as in [{history!r}]")
         if history is not None:
-            row["history"] = [dict(e) if isinstance(e, Mapping) else e for e in history]
+            row["history"] = [dict(e) if isinstance(e, Mapping) else str(e) for e in history]
         queries = users.parse([(f"{named[0]}=", json.dumps(row))], self._user_rows, self._item_rows)
         if queries.unknown_items:
             raise self._unknown_item(queries.unknown_items[0])
@@ -147,18 +147,26 @@ class LoadedModel:
     def _allowed(self, allow: Sequence[str] | None, deny: Sequence[str]) -> Bool | None:
         if allow is None and not deny:
             return None
+        for name, ids in (("allow", allow), ("deny", deny)):
+            if isinstance(ids, str):
+                raise TypeError(f"{name} must be several items, as in [{ids!r}]")
         allowed = np.full(self.items.height, allow is None)
         allowed[[self._item_row(item) for item in allow or ()]] = True
         allowed[[self._item_row(item) for item in deny]] = False
         return allowed
 
     def _item_row(self, item: str) -> int:
-        if item not in self._item_rows:
-            raise self._unknown_item(item)
-        return self._item_rows[item]
+        if str(item) not in self._item_rows:  # ids may be numbers in a notebook; here they are texts
+            raise self._unknown_item(str(item))
+        return self._item_rows[str(item)]
 
     def _unknown_item(self, item: str) -> RecliError:
         return RecliError(f"there is no item {item!r}", did_you_mean(item, list(self._item_rows)))
+
+
+def _check_k(k: int) -> None:
+    if not isinstance(k, int) or k < 1:
+        raise ConfigError(f"k must be a whole number of at least 1, not {k!r}")
 
 
 def _rows(ids: pl.Series) -> dict[str, int]:
