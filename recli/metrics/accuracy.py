@@ -51,10 +51,11 @@ def ndcg_at(ranked: Int32, relevant: CSR) -> Float64:
     Järvelin and Kekäläinen (2002).
     """
     rows, ranks = np.nonzero(hits_of(ranked, relevant))
-    return _ndcg(rows, ranks, np.diff(relevant.indptr), ranked.shape[1])
+    return ndcg_of_ranks(rows, ranks, np.diff(relevant.indptr), ranked.shape[1])
 
 
-def _ndcg(rows: Int64, ranks: Int64, n_relevant: Int64, k: int) -> Float64:
+def ndcg_of_ranks(rows: Int64, ranks: Int64, n_relevant: Int64, k: int) -> Float64:
+    """NDCG@k of each list, float64 (n,), from the rows and the ranks below k of relevant items, (hits,)."""
     gains = np.bincount(rows, discounts(k)[ranks], minlength=n_relevant.size)
     return ratio(gains, ideal_dcg(k)[np.minimum(n_relevant, k)], 0.0)
 
@@ -71,7 +72,7 @@ def ideal_dcg(k: int) -> Float64:
 
 @metric("ndcg", help="discounted gain over that of the best list possible with min(k, test items) items")
 def ndcg(lists: EvaluatedLists) -> Float64:
-    return _ndcg(*lists.hit_positions, lists.relevant, lists.k)
+    return ndcg_of_ranks(*lists.hit_positions, lists.relevant, lists.k)
 
 
 @metric("precision", help="share of the k places that hold a test item; a short list's empty places count")

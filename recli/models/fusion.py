@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from recli.config import Config, from_dict, option
+from recli.data.arrays import unit_rows
 from recli.data.history import History
 from recli.errors import RecliError
 from recli.models.base import Model, Training, algorithm, algorithms, nest, nested
@@ -183,11 +184,7 @@ class Fusion(Model):
         base = None if text is None else text.base.item_embeddings()
         if text is None or base is None:
             return None
-        parts = []
-        for factors in (base, text.item_factors):
-            lengths = np.linalg.norm(factors, axis=1, keepdims=True)
-            parts.append(np.divide(factors, lengths, out=np.zeros_like(factors), where=lengths > 0))
-        return np.hstack(parts)
+        return np.hstack([unit_rows(base), unit_rows(text.item_factors)])
 
     def blocks(self, history: CSR) -> tuple[Block, Block]:
         """The warm and the cold block."""
@@ -383,9 +380,7 @@ def profile_map(
     binary = history.astype(np.float32, copy=True)
     binary.data = np.ones_like(binary.data)
     means = np.asarray(binary @ vectors, dtype=np.float32)
-    lengths = np.linalg.norm(means, axis=1)
-    kept = lengths > 0
-    means = means[kept] / lengths[kept, None]
-    weights, mean_x, mean_y = fit_ridge(means, user_factors[kept], ridge)
+    kept = means.any(axis=1)
+    weights, mean_x, mean_y = fit_ridge(unit_rows(means[kept]), user_factors[kept], ridge)
     intercept = mean_y - mean_x @ weights
     return ProfileMap(np.ascontiguousarray(np.vstack([weights, intercept]), dtype=np.float32), space)

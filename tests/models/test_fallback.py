@@ -20,7 +20,7 @@ from recli.models.base import Model, Training, algorithms
 from recli.models.fusion import LOG_POPULARITY, Fusion, FusionConfig, Source
 from recli.models.popularity import Popularity
 from recli.models.wrappers import RecencyWeighted, WithFallback, item_counts
-from recli.ranking.topk import tie_order, top_k
+from recli.ranking.topk import top_k
 from recli.schema import Float32, Int64, State
 from recli.storage import parts, runs
 from recli.training import validation
@@ -113,7 +113,7 @@ def test_the_judge_measures_what_is_served(board: Interactions) -> None:
             return {}
 
     counts = np.bincount(rows["item"].to_numpy(), minlength=data.n_items).astype(np.float32)
-    popular = top_k(np.tile(counts, (2, 1)), 20, tie_order(data.items["item_id"]))
+    popular = top_k(np.tile(counts, (2, 1)), 20, data.ties)
     two = ndcg_at(popular.items, relevant[:2])
     assert validator(Oracle()) == pytest.approx((n - 2 + two.sum()) / n) and 0 < two.sum() < 2
 

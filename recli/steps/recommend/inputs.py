@@ -112,7 +112,7 @@ def read_users(stored: StoredModel, config: RecommendConfig, reporter: Reporter)
     return queries
 
 
-def item_titles(catalogue: pl.DataFrame | None, named: str | None = None) -> list[str | None] | None:
+def item_titles(catalogue: pl.DataFrame | None, named: str | None = None) -> pl.Series | None:
     """Titles of the items, from the catalogue's column `named` or the one that looks like it; None: no such column.
 
     Raises `UsageError` for a named column that is not there, or holds lists.
@@ -130,7 +130,7 @@ def item_titles(catalogue: pl.DataFrame | None, named: str | None = None) -> lis
         if named is None:
             return None
         raise UsageError(f"--title-column: {named} is of type {catalogue[column].dtype}, which is no name")
-    return catalogue[column].cast(pl.String, strict=False).to_list()
+    return catalogue[column].cast(pl.String, strict=False)
 
 
 def _some(ids: Sequence[str], most: int = 5) -> str:

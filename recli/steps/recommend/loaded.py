@@ -63,7 +63,7 @@ class LoadedModel:
         return _rows(self.items[schema.ITEM_ID])
 
     @cached_property
-    def _titles(self) -> list[str | None] | None:
+    def _titles(self) -> pl.Series | None:
         return inputs.item_titles(self.stored.catalogue)
 
     def recommend(

@@ -7,6 +7,7 @@ from itertools import pairwise
 import numpy as np
 
 from recli import schema
+from recli.data.arrays import unit_rows
 from recli.data.history import History
 from recli.data.interactions import Interactions
 from recli.errors import RecliError
@@ -14,8 +15,7 @@ from recli.models.base import Model
 from recli.models.wrappers import POPULARITY, ModelWrapper, WithFallback
 from recli.ranking.approximate import Approximate, RankingRequest, rank_batches
 from recli.ranking.rerankers.base import RerankerInputs, rerankers
-from recli.ranking.rerankers.mmr import unit_rows
-from recli.ranking.topk import Ranked, ranked_batches, tie_order
+from recli.ranking.topk import Ranked, ranked_batches
 from recli.schema import CSR, Bool, Float32, Int32, Int64
 from recli.steps.recommend import explain
 from recli.steps.recommend.explain import Reason
@@ -174,7 +174,7 @@ def _lists(
     stored: StoredModel, scorer: UserScorer, history: History, masked: CSR | None, options: RecommendOptions
 ) -> Iterator[RecommendationBatch]:
     n, n_items = history.shape
-    ties = tie_order(stored.interactions.items[schema.ITEM_ID])
+    ties = stored.interactions.ties
     reranker = None
     if options.diversify is not None:
         inputs = RerankerInputs(

@@ -20,7 +20,7 @@ from recli.errors import RecliError, UsageError
 from recli.metrics.accuracy import hits_of, ideal_dcg
 from recli.metrics.base import ratio
 from recli.models.fusion import Fusion, FusionConfig
-from recli.ranking.topk import Ranked, rank, score_batches, tie_order, top_k
+from recli.ranking.topk import Ranked, rank, score_batches, top_k
 from recli.reporting import Advance
 from recli.schema import CSR, Bool, Float32, Float64, Int32, Int64
 from recli.steps.train_hybrid.config import TrainHybridConfig
@@ -96,7 +96,7 @@ def count_listed(fusion: Fusion, interactions: Interactions, config: TrainHybrid
     share = 0.0
     if users.size:
         history = interactions.ordered(*config.trained_on)[users]
-        known, ties = known_users(users, history), tie_order(interactions.items["item_id"])
+        known, ties = known_users(users, history), interactions.ties
         items = rank(fusion, history, known, k=K, ties=ties, seen=history.values).items
         listed = items[items >= 0]
         share = float(fusion.cold[listed].mean()) if listed.size else 0.0

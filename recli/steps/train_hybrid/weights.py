@@ -18,7 +18,6 @@ from recli.models.fusion import (
     standard_logs,
 )
 from recli.models.popularity import RECENT_POPULARITY
-from recli.ranking.topk import tie_order
 from recli.reporting import SILENT, Advance, Reporter, no_progress
 from recli.schema import CSR, Bool, Float32, Int32, Int64
 from recli.steps.train_hybrid.config import FACTOR_MODELS, TrainHybridConfig
@@ -265,7 +264,7 @@ def validation_candidates(
     if not eligible.any():
         eligible = interactions.matrix("train").getnnz(axis=1) > 0
     users = sample_users(eligible, max_users, seed)
-    history, ties = interactions.ordered(*splits)[users], tie_order(interactions.items["item_id"])
+    history, ties = interactions.ordered(*splits)[users], interactions.ties
     return Candidates(known_users(users, history), history, relevant[users], np.flatnonzero(warm), ties)
 
 
@@ -278,7 +277,7 @@ def pseudo_cold_candidates(
     items = np.flatnonzero(hidden)
     events = interactions.matrix("train", "validation")
     eligible = (events[:, items].getnnz(axis=1) > 0) & (rest.sizes > 0)
-    users, ties = sample_users(eligible, max_users, seed), tie_order(interactions.items["item_id"])
+    users, ties = sample_users(eligible, max_users, seed), interactions.ties
     return Candidates(np.full(users.size, -1), rest[users], events[users], items, ties), rest.values
 
 
