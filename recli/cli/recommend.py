@@ -86,7 +86,7 @@ def _lists_are(count: int) -> str:
 
 @sink("table", suffixes=(".txt",))
 @dataclass
-class Table:
+class TerminalTables:
     """For people: one small table for each list."""
 
     target: IO[bytes]

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from recli.schema import Float32, Float64, Int32, Int64
+from recli.schema import CSR, Float32, Float64, Int32, Int64
 
 
 def unit_rows(vectors: Float32 | Float64) -> Float32:
@@ -31,3 +31,10 @@ def ranges(starts: Int64, sizes: Int64) -> Int64:
     """starts[0], starts[0] + 1, ... for sizes[0] numbers, then those of the next start."""
     ends = np.cumsum(sizes)
     return np.asarray(np.repeat(starts - (ends - sizes), sizes) + np.arange(sizes.sum()))
+
+
+def binary(matrix: CSR) -> CSR:
+    """A copy with all stored values 1, float32."""
+    ones = matrix.astype(np.float32, copy=True)
+    ones.data[:] = 1
+    return ones

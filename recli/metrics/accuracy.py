@@ -56,18 +56,12 @@ def ndcg_at(ranked: Int32, relevant: CSR) -> Float64:
 
 def ndcg_of_ranks(rows: Int64, ranks: Int64, n_relevant: Int64, k: int) -> Float64:
     """NDCG@k of each list, float64 (n,), from the rows and the ranks below k of relevant items, (hits,)."""
-    gains = np.bincount(rows, discounts(k)[ranks], minlength=n_relevant.size)
-    return ratio(gains, ideal_dcg(k)[np.minimum(n_relevant, k)], 0.0)
-
-
-def discounts(k: int) -> Float64:
-    """The gain of a relevant item at each rank from 0, 1 / log2(rank + 2), float64 (k,)."""
-    return np.asarray(1 / np.log2(np.arange(2, k + 2)))
-
-
-def ideal_dcg(k: int) -> Float64:
-    """The gain of the best list with 0, 1, ... k relevant items, float64 (k + 1,): NDCG's denominator."""
-    return np.concatenate([[0.0], np.cumsum(discounts(k))])
+    discounts = 1 / np.log2(np.arange(2, k + 2))
+    ideal = np.concatenate(
+        [[0.0], np.cumsum(discounts)]
+    )  # gain of the best list with 0, 1, ... k relevant items
+    gains = np.bincount(rows, discounts[ranks], minlength=n_relevant.size)
+    return ratio(gains, ideal[np.minimum(n_relevant, k)], 0.0)
 
 
 @metric("ndcg", help="discounted gain over that of the best list possible with min(k, test items) items")

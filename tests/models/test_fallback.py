@@ -17,7 +17,7 @@ from recli.data.history import History
 from recli.data.interactions import Interactions
 from recli.metrics import ndcg_at
 from recli.models.base import Model, Training, algorithms
-from recli.models.fusion import LOG_POPULARITY, Fusion, FusionConfig, Source
+from recli.models.fusion import LOG_POPULARITY, FusedSource, Fusion, FusionConfig
 from recli.models.popularity import Popularity
 from recli.models.wrappers import RecencyWeighted, WithFallback, item_counts
 from recli.ranking.topk import top_k
@@ -206,8 +206,8 @@ def test_a_fusion_serves_its_own_popularity(run: Path, recli: Recli) -> None:
     knn, data = train(run, "item-knn"), runs.read_interactions(run)
     with_recency = Popularity(np.arange(data.n_items, dtype=np.float32))  # the last item is best
     described = (
-        Source("item-knn", "item-knn", to_dict(algorithms["item-knn"].config())),
-        Source("recent-popularity", "popularity", to_dict(algorithms["popularity"].config())),
+        FusedSource("item-knn", "item-knn", to_dict(algorithms["item-knn"].config())),
+        FusedSource("recent-popularity", "popularity", to_dict(algorithms["popularity"].config())),
     )
     weights = {"item-knn": 0.6, "recent-popularity": 0.3, LOG_POPULARITY: 0.1}
     config = FusionConfig(sources=tuple(map(to_dict, described)), weights=weights)

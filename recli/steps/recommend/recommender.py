@@ -7,7 +7,6 @@ from itertools import pairwise
 import numpy as np
 
 from recli import schema
-from recli.data.arrays import unit_rows
 from recli.data.history import History
 from recli.data.interactions import Interactions
 from recli.errors import RecliError
@@ -137,17 +136,11 @@ def similar_items(
     data = stored.interactions
     ones, ends = np.ones(items.size, dtype=np.float32), np.arange(items.size + 1)
     alone = csr_matrix((ones, items, ends), shape=(items.size, data.n_items))
-    vectors = similar_vectors(stored.model)
+    vectors = stored.similar_vectors
     model = stored.model if vectors is None else _Cosines(vectors)
     rows = np.full(items.size, -1) if vectors is None else items
     scorer = UserScorer(WithFallback(model, stored.item_counts, "none"), rows)
     yield from _lists(stored, scorer, History(alone, np.zeros(items.size, dtype=np.int32)), alone, options)
-
-
-def similar_vectors(model: Model) -> Float32 | None:
-    """The model's item vectors at length 1: their dot products are the cosines that `similar_items` ranks by."""
-    vectors = model.item_vectors()
-    return None if vectors is None else unit_rows(vectors)
 
 
 @dataclass(frozen=True)

@@ -17,8 +17,7 @@ import numpy as np
 
 from recli.data.interactions import Interactions
 from recli.errors import RecliError, UsageError
-from recli.metrics.accuracy import hits_of, ideal_dcg
-from recli.metrics.base import ratio
+from recli.metrics.accuracy import hits_of, ndcg_of_ranks
 from recli.models.fusion import Fusion, FusionConfig
 from recli.ranking.topk import Ranked, rank, score_batches, top_k
 from recli.reporting import Advance
@@ -385,8 +384,8 @@ def _ranks(block: BlockTopK, other: BlockTopK | None) -> Int64:
 def _ndcg(block: BlockTopK, other: BlockTopK | None) -> Float64:
     """NDCG@K of each user with the block's relevant items alone, (n,); 0 for those who have none."""
     ranks = _ranks(block, other)
-    gains = np.where(block.hits & (ranks < K), 1 / np.log2(ranks + 2), 0.0).sum(axis=1)
-    return ratio(gains, ideal_dcg(K)[np.minimum(block.relevant, K)], 0.0)
+    rows, columns = np.nonzero(block.hits & (ranks < K))
+    return ndcg_of_ranks(rows, ranks[rows, columns], block.relevant, K)
 
 
 def _mean(figures: Any, block: BlockTopK) -> float | None:
