@@ -33,7 +33,7 @@ from recli.steps.train_hybrid.sources import (
 )
 from recli.steps.train_hybrid.weight_search import K
 from recli.steps.train_hybrid.weights import Candidates, PseudoColdSplit, validation_candidates
-from recli.training.validation import known_users, sample_users
+from recli.training.validation import has_validation, known_users, sample_users
 
 SHOWN = (-1.0, 0.0, 0.5, 1.0, 1.5, 2.0)  # boosts of the trade-off
 DIGITS = 4  # of a boost that is found, so that what is printed can be typed: its share is off by < 1e-4
@@ -57,7 +57,7 @@ def check_boost(config: TrainHybridConfig, interactions: Interactions, specs: Se
             f"{target} needs a source that knows items without events",
             "add one that reads texts to --sources: content-knn or text-factors",
         )
-    if config.max_warm_loss is not None and not interactions.splits["validation"].height:
+    if config.max_warm_loss is not None and not has_validation(interactions):
         raise RecliError(
             f"{target} is measured on validation rows, and there are none",
             "prepare the run with some: recli prepare LOG --out RUN --validation-size 0.1; or ask for a share "

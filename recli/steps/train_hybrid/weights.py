@@ -36,7 +36,7 @@ from recli.steps.train_hybrid.weight_search import (
     pool_of,
     search_weights,
 )
-from recli.training.validation import known_users, sample_users
+from recli.training.validation import has_validation, known_users, sample_users
 
 PSEUDO_COLD_SHARE = 0.1  # of the warm items, hidden to fit the weights for cold ones
 _MAX_SCORES = 1 << 20  # of one source held at a time: 4 MiB of float32
@@ -162,7 +162,7 @@ def fit_warm_weights(
     """Weights of all sources and log-popularity among warm items, on the validation split where there is one."""
     models = {spec.name: trained.models[spec.name] for spec in trained.fused}
     names = [*models, LOG_POPULARITY]
-    if not inputs.interactions.splits["validation"].height:
+    if not has_validation(inputs.interactions):
         return fit_block(None, names, fixed, no_progress)
     candidates = validation_candidates(inputs.interactions, max_users, inputs.seed)
     matrix = inputs.interactions.matrix("train")
