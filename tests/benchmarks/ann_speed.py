@@ -115,7 +115,7 @@ def row(given: Work, asked: Any, index: Any, seconds: float, size: int, target: 
     cells = (
         f"{n_items:,}",
         f"{target:g}",
-        f"{search.probed:,} of {index.n_lists:,}",
+        f"{search.n_probe:,} of {index.n_lists:,}",
         f"{recall_of(found, exact):.4f}",
         f"{ours:.0f}",
         f"{full:.0f}",

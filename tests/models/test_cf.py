@@ -649,8 +649,9 @@ def test_a_gpu_number_that_is_not_there_is_a_device_error(monkeypatch: pytest.Mo
 
 def test_the_registry_loads_without_heavy_libraries() -> None:
     code = (
-        "import sys; from recli.models.base import algorithms; algorithms.names();"
-        "print([m for m in ('torch', 'scipy', 'polars', 'implicit', 'sklearn', 'optuna') if m in sys.modules])"
+        "import sys; from recli.cli.lazy_imports import load_when_used; load_when_used('polars');"
+        "from recli.models.base import algorithms; algorithms.names(); heavy = ('torch', 'scipy', 'polars.dataframe',"
+        "'implicit', 'sklearn', 'optuna'); print([m for m in heavy if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

@@ -704,7 +704,10 @@ def test_help_has_an_example(recli: Recli) -> None:
 
 def test_importing_the_command_is_light() -> None:
     code = (
-        "import recli.cli.embed, sys; print(*{'torch', 'transformers', 'polars', 'numpy'} & set(sys.modules))"
+        "from recli.cli.lazy_imports import load_when_used\n"
+        "load_when_used('numpy'), load_when_used('polars')  # as the command line does\n"
+        "import recli.cli.embed, sys\n"
+        "print(*{'torch', 'transformers', 'polars.dataframe', 'numpy._core'} & set(sys.modules))"
     )
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, env=dict(os.environ)
