@@ -11,7 +11,9 @@ import dataclasses
 import difflib
 import importlib
 import inspect
+import numbers
 import os
+import re
 from typing import Any
 
 from recli.schema import VERSION as __version__  # noqa: F401
@@ -94,7 +96,8 @@ def _documentation(name: str, fields: Any) -> str:
     from recli.config import spec_of
 
     step = getattr(importlib.import_module(f"recli.steps.{name}.step"), name)
-    lines = [inspect.cleandoc(step.__doc__ or ""), "", "Keywords:"]
+    about = re.sub(r"`config`: an? `\w+`\.\s*", "", inspect.cleandoc(step.__doc__ or ""))
+    lines = [about, "", "Keywords:"]
     for field in fields:
         spec = spec_of(field)
         default = (
@@ -132,10 +135,14 @@ def _plain(config: type[Any], name: str, value: Any) -> Any:
     """Convert a value to the type of the config field: paths to text, a single value to a tuple."""
     field = next(field for field in dataclasses.fields(config) if field.name == name)
     several = "tuple" in str(field.type)
-    if isinstance(value, list | tuple) or (several and not isinstance(value, str | os.PathLike)):
+    if isinstance(value, list | tuple) or (several and not isinstance(value, int | str | os.PathLike)):
         items = tuple(_text(item) for item in value)
+        if several:
+            if not all(isinstance(item, str | numbers.Integral) for item in items):
+                raise TypeError(f"{name} must be one or several texts or paths, not {type(value).__name__}")
+            items = tuple(map(str, items))
         return items if several else ",".join(map(str, items))
-    return (_text(value),) if several else _text(value)
+    return (str(_text(value)),) if several else _text(value)
 
 
 def _text(value: Any) -> Any:

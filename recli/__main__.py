@@ -4,6 +4,7 @@ import io
 import os
 import signal
 import sys
+import warnings
 from types import FrameType
 
 from recli.cli.app import run
@@ -43,6 +44,7 @@ def _open_closed_streams() -> None:
 def main() -> None:
     """Run the command line."""
     signal.signal(signal.SIGTERM, _terminated)
+    warnings.formatwarning = lambda message, *_: f"warning: {message}\n"  # without the line of code
     for name in ("numpy", "polars"):
         load_when_used(name)
     _open_closed_streams()

@@ -8,6 +8,7 @@ import dataclasses
 import hashlib
 import json
 import math
+import numbers
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -103,6 +104,8 @@ def check_value(name: str, spec: Spec, value: Any) -> None:
     """Check one value against its option's bounds and choices. Raises `ConfigError`."""
     if value is None:
         return
+    if not (spec.min is None and spec.max is None) and not isinstance(value, numbers.Real):
+        raise ConfigError(f"{name} must be a number, not {value!r}")
     if isinstance(value, float) and not math.isfinite(value):
         raise ConfigError(f"{name} must be a finite number, not {value}")
     if spec.min is not None and value < spec.min:

@@ -9,6 +9,9 @@ from typing import Generic, TypeVar
 from recli.errors import UsageError
 
 T = TypeVar("T")
+_BROKEN = (  # what a module raises that does not fit this Python, this version of recli, or this computer
+    ImportError, AttributeError, NameError, SyntaxError, TypeError, ValueError, LookupError, RuntimeError, OSError,
+)  # fmt: skip
 
 
 class DuplicateNameError(ValueError):
@@ -51,7 +54,7 @@ class Registry(Generic[T]):
         for point in sorted(entry_points(group=self._entry_points), key=lambda point: point.name):
             try:
                 point.load()
-            except (ImportError, AttributeError, DuplicateNameError) as error:
+            except _BROKEN as error:
                 warnings.warn(
                     f"skipped the {self.kind} {point.name!r} ({point.value}) of an installed package: {error}",
                     stacklevel=2,

@@ -32,6 +32,9 @@ class Reporter(Protocol):
 class Silent:
     """A reporter that shows nothing."""
 
+    def __repr__(self) -> str:
+        return "SILENT"
+
     def say(self, text: str) -> None: ...
 
     def warn(self, text: str) -> None: ...

@@ -106,6 +106,10 @@ class Console:
         ) as bar:
             task = bar.add_task(f"{what}{' (' + unit + ')' if unit else ''}", total=total, text="")
             yield lambda steps, text: bar.update(task, advance=steps, text=text)
+            if total is None:  # known now; of some work nothing is counted
+                bar.update(
+                    task, total=max(bar.tasks[0].completed, 1), completed=max(bar.tasks[0].completed, 1)
+                )
 
     def result(self, run: Path, summary: dict[str, Any]) -> None:
         """Print the result of a step on stdout: the path of the run, or with `--json` the summary."""

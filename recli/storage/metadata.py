@@ -28,8 +28,9 @@ class ModelMeta:
     @property
     def algorithms(self) -> tuple[str, ...]:
         """The algorithm, and those of the models inside a fusion or below text factors."""
-        sources = self.options.get("sources", ())
-        inner = [source.get("algorithm") for source in sources if isinstance(source, dict)]
+        sources = self.options.get("sources")
+        several = sources if isinstance(sources, list | tuple) else ()
+        inner = [source.get("algorithm") for source in several if isinstance(source, dict)]
         names = (self.algorithm, *inner, self.options.get("base"))
         return tuple(dict.fromkeys(name for name in names if isinstance(name, str)))
 

@@ -62,6 +62,7 @@ def test_bert_in_float32(tmp_path: Path, act: str) -> None:
         np.testing.assert_allclose(made.numpy(), alone(model, own).numpy(), atol=1e-5)
 
 
+@pytest.mark.slow
 def test_products_come_in_few_shapes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """For each oneDNN would keep code."""
     ready, shapes = pack(bert(tmp_path)), []

@@ -102,6 +102,7 @@ def test_few_allowed_items_are_scored_alone(monkeypatch: pytest.MonkeyPatch) -> 
     rank(model, history, np.arange(90), k=9, ties=np.arange(800, dtype=np.int32), allowed=allowed)
 
 
+@pytest.mark.slow
 def test_candidates_are_few_and_none_is_missed() -> None:
     rng = np.random.default_rng(0)
     users, items = (rng.normal(size=(m, 64)).astype(np.float32) for m in (40, 6000))

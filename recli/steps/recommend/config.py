@@ -9,6 +9,12 @@ from recli.steps.recommend.sinks.base import formats
 WHO, WHAT, HOW, OUT = "For whom", "Which items", "How", "Output"
 
 
+def _rerankers() -> tuple[str, ...]:
+    from recli.ranking.rerankers.base import rerankers
+
+    return rerankers.names()
+
+
 @dataclass(frozen=True)
 class RecommendConfig(Config):
     run: str = argument(
@@ -79,6 +85,12 @@ class RecommendConfig(Config):
         max=1,
         panel=HOW,
     )
+    reranker: str = option(
+        "mmr",
+        "How --diversify changes the lists: mmr, or what an installed package adds.",
+        choices=_rerankers,
+        panel=HOW,
+    )
     pool: int = option(100, "Best items that --diversify chooses from.", min=1, max=10_000, panel=HOW)
     approximate: float | None = option(
         None,
@@ -141,6 +153,10 @@ class RecommendConfig(Config):
             )
         if self.similar_to and self.explain:
             raise UsageError("--explain is for lists of users; it does not apply to similar items")
+        if self.reranker != "mmr" and self.diversify is None:
+            raise UsageError(
+                f"--reranker {self.reranker} needs its weight", "say it with --diversify, from 0 to 1"
+            )
         if self.save and (self.out or self.format):
             raise UsageError("--save writes RUN/recommendations: leave --out and --format out")
         if self.save and self.similar_to:

@@ -19,6 +19,7 @@ from recli.schema import Bool
 from recli.steps.recommend import frames, inputs, users
 from recli.steps.recommend.candidates import did_you_mean
 from recli.steps.recommend.recommender import RecommendOptions, recommend_batches, similar_items
+from recli.storage.parts import part_names
 from recli.storage.runs import StoredModel, read_model
 
 Entry = str | Mapping[str, Any]  # an item id, or {"item_id": ..., "value": ...}
@@ -26,7 +27,13 @@ Entry = str | Mapping[str, Any]  # an item id, or {"item_id": ..., "value": ...}
 
 def load_model(path: str | PathLike[str]) -> LoadedModel:
     """The model in the folder `path` (RUN/models/NAME, or a copy of it anywhere). Raises `RecliError`."""
-    return LoadedModel(read_model(Path(path)))
+    path = Path(path)
+    if path.is_dir() and (names := part_names(path, "models")):
+        raise RecliError(
+            f"{path} is a run, not a model",
+            f"its models: {', '.join(str(path / 'models' / n) for n in names)}",
+        )
+    return LoadedModel(read_model(path))
 
 
 @dataclass(frozen=True)
@@ -38,6 +45,9 @@ class LoadedModel:
     """
 
     stored: StoredModel
+
+    def __repr__(self) -> str:
+        return f"LoadedModel(name={self.name!r}, algorithm={self.algorithm!r}, items={self.items.height})"
 
     @property
     def name(self) -> str:
@@ -123,6 +133,8 @@ class LoadedModel:
         row: dict[str, Any] = (
             {"user_id": user} if user is not None else {"user_id": "new", named[0]: forms[named[0]]}
         )
+        if isinstance(history, str):
+            raise TypeError(f"history must be several items, as in [{history!r}]")
         if history is not None:
             row["history"] = [dict(e) if isinstance(e, Mapping) else e for e in history]
         queries = users.parse([(f"{named[0]}=", json.dumps(row))], self._user_rows, self._item_rows)

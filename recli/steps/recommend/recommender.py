@@ -33,6 +33,7 @@ class RecommendOptions:
     allowed: Bool | None = None  # (n_items,)
     fallback: str = POPULARITY
     diversify: float | None = None
+    reranker: str = "mmr"
     pool: int = 100  # best items that `diversify` chooses from
     reasons: int = 0  # history items named for each recommendation; 0: no explanation
     approximate: Approximate | None = None  # for dot products; None: exact lists
@@ -173,7 +174,7 @@ def _lists(
         inputs = RerankerInputs(
             stored.model.item_vectors(), lambda: stored.interactions.matrix(*stored.trained_on)
         )
-        reranker = rerankers["mmr"].make(options.diversify, inputs)
+        reranker = rerankers[options.reranker].make(options.diversify, inputs)
     pick = min(options.k if reranker is None else max(options.k, options.pool), n_items)
     positions = np.arange(n, dtype=np.int64)
     for batch, ranked in _ranked(scorer, history, masked, options, pick, ties):

@@ -155,6 +155,7 @@ def _lists(run: Path, stored: StoredModel, config: RecommendConfig, reporter: Re
         allowed=inputs.allowed_items(stored, config, reporter),
         fallback=config.fallback,
         diversify=config.diversify,
+        reranker=config.reranker,
         pool=config.pool,
         reasons=config.reasons if config.explain else 0,
         approximate=approximate(run, stored, config, reporter),

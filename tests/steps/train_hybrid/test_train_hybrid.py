@@ -101,6 +101,7 @@ def test_a_copy_of_the_model_elsewhere_scores_alike(
     assert np.array_equal(runs.read_model(tmp_path / "elsewhere").model.score(board.history()), here)
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_bytes(run: Path, recli: Recli) -> None:
     files = ("manifest.json", "model.safetensors")
     recli("train-hybrid", run)
@@ -256,6 +257,7 @@ def test_it_says_how_often_cold_items_are_listed(run: Path, recli: Recli, board:
     assert "items are cold" not in err
 
 
+@pytest.mark.slow
 def test_save_sources(run: Path, recli: Recli) -> None:
     recli("train-hybrid", run, *RRF)
     assert parts.part_names(run, "models") == ["hybrid"]
