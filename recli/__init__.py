@@ -1,8 +1,8 @@
 """Pretrained language models in collaborative-filtering recommendation, from the shell and from Python.
 
 `prepare`, `embed`, `train_cf`, `train_hybrid`, `evaluate` and `recommend` are the six steps: their keywords are the
-options of the commands, they print nothing unless a `reporter` is passed, and what they return has tables as polars
-frames and stands for the run's path in the next step. `load_model` and `read_run` open what is on disk.
+options of the commands, they print nothing unless a `reporter` is passed, and their results have tables as polars
+frames and can be passed to the next step as the run. `load_model` and `read_run` open stored models and runs.
 """
 
 from __future__ import annotations
@@ -11,13 +11,15 @@ import dataclasses
 import difflib
 import importlib
 import inspect
+import numbers
 import os
+import re
 from typing import Any
 
 from recli.schema import VERSION as __version__  # noqa: F401
 
 STEPS = ("prepare", "embed", "train_cf", "train_hybrid", "evaluate", "recommend")
-NAMES = {  # beside the steps, and where they are
+NAMES = {  # public names beside the steps, with their modules
     "load_model": "recli.steps.recommend.loaded",
     "read_run": "recli.storage.runs",
     "Console": "recli.cli.console",
@@ -94,7 +96,8 @@ def _documentation(name: str, fields: Any) -> str:
     from recli.config import spec_of
 
     step = getattr(importlib.import_module(f"recli.steps.{name}.step"), name)
-    lines = [inspect.cleandoc(step.__doc__ or ""), "", "Keywords:"]
+    about = re.sub(r"`config`: an? `\w+`\.\s*", "", inspect.cleandoc(step.__doc__ or ""))
+    lines = [about, "", "Keywords:"]
     for field in fields:
         spec = spec_of(field)
         default = (
@@ -129,13 +132,17 @@ def _check_names(step: str, config: type[Any], options: dict[str, Any]) -> None:
 
 
 def _plain(config: type[Any], name: str, value: Any) -> Any:
-    """A value as the config has it: paths as text, several as a tuple, also where only one is given."""
+    """Convert a value to the type of the config field: paths to text, a single value to a tuple."""
     field = next(field for field in dataclasses.fields(config) if field.name == name)
     several = "tuple" in str(field.type)
-    if isinstance(value, list | tuple) or (several and not isinstance(value, str | os.PathLike)):
+    if isinstance(value, list | tuple) or (several and not isinstance(value, int | str | os.PathLike)):
         items = tuple(_text(item) for item in value)
+        if several:
+            if not all(isinstance(item, str | numbers.Integral) for item in items):
+                raise TypeError(f"{name} must be one or several texts or paths, not {type(value).__name__}")
+            items = tuple(map(str, items))
         return items if several else ",".join(map(str, items))
-    return (_text(value),) if several else _text(value)
+    return (str(_text(value)),) if several else _text(value)
 
 
 def _text(value: Any) -> Any:

@@ -200,6 +200,7 @@ def recommend(
     where: str | PathLike[str] | Sequence[str | PathLike[str]] = ...,
     fallback: str | PathLike[str] = ...,
     diversify: float | None = ...,
+    reranker: str | PathLike[str] = ...,
     pool: int = ...,
     approximate: float | None = ...,
     explain: bool = ...,

@@ -4,6 +4,7 @@ import io
 import os
 import signal
 import sys
+import warnings
 from types import FrameType
 
 from recli.cli.app import run
@@ -15,17 +16,17 @@ def _terminated(number: int, frame: FrameType | None) -> None:
     sys.exit(128 + number)  # as an exception, so that half-written parts are removed on the way out
 
 
-def _speak_utf8() -> None:
-    """Paths and ids are UTF-8 on stdin and stdout, as in files, whatever the locale can spell."""
+def _use_utf8() -> None:
+    """Set stdin and stdout to UTF-8, the encoding of paths and ids in files, whatever the locale is."""
     for stream in (sys.stdin, sys.stdout):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(encoding="utf-8", errors="surrogateescape")
 
 
 def _open_closed_streams() -> None:
-    """Give closed streams (`<&-`, `>&-`) their numbers back, so that no other file gets them.
+    """Reopen closed standard streams (`<&-`, `>&-`), so that no other file gets their descriptors.
 
-    Python has None for such a stream. What reads or writes it now gets an OSError; on stderr words are lost.
+    Python sets such a stream to None. Reading or writing it now raises an OSError; text written to stderr is lost.
     """
     for number, name, flags in (
         (0, "stdin", os.O_WRONLY),
@@ -43,10 +44,11 @@ def _open_closed_streams() -> None:
 def main() -> None:
     """Run the command line."""
     signal.signal(signal.SIGTERM, _terminated)
+    warnings.formatwarning = lambda message, *_: f"warning: {message}\n"  # without the line of code
     for name in ("numpy", "polars"):
         load_when_used(name)
     _open_closed_streams()
-    _speak_utf8()
+    _use_utf8()
     stdout = _identity(1)
     try:
         run(sys.argv[1:])
@@ -68,13 +70,13 @@ def main() -> None:
 
 
 def _identity(number: int) -> tuple[int, int]:
-    """What a file descriptor is open on."""
-    found = os.fstat(number)
-    return found.st_dev, found.st_ino
+    """Device and inode of an open file descriptor."""
+    status = os.fstat(number)
+    return status.st_dev, status.st_ino
 
 
 def _drop_unwritten() -> None:
-    """What stdout did not take was reported: Python would try again at its end, and exit with 120."""
+    """Discard the unwritten rest of stdout, whose error was reported: Python would try again and exit with 120."""
     try:
         sys.stdout.flush()
     except OSError:

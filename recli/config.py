@@ -1,13 +1,14 @@
 """Frozen dataclasses as configuration: each field is declared once, with its help and its bounds.
 
 A config is at the same time the command's options, what the manifest stores, and the keywords of the Python API.
-It checks itself when it is made.
+It is validated when it is created.
 """
 
 import dataclasses
 import hashlib
 import json
 import math
+import numbers
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -32,7 +33,7 @@ class Tune:
 
 @dataclass(frozen=True)
 class Spec:
-    """What is known of one option beside its type and default."""
+    """Metadata of an option: help text, bounds, choices, names."""
 
     help: str
     min: float | None = None
@@ -103,6 +104,8 @@ def check_value(name: str, spec: Spec, value: Any) -> None:
     """Check one value against its option's bounds and choices. Raises `ConfigError`."""
     if value is None:
         return
+    if not (spec.min is None and spec.max is None) and not isinstance(value, numbers.Real):
+        raise ConfigError(f"{name} must be a number, not {value!r}")
     if isinstance(value, float) and not math.isfinite(value):
         raise ConfigError(f"{name} must be a finite number, not {value}")
     if spec.min is not None and value < spec.min:
@@ -127,7 +130,7 @@ def _plain(value: Any) -> Any:
     return [_plain(v) for v in value] if isinstance(value, tuple | list) else value
 
 
-_OFF: tuple[Any, ...] = (None, False, 0, "", [], {})  # what an option has that is not in use
+_OFF: tuple[Any, ...] = (None, False, 0, "", [], {})  # values of an option that is switched off
 
 
 def from_dict(cls: type[Any], stored: Mapping[str, Any]) -> Any:
@@ -143,8 +146,8 @@ def from_dict(cls: type[Any], stored: Mapping[str, Any]) -> Any:
         name = current.get(key, key)
         shown = f"the option --{key.replace('_', '-')}={value}"
         if name in types and not _has_type(value, types[name]):
-            wanted = getattr(types[name], "__name__", str(types[name]))
-            raise ConfigError(f"{shown}, which this version ({VERSION}) reads as {wanted}")
+            type_name = getattr(types[name], "__name__", str(types[name]))
+            raise ConfigError(f"{shown}, which this version ({VERSION}) reads as {type_name}")
         if name in types:
             values[name] = tuple(value) if isinstance(value, list) else value
         elif value not in _OFF:

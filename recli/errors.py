@@ -1,4 +1,4 @@
-"""What can go wrong for the user, each with its exit code."""
+"""Errors that the user can fix, each with its exit code."""
 
 
 class RecliError(Exception):
@@ -32,13 +32,13 @@ class InvalidDataError(RecliError):
 
 
 class QualityGateError(RecliError):
-    """A measured figure is below the one that was demanded."""
+    """A metric is below the threshold of its quality gate."""
 
     code = 4
 
 
 class DeviceError(RecliError):
-    """The asked device, engine or optional package is missing."""
+    """The requested device, engine or optional package is missing."""
 
     code = 5
 

@@ -1,4 +1,4 @@
-"""A registry of named things: what a decorator fills, `--help` lists and the conformance tests walk."""
+"""Registries of named objects (algorithms, encoders, metrics, ...), filled by decorators."""
 
 import importlib
 import pkgutil
@@ -9,6 +9,9 @@ from typing import Generic, TypeVar
 from recli.errors import UsageError
 
 T = TypeVar("T")
+_BROKEN = (  # what a module raises that does not fit this Python, this version of recli, or this computer
+    ImportError, AttributeError, NameError, SyntaxError, TypeError, ValueError, LookupError, RuntimeError, OSError,
+)  # fmt: skip
 
 
 class DuplicateNameError(ValueError):
@@ -16,7 +19,7 @@ class DuplicateNameError(ValueError):
 
 
 class Registry(Generic[T]):
-    """Things of one kind by name, registered by decorators in modules that are imported on the first look-up.
+    """Objects of one kind by name, registered by decorators in modules that are imported on the first look-up.
 
     These are all modules of `package` and of its sub-packages, then the entry points of the group `entry_points`, by
     which installed packages add their own. An entry point that cannot be loaded, or takes a name that is taken, is
@@ -51,7 +54,7 @@ class Registry(Generic[T]):
         for point in sorted(entry_points(group=self._entry_points), key=lambda point: point.name):
             try:
                 point.load()
-            except (ImportError, AttributeError, DuplicateNameError) as error:
+            except _BROKEN as error:
                 warnings.warn(
                     f"skipped the {self.kind} {point.name!r} ({point.value}) of an installed package: {error}",
                     stacklevel=2,

@@ -1,4 +1,4 @@
-"""What a step says while it works, and what it returns: the steps know no terminal."""
+"""The reporter interface for messages and progress of a step, and the base class of step results."""
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -14,23 +14,26 @@ def no_progress(steps: int, text: str) -> None:
 
 
 class Reporter(Protocol):
-    """Gets what a step has to say while it works. Results are returned, not reported."""
+    """Receives messages and progress of a running step. Results are returned, not reported."""
 
     def say(self, text: str) -> None:
-        """A line about what is done, or assumed."""
+        """Report a line about what is done or assumed."""
         ...
 
     def warn(self, text: str) -> None:
-        """A line that is shown even where the rest is not."""
+        """Report a warning, which is shown even when other lines are not."""
         ...
 
     def progress(self, what: str, total: int | None, unit: str = "") -> AbstractContextManager[Advance]:
-        """How far a piece of work is: call the `Advance` it yields. `total` steps of `unit`; None: not known."""
+        """Report progress through the yielded `Advance`; `total` steps of `unit`, None if unknown."""
         ...
 
 
 class Silent:
     """A reporter that shows nothing."""
+
+    def __repr__(self) -> str:
+        return "SILENT"
 
     def say(self, text: str) -> None: ...
 
@@ -50,7 +53,7 @@ def counted(number: int, what: str) -> str:
 
 
 class StepResult:
-    """The base of what the steps return: it stands for the path of its run, so the next step takes it as one."""
+    """The base of step results: path-like (the path of its run), so that the next step accepts it as `run`."""
 
     run: Path
 

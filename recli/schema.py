@@ -1,4 +1,4 @@
-"""Names and types that every artifact agrees on: written once, read everywhere."""
+"""Column names, array types, format versions and part kinds that all stored artifacts share."""
 
 from __future__ import annotations
 
@@ -26,14 +26,16 @@ VERSION = "0.1.0"  # of recli, as manifests have it
 FORMAT = 2  # the newest format of a part; raised when an older recli could not read a newer part
 PLAIN = 1  # the format of parts whose arrays are stored as they are used; those of `recli.storage.quantization` have 2
 
-USER_ID = "user_id"  # the outside key, a string (007 is not 7)
+USER_ID = "user_id"  # id in the log, a string (007 is not 7)
 ITEM_ID = "item_id"
 USER = "user"  # its row number, int32: the dense rank of the binary-sorted ids
 ITEM = "item"
 VALUE = "value"  # float32, weight of an interaction (confidence), > 0
 RATING = "rating"  # float32, only where the log has ratings
 TIMESTAMP = "timestamp"  # int64, in the log's unit: microseconds
-POSITION = "position"  # int64, the event's place in time, where the log's rows tell it (`prepare --in-order`)
+POSITION = (
+    "position"  # int64, rank of the event in time, if the log's rows are in order (`prepare --in-order`)
+)
 TEXT = "text"
 COLD = "cold"  # bool: no training event
 
@@ -69,7 +71,7 @@ SPLITS = ("train", "validation", "test", "history")
 
 @dataclass(frozen=True)
 class EmbeddingMeta:
-    """How the vectors of an embeddings part were made, which is what it takes to encode another text like them."""
+    """How the vectors of an embeddings part were made: everything needed to encode another text the same way."""
 
     model: str = ""  # "": made by no encoder that recli can use again
     revision: str | None = None

@@ -1,12 +1,22 @@
 """Small interactions that every test can reason about."""
 
-from collections.abc import Callable
+import dataclasses
+import os
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
+
+# Two workers on two cores: a thread for each. Read when the libraries are loaded, so set before.
+if "PYTEST_XDIST_WORKER" in os.environ:
+    for _library in ("OMP", "OPENBLAS", "MKL"):
+        os.environ.setdefault(f"{_library}_NUM_THREADS", "1")
 
 import numpy as np
 import polars as pl
 import pytest
 
+from recli.cli import app, options
+from recli.config import choices_of, spec_of
 from recli.data.interactions import Interactions
 from recli.storage import runs
 
@@ -70,6 +80,31 @@ def checkerboard(
     return Interactions(users, items, {s: rows_of(*parts[s], start=starts[s]) for s in parts})
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _no_wait_for_the_disk() -> Iterator[None]:
+    """Files of tests need not outlive a power cut."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("os.fsync", lambda descriptor: None)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _commands_made_once() -> Iterator[None]:
+    """Typer's command of a step is made again only when its config, its function or its choices change."""
+    commands: dict[Any, Any] = {}
+
+    def make(name: str, config: type[Any], run: options.Run) -> Any:
+        choices = tuple(choices_of(spec_of(field)) for field in dataclasses.fields(config))
+        key = (name, config, run, choices)
+        if key not in commands:
+            commands[key] = options.make_command(name, config, run)
+        return commands[key]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(app, "make_command", make)
+        yield
+
+
 @pytest.fixture
 def board() -> Interactions:
     """Three blocks of users and items; see `checkerboard`."""
@@ -98,12 +133,11 @@ def write_board(run: Path, board: Interactions) -> Path:
 @pytest.fixture
 def recli(capfd: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
     """Run the command line in this process: `code, stdout, stderr = recli("evaluate", run)`."""
-    from recli.cli.app import run
 
     def call(*arguments: object, code: int | None = 0) -> tuple[int, str, str]:
         capfd.readouterr()
         try:
-            run([str(a) for a in arguments])
+            app.run([str(a) for a in arguments])
             found = 0
         except SystemExit as stop:
             found = int(stop.code or 0)

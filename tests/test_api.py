@@ -99,6 +99,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "run"
 
 
+@pytest.mark.slow
 def test_nothing_is_printed_without_a_reporter(tmp_path: Path, run: Path) -> None:
     script = (
         f"import recli\nrecli.train_cf({str(run)!r}, algorithm='popularity')\n"
@@ -168,6 +169,23 @@ def test_a_loaded_model_answers_histories_users_and_profiles(run: Path) -> None:
         model.recommend()
 
 
+def test_mistakes_with_a_loaded_model_are_explained(run: Path) -> None:
+    model = recli.load_model(run / "models" / "hybrid")
+    assert repr(model).startswith("LoadedModel(name='hybrid', algorithm='fusion', items=")
+    with pytest.raises(TypeError, match=r"several items, as in \['i01'\]"):
+        model.recommend("i01")
+    with pytest.raises(RecliError, match="is a run, not a model"):
+        recli.load_model(run)
+
+
+def test_ids_may_be_numbers(run: Path) -> None:
+    for users in (7, [7]):
+        with pytest.raises(RecliError, match="there is no user '7'"):
+            recli.recommend(run, users=users)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="log must be one or several texts or paths, not DataFrame"):
+        recli.prepare(pl.DataFrame({"user_id": ["u"], "item_id": ["i"]}))  # type: ignore[arg-type]
+
+
 def test_a_run_is_read(run: Path) -> None:
     opened = recli.read_run(run)
     assert {"hybrid", "item-knn"} <= set(opened.models) and "tfidf" in opened.embeddings
@@ -182,9 +200,12 @@ def test_a_run_is_read(run: Path) -> None:
         ("ials", "iterations", 0),
         ("item-knn", "neighbors", 0),
         ("ease", "l2", float("nan")),
+        ("ials", "factors", "many"),
     ],
 )
-def test_values_out_of_bounds_are_config_errors(run: Path, algorithm: str, option: str, value: float) -> None:
+def test_values_out_of_bounds_are_config_errors(
+    run: Path, algorithm: str, option: str, value: float | str
+) -> None:
     from recli.models.base import algorithms
 
     with pytest.raises(ConfigError, match=option):
@@ -206,6 +227,7 @@ def test_unknown_keywords_name_the_one_that_is_meant(tmp_path: Path) -> None:
 
 def test_help_lists_the_keywords() -> None:
     text = recli.train_cf.__doc__ or ""
+    assert "`config`" not in text
     assert "factors: " in text and "reporter: " in text
     assert {"prepare", "load_model"} <= set(dir(recli))
 

@@ -91,6 +91,7 @@ def python(folder: Path, *arguments: object, code: int = 0) -> tuple[str, str]:
     return done.stdout, done.stderr
 
 
+@pytest.mark.slow
 def test_an_installed_algorithm_is_trained_evaluated_and_recommends(board_run: Path, tmp_path: Path) -> None:
     packages = tmp_path / "site-packages"
     packages.mkdir()
@@ -104,6 +105,11 @@ def test_an_installed_algorithm_is_trained_evaluated_and_recommends(board_run: P
     recommend = ("-m", "recli", "recommend", board_run, "--users", "u000", "-k", 2, "--format", "jsonl")
     row = json.loads(python(packages, *recommend)[0])
     assert [item["item_id"] for item in row["items"]] == ["i029", "i028"]
+    reranked = json.loads(
+        python(packages, *recommend, "--reranker", "worst-first", "--diversify", 0.5, "--pool", 3)[0]
+    )
+    assert [item["item_id"] for item in reranked["items"]] == ["i027", "i028"]
+    python(packages, *recommend, "--reranker", "worst-first", code=2)
     python(packages, "-m", "recli", "embed", board_run, "--model", "word-count")
     assert (board_run / "embeddings" / "word-count").is_dir()
     names = "from recli.ranking.rerankers.base import rerankers; print(*rerankers.names())"
@@ -114,6 +120,8 @@ def test_an_entry_point_that_cannot_be_loaded_is_skipped_with_a_warning(tmp_path
     installed(tmp_path, "broken", "import no_such_library\n", "algorithms")
     taken = OWN.replace('"last-items", help', '"popularity", help')
     installed(tmp_path, "taken", taken, "algorithms")
+    installed(tmp_path, "crashes", "raise RuntimeError('no device')\n", "algorithms")
+    installed(tmp_path, "unfinished", "def (\n", "algorithms")
     installed(tmp_path, "works", OWN, "algorithms", "metrics")
     script = (
         "from recli.models.base import algorithms; "
@@ -122,8 +130,18 @@ def test_an_entry_point_that_cannot_be_loaded_is_skipped_with_a_warning(tmp_path
     out, said = python(tmp_path, "-c", script)
     assert out.split() == ["recli.models.popularity", "True"]
     assert "skipped the algorithm 'broken' (broken) of an installed package: No module named" in said
+    assert "skipped the algorithm 'crashes' (crashes) of an installed package: no device" in said
+    assert "skipped the algorithm 'unfinished' (unfinished) of an installed package: invalid syntax" in said
     assert "skipped the algorithm 'taken' (taken) of an installed package" in said
     assert "algorithm 'popularity' is registered twice" in said
+
+
+def test_on_the_terminal_a_warning_is_one_line(tmp_path: Path) -> None:
+    installed(tmp_path, "broken", "import no_such_library\n", "algorithms")
+    _, said = python(tmp_path, "-m", "recli", "train-cf", "--help")
+    assert said.splitlines() == [
+        "warning: skipped the algorithm 'broken' (broken) of an installed package: No module named 'no_such_library'"
+    ]
 
 
 def test_modules_of_sub_packages_are_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,6 +1,6 @@
 """The command line: the six steps, in the order in which they are used, and `help`.
 
-A command's module is imported only when that command is asked for, so that `recli --help` stays fast.
+A command's module is imported only when that command runs, so that `recli --help` stays fast.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ COMMANDS = {
     "prepare": "Clean, index and split an event log and a catalogue of items: RUN/interactions.",
     "embed": "Turn the items' texts into vectors with a language model: RUN/embeddings/NAME.",
     "train-cf": "Train a collaborative-filtering model on the interactions: RUN/models/NAME.",
-    "train-hybrid": "Fuse collaborative filtering with the vectors of the texts: RUN/models/NAME.",
+    "train-hybrid": "Train a hybrid model (late fusion of CF and text embeddings): RUN/models/NAME.",
     "evaluate": "Measure models, or external recommendations, on the test split: RUN/metrics.",
     "recommend": "Recommend items to known or new users, with reasons.",
 }
@@ -30,13 +30,13 @@ HELP = "Show a how-to, offline; without a topic, list the topics."
 
 def _command(name: str) -> Any:
     module = name.replace("-", "_")
-    found = importlib.import_module(f"recli.cli.{module}")
-    config = getattr(found, "".join(word.title() for word in module.split("_")) + "Config")
-    return make_command(name, config, getattr(found, module))
+    command_module = importlib.import_module(f"recli.cli.{module}")
+    config = getattr(command_module, "".join(word.title() for word in module.split("_")) + "Config")
+    return make_command(name, config, getattr(command_module, module))
 
 
 class _Steps(TyperGroup):
-    """The six commands; each one's options are loaded when it is used, or completed in a shell."""
+    """The six commands; the options of a command are loaded when it runs or is completed in a shell."""
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         if args and args[0] in (*COMMANDS, "help"):
@@ -56,8 +56,8 @@ app = typer.Typer(
 )
 
 
-def _version(wanted: bool) -> None:
-    if wanted:
+def _version(requested: bool) -> None:
+    if requested:
         typer.echo(f"recli {VERSION}")
         raise typer.Exit
 
@@ -71,7 +71,7 @@ def _recli(
 
 
 def _placeholder() -> None:
-    """Stands in `recli --help` for a command whose module is not loaded."""
+    """Placeholder that `recli --help` lists for a command whose module is not loaded."""
 
 
 for _name, _help in COMMANDS.items():

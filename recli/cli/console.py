@@ -1,4 +1,4 @@
-"""What the user sees: narration and progress on stderr, the product on stdout."""
+"""Terminal output: messages and progress on stderr, results on stdout."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class Console:
-    """Speaks on stderr; `--quiet` keeps warnings and errors. Colors and bars only on a terminal."""
+    """Writes messages to stderr; `--quiet` keeps warnings and errors. Colors and bars only on a terminal."""
 
     def __init__(self, quiet: bool = False, json: bool = False) -> None:
         self.quiet = quiet
@@ -42,18 +42,18 @@ class Console:
         return self.rich.width
 
     def say(self, text: str) -> None:
-        """A line of narration."""
+        """Print a line on stderr, unless `--quiet`."""
         if not self.quiet:
             self.rich.print(text, markup=False)
 
     def paragraph(self, text: str) -> None:
-        """A long line of narration: a terminal gets it broken at spaces, anything else in one piece."""
+        """Print a long line on stderr: wrapped at spaces on a terminal, in one piece elsewhere."""
         if self.rich.is_terminal:
             text = textwrap.fill(text, self.width, break_long_words=False, break_on_hyphens=False)
         self.say(text)
 
     def warn(self, text: str) -> None:
-        """A line that `--quiet` does not silence."""
+        """Print a warning, also with `--quiet`."""
         self.rich.print(f"warning: {text}", markup=False, style="yellow")
 
     def error(self, what: str, fix: str | None) -> None:
@@ -106,16 +106,20 @@ class Console:
         ) as bar:
             task = bar.add_task(f"{what}{' (' + unit + ')' if unit else ''}", total=total, text="")
             yield lambda steps, text: bar.update(task, advance=steps, text=text)
+            if total is None:  # known now; of some work nothing is counted
+                bar.update(
+                    task, total=max(bar.tasks[0].completed, 1), completed=max(bar.tasks[0].completed, 1)
+                )
 
     def result(self, run: Path, summary: dict[str, Any]) -> None:
-        """The product of a step that builds a part: the run's path, or with `--json` what was built."""
+        """Print the result of a step on stdout: the path of the run, or with `--json` the summary."""
         if self.json:
             self.print_json({"run": str(run), **summary})
         else:
             self.print(str(run))
 
     def print(self, text: str) -> None:
-        """A line of product on stdout."""
+        """Print a line of the result on stdout."""
         sys.stdout.write(text + "\n")
 
     def print_json(self, value: Any) -> None:
@@ -123,7 +127,7 @@ class Console:
 
 
 def run_path(text: str) -> Path:
-    """The run a command works on; `-` reads its path from stdin, where the step before printed it."""
+    """The path of the run; `-` reads it from stdin, where the previous step printed it."""
     if text != "-":
         return Path(text)
     line = sys.stdin.readline().strip()

@@ -1,4 +1,4 @@
-"""numpy and polars when they are used: modules name them at their top, and `--help` and a usage error need neither."""
+"""Lazy import of numpy and polars, which `--help` and usage errors do not need: loaded at first use."""
 
 import importlib
 import sys
@@ -11,7 +11,7 @@ _LOADING = threading.RLock()
 
 
 class _Later(ModuleType):
-    """Stands in for a module that is not loaded yet; the first use of anything in it loads it.
+    """Placeholder for a module that is not loaded yet; the first attribute access loads it.
 
     importlib's LazyLoader will not do: in Python 3.11 the import statement itself uses the module.
     """
@@ -27,7 +27,7 @@ class _Later(ModuleType):
 
 
 def load_when_used(name: str) -> None:
-    """Have `import NAME` load it at its first use; nothing where it is loaded, or not there."""
+    """Make `import NAME` load the module at its first use; does nothing if it is loaded or not installed."""
     spec = None if name in sys.modules else find_spec(name)
     if spec is not None:
         module = _Later(name)

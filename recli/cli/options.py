@@ -1,4 +1,4 @@
-"""From config dataclasses to Typer commands: each field of a config becomes an argument or an option."""
+"""Makes Typer commands from config dataclasses: each field of a config becomes an argument or an option."""
 
 from __future__ import annotations
 
@@ -97,9 +97,7 @@ def _function(config: type[Any], run: Run) -> Callable[..., None]:
 
     parameters = [_parameter(f, hints[f.name]) for f in fields]
     parameters += [
-        _keyword(
-            "quiet", bool, False, typer.Option("--quiet", "-q", help="Say nothing but warnings and errors.")
-        ),
+        _keyword("quiet", bool, False, typer.Option("--quiet", "-q", help="Show only warnings and errors.")),
         _keyword("json", bool, False, typer.Option("--json", help="Print the result as JSON on stdout.")),
     ]
     call.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
@@ -172,7 +170,7 @@ def guarded(work: Callable[[], None], console: Console) -> None:
     except KeyboardInterrupt:
         console.error("interrupted; earlier results are untouched", None)
         raise typer.Exit(INTERRUPTED) from None
-    except BrokenPipeError:  # the reader has what it wanted (`| head -1`): not an error
+    except BrokenPipeError:  # the reader closed the pipe (`| head -1`): not an error
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise typer.Exit(0) from None
     except MemoryError as error:

@@ -6,8 +6,8 @@ from recli.steps.prepare import step
 from recli.steps.prepare.config import PrepareConfig as PrepareConfig
 from recli.steps.prepare.step import Prepared
 
-_MAX_COLUMNS = 10  # unused columns that are named
-_TIED_SHARE = 0.1  # of events at the same time as another, from which it is said
+_MAX_COLUMNS = 10  # unused columns that are listed
+_TIED_SHARE = 0.1  # share of tied events from which a warning is shown
 
 
 def prepare(config: PrepareConfig, console: Console) -> None:
@@ -32,7 +32,7 @@ def prepare(config: PrepareConfig, console: Console) -> None:
 
 
 def _show_tables(prepared: Prepared, console: Console) -> None:
-    """The account of the rows, and the sizes of what was kept."""
+    """Print what became of the rows of the log, and the sizes of the cleaned data."""
     summary, rows = prepared.summary, prepared.summary["rows"]
     counts = [
         ("rows in", rows["in"]),

@@ -1,4 +1,4 @@
-"""`recli recommend` on the terminal: lists on stdout as they are made, as tables for people, and what is to be said."""
+"""`recli recommend` on the terminal: writes lists to stdout batch by batch, and messages about them to stderr."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def _stdout_sink(format: str) -> Iterator[Sink]:
 
 
 def _say(config: RecommendConfig, recommendations: Recommendations, console: Console) -> None:
-    """Lists that are not the model's own, shorter than wanted, or missing."""
+    """Report lists that come from the fallback, are shorter than k, or are missing."""
     from recli.models.wrappers import POPULARITY
 
     counts = recommendations.counts
@@ -66,7 +66,7 @@ def _say(config: RecommendConfig, recommendations: Recommendations, console: Con
     if recommendations.model != POPULARITY and counts.popularity:
         these = f"this {whose[:-1]}" if counts.popularity == 1 else f"these {whose}"
         console.say(
-            f"{_lists_are(counts.popularity)} the most popular items: the model knows nothing of {these}"
+            f"{_lists_are(counts.popularity)} the most popular items (fallback): the model cannot score {these}"
         )
     if counts.short:
         them = "it" if counts.short == 1 else "them"

@@ -15,9 +15,9 @@ from recli.steps.train_cf.config import TrainCfConfig as TrainCfConfig
 def train_cf(config: CommonConfig, console: Console) -> None:
     """Train a collaborative-filtering model on the interactions: RUN/models/NAME.
 
-    ials, als, bpr and lmf factorize; item-knn and user-knn go by neighbors; ease is linear, in closed form, and often
+    ials, als, bpr and lmf factorize; item-knn and user-knn use neighbors; ease is linear, in closed form, and often
     the best where the catalogue is not too large (above 20,000 items it is sparse, an approximation); gf-cf, bspm and
-    rp3beta need no training and suit large, sparse logs. sequential-rules goes by the order of events, and so does any
+    rp3beta need no training and suit large, sparse logs. sequential-rules uses the order of events, and so does any
     other with --history-half-life: worth a try for predicting the next event. popularity is the baseline; bias
     predicts ratings. bpr's best learning rate, regularization and iterations differ up to tenfold from log to log, and
     with unfit ones it can fall below popularity: use --tune.
@@ -51,7 +51,7 @@ def _show_trials(console: Console, trials: pl.DataFrame, config: CommonConfig) -
     common = {field.name for field in dataclasses.fields(CommonConfig)}
     own = [field.name for field in dataclasses.fields(config) if field.name not in common]
     any_fixed = any(getattr(config, name) is not None for name in own)
-    note = "What was given stayed fixed. " if any_fixed else "Trial 1 has the defaults. "
+    note = "Options that were set stayed fixed. " if any_fixed else "Trial 1 has the defaults. "
     labels = [name.replace("_", "-") for name in names]
     console.table("Trials", ["trial", *labels, "ndcg@20"], rows, note + "NDCG@20 on validation.")
 

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 def train_hybrid(config: TrainHybridConfig, console: Console) -> None:
     """Train a hybrid model, late fusion of collaborative filtering and text embeddings: RUN/models/NAME.
 
-    Each source scores all items; its scores are standardized user by user and added with weights, which are found
-    on the validation split. Items without training events are scored from their texts, in a block of their own.
+    Each source scores all items; its scores are standardized per user and summed with weights that are fitted on
+    the validation split. Items without training events (cold items) are scored from their texts, in a separate block.
 
     Example: recli train-hybrid sample_data/run
     """
@@ -43,7 +43,7 @@ def train_hybrid(config: TrainHybridConfig, console: Console) -> None:
 
 
 def _show_sources(console: Console, hybrid: TrainedHybrid) -> None:
-    """Half-lives and the figures of cold items are shown where there are any."""
+    """Print the weights of the sources; half-lives and figures of cold items only where there are any."""
     table: pl.DataFrame | None = hybrid.sources
     assert table is not None
     headings = {"source": "source", "half_life": "half-life", "ndcg@20": "ndcg@20", "weight": "weight"}
@@ -62,7 +62,7 @@ def _show_sources(console: Console, hybrid: TrainedHybrid) -> None:
     note = f"NDCG@20 among items with training events, {users:,} validation users."
     if has_cold:
         n_cold_users = hybrid.pseudo_cold.users if hybrid.pseudo_cold else 0
-        note += f" Cold: among a hidden tenth of the items, {n_cold_users:,} users."
+        note += f" Cold: among pseudo-cold items (a held-out tenth), {n_cold_users:,} users."
     console.table("Sources", list(headings.values()), rows, note)
 
 
@@ -71,7 +71,7 @@ def _digits(value: float | None) -> str:
 
 
 def _say_listed(console: Console, listed: ListedCold) -> None:
-    """How many items are cold, and how often they are listed: nothing else says what the boost does."""
+    """Report how many items are cold and how often they are listed, which shows the effect of the boost."""
     share = f": {listed.share:.1%} of the top 20 of {listed.users:,} validation users" if listed.users else ""
     console.say(
         f"{listed.n_cold:,} of {listed.n_items:,} items are cold (no events to train on){share} at --cold-boost "
@@ -97,7 +97,7 @@ def _show_boost(console: Console, boost: ColdBoost, refit: bool) -> None:
         note += f" Warm items in all; without cold ones in the lists their ndcg@20 is {boost.ndcg_without_cold:.4f}."
     if boost.pseudo_cold_users is not None:
         note += (
-            f" Hidden: a tenth of the warm items stands among the cold ones, {boost.pseudo_cold_users:,} users; its "
+            f" Pseudo-cold: a held-out tenth of the warm items ranked as cold, {boost.pseudo_cold_users:,} users; its "
             "figures compare boosts with each other, not cold items with warm ones."
         )
     if refit:

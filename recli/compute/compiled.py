@@ -1,4 +1,4 @@
-"""Python functions as machine code, by numba, kept on disk: compiling takes seconds, and each command is a process."""
+"""Compiles Python functions with numba and caches the code on disk, since compiling takes seconds per process."""
 
 import os
 import pickle
@@ -9,7 +9,7 @@ from typing import Any
 
 
 def compiled(function: Callable[..., None], signature: str, **options: Any) -> Callable[..., None]:
-    """`function` compiled for one signature in numba's notation; it lets go of the GIL.
+    """Compile `function` for one signature in numba's notation; the compiled code releases the GIL.
 
     The code is kept in NUMBA_CACHE_DIR where that is set, else in recli/ in the user's cache folder (XDG_CACHE_HOME, or
     ~/.cache). It is found again by the contents of the source file, the version of numba and the CPU with its features,
@@ -31,10 +31,10 @@ def compiled(function: Callable[..., None], signature: str, **options: Any) -> C
 
 @contextmanager
 def _kept() -> Iterator[bool]:
-    """Has numba keep code in the user's cache folder; False where it cannot.
+    """Set numba's cache to the user's cache folder; yields False where it cannot be written.
 
-    By itself it would keep it beside the module: what pip does not know of it leaves behind, and a folder that is left
-    of an uninstalled package hides an editable one.
+    By default numba caches beside the module: pip does not remove such files, and a folder left over from an
+    uninstalled package hides an editable install.
     """
     import numba
 

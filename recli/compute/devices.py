@@ -1,4 +1,4 @@
-"""CPU or GPU: what torch, or implicit's extension, can use and, if no GPU, which library is missing."""
+"""Chooses CPU or GPU and the number format; explains which driver or library is missing for a GPU."""
 
 import ctypes
 import importlib
@@ -86,16 +86,16 @@ def gpu_problem() -> tuple[str, str] | None:
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         gpu = importlib.import_module("implicit.gpu")
-        if not gpu.HAS_CUDA and not caught:  # imported before now, when its warning went by unseen
+        if not gpu.HAS_CUDA and not caught:  # imported earlier, so its warning was not caught
             gpu = importlib.reload(gpu)
     if gpu.HAS_CUDA:
         return None
-    said = "; ".join(str(w.message) for w in caught) or "implicit gives no reason"
-    if "undefined symbol" in said:
-        return f"the installed rmm does not fit implicit ({said})", _INSTALL
-    if "libcurand" in said:
-        return f"the library curand is missing ({said})", _INSTALL
-    return f"implicit's CUDA extension does not load ({said})", _INSTALL
+    warnings_text = "; ".join(str(w.message) for w in caught) or "implicit gives no reason"
+    if "undefined symbol" in warnings_text:
+        return f"the installed rmm does not fit implicit ({warnings_text})", _INSTALL
+    if "libcurand" in warnings_text:
+        return f"the library curand is missing ({warnings_text})", _INSTALL
+    return f"implicit's CUDA extension does not load ({warnings_text})", _INSTALL
 
 
 def check_number(device: str) -> int | None:

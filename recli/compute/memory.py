@@ -1,4 +1,4 @@
-"""How much memory there is: an error before hours of work, rather than a killed process after."""
+"""Available memory, so that a job that cannot fit fails at its start."""
 
 import os
 from pathlib import Path
@@ -46,7 +46,7 @@ def _of_cgroup(proc: Path, cgroups: Path) -> int | None:
 
 
 def _cache(group: Path) -> int:
-    """Cached files that nobody has used lately: counted as used, given back when memory is needed."""
+    """Bytes of inactive page cache: counted as used, but reclaimed when memory is needed."""
     fields = dict(line.split() for line in _lines(group / "memory.stat"))
     return int(fields.get("total_inactive_file", fields.get("inactive_file", 0)))
 
@@ -59,5 +59,5 @@ def _number(file: Path) -> int | None:
 def _lines(file: Path) -> list[str]:
     try:
         return file.read_text().splitlines()
-    except OSError:  # not there, or not ours to read
+    except OSError:  # missing, or not readable
         return []

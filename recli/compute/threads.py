@@ -1,4 +1,4 @@
-"""Threads and their libraries: one level of threads at a time, the same bytes however many there are."""
+"""Thread pools and limits on the threads of BLAS and OpenMP; results do not depend on the number of threads."""
 
 import ctypes
 import os
@@ -54,11 +54,11 @@ def cores() -> int:
 
 
 def in_threads(
-    given: Iterable[A], work: Callable[[A], B], threads: int = 0
+    inputs: Iterable[A], work: Callable[[A], B], threads: int = 0
 ) -> Generator[tuple[A, B], None, None]:
-    """What was given and what `work` makes of it, in order; a few ahead of what is taken. 0: all cores.
+    """Yield each input with the result of `work` on it, in order, computing a few ahead. `threads` 0: all cores.
 
-    For work in numpy and torch, which run beside each other. torch has one thread in each.
+    For work in numpy and torch, which release the GIL. torch uses one thread in each.
     """
     from concurrent.futures import Future, ThreadPoolExecutor
 
@@ -68,8 +68,8 @@ def in_threads(
     running: deque[tuple[A, Future[B]]] = deque()
     executor = ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,))
     try:
-        for one in given:
-            running.append((one, executor.submit(work, one)))
+        for item in inputs:
+            running.append((item, executor.submit(work, item)))
             if len(running) > 2 * workers:
                 first, future = running.popleft()
                 yield first, future.result()

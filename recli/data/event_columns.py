@@ -1,4 +1,4 @@
-"""Events as columns of numbers, small enough that 100 million of them are worked on in memory."""
+"""Event table as numeric columns, compact enough to clean 100 million events in memory."""
 
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -8,7 +8,7 @@ import numpy.typing as npt
 
 from recli.schema import Bool, Int32, Int64
 
-# Rows that are sorted at a time: bounds what a sort needs beside the columns, and fits a cache.
+# Rows sorted at a time: bounds the extra memory of a sort, and fits a cache.
 BLOCK = 1 << 19
 
 Column = npt.NDArray[Any]
@@ -22,7 +22,7 @@ class Rows:
     """Events as equally long arrays, replaced one column at a time so that a step needs little extra memory.
 
     `columns`: user int32, item int32, value float32 [, rating float32] [, timestamp int64, microseconds]
-    [, position int64: place in time] [, part uint8: the given split].
+    [, position int64: rank in time] [, part uint8: the given split].
     """
 
     def __init__(self, columns: dict[str, Column]) -> None:
@@ -44,7 +44,7 @@ class Rows:
 
     @property
     def order(self) -> str | None:
-        """The column that tells which of a user's events came first: the position, or the time; None: nothing does."""
+        """The column that orders a user's events: position, or time; None: the order is unknown."""
         return order_name(self.columns)
 
     def apply(self, change: Callable[[Column], Column]) -> None:

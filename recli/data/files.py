@@ -1,4 +1,4 @@
-"""What several modules do with files: their sha256, and errors of a full disk that name the place."""
+"""File helpers: sha256, and disk-full errors that name the folder."""
 
 from __future__ import annotations
 

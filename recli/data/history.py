@@ -11,7 +11,7 @@ from recli import schema
 from recli.data.arrays import ranges
 from recli.schema import CSR, Bool, Int32, Int64
 
-_LEAST = 1e-30  # zeros are no entries: models may divide by what an item weighs
+_LEAST = 1e-30  # smallest weight: zeros would be dropped entries, and models divide by weights
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class History:
         return sizes
 
     def __getitem__(self, rows: slice | Int64) -> History:
-        """The histories of some rows, in the order asked."""
+        """The histories of the selected rows, in that order."""
         if self.steps is None:
             return History(self.values[rows])
         chosen = np.arange(self.shape[0])[rows]
@@ -58,21 +58,21 @@ class History:
 
     def decayed(self, half_life: float) -> CSR:
         """Values that are halved for each `half_life` steps, float32 (n, n_items); as they are if it is 0, or the
-        order unknown. What is so old that float32 has no number for its weight keeps a weight just above 0."""
+        order unknown. A weight that underflows float32 becomes a value just above 0."""
         if self.steps is None or half_life == 0:
             return self.values
-        made = self.values.astype(np.float32, copy=True)
+        decayed_values = self.values.astype(np.float32, copy=True)
         weights = np.exp2(self.steps * (-1.0 / half_life)).astype(np.float32)
-        made.data *= np.maximum(weights, np.float32(_LEAST))
-        return made
+        decayed_values.data *= np.maximum(weights, np.float32(_LEAST))
+        return decayed_values
 
 
 def order_of(rows: pl.DataFrame) -> Int64 | None:
-    """What tells which of a split's events came first, int64 (rows,): places in the log, or times; None: nothing."""
+    """The order of a split's events, int64 (rows,): positions in the log, or times; None: unknown."""
     for name in (schema.POSITION, schema.TIMESTAMP):
         if name in rows.columns:
-            places: Int64 = rows[name].to_numpy()
-            return places
+            positions: Int64 = rows[name].to_numpy()
+            return positions
     return None
 
 
@@ -92,13 +92,13 @@ def ordered_pairs(users: Int64, items: Int64, times: Int64) -> tuple[Int64, Int3
         np.arange(n) if in_order.all() else np.lexsort((items, times, users))
     )  # one split is sorted already
     pairs = users.astype(np.int64) * (int(items.max(initial=0)) + 1) + items
-    order = np.argsort(pairs[by_time], kind="stable")  # places in time, by pair: of one, the latest is last
+    order = np.argsort(pairs[by_time], kind="stable")  # ranks in time, by pair: the latest of a pair is last
     last = np.ones(n, dtype=bool)
     last[:-1] = np.diff(pairs[by_time[order]]) != 0
-    places = order[last]
-    kept = by_time[places]
+    positions = order[last]
+    kept = by_time[positions]
     at = np.full(n, -1, dtype=np.int64)
-    at[places] = np.arange(kept.size)
+    at[positions] = np.arange(kept.size)
     at = at[at >= 0]  # the kept ones in the order of time
     owners = users[kept]
     steps = np.empty(kept.size, dtype=np.int32)

@@ -1,4 +1,4 @@
-"""Interactions in memory: who did what with which item, indexed and split."""
+"""Interactions in memory: indexed events of users with items, by split."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ class Interactions:
     `users`: columns user_id, cold. `items`: item_id, text (null where there is none), cold.
     `splits`: for each of train, validation, test and history, rows of user, item, value [, rating]
     [, timestamp], sorted by user, time, item. `history` holds what cold users did before their test
-    events: input for scoring them, never for training. `cold` means one thing: no event in `train`, be it
-    by design (`--cold-items`, `--cold-users`), by the clock, or because the catalogue alone has the item.
+    events: input for scoring them, never for training. `cold`: no event in `train`, whether by
+    design (`--cold-items`, `--cold-users`), by time, or because only the catalogue has the item.
     """
 
     users: pl.DataFrame
@@ -101,5 +101,5 @@ class Interactions:
         return all(schema.TIMESTAMP in rows.columns for rows in self.splits.values() if rows.height)
 
     def seen(self) -> CSR:
-        """What must not come back when lists are judged by the test split: everything known before it."""
+        """Items that are masked in evaluation on the test split: all events before it."""
         return self.matrix("train", "validation", "history")

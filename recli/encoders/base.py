@@ -1,4 +1,4 @@
-"""What an encoder is, and the registry of encoders: a new one is one file with one decorated function."""
+"""The encoder interface and the registry of encoders; a new encoder is one file with a decorated function."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 from recli.registry import Registry
 from recli.schema import Float32, Int64
 
-FALLBACK = "huggingface"  # takes what no other encoder takes
+FALLBACK = "huggingface"  # the encoder of a --model that no other one takes
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class EncoderOptions:
 
 @dataclass(frozen=True)
 class EncodedBatch:
-    """Encoded texts: `rows` int64 (n,) of the given list, `vectors` float32 (n, d), zero where nothing is known."""
+    """Encoded texts: `rows` int64 (n,) of the input list, `vectors` float32 (n, d), zero where nothing is known."""
 
     rows: Int64
     vectors: Float32

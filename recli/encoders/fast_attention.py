@@ -1,7 +1,7 @@
-"""What lies between the two products of attention, compiled by numba: texts of many lengths, no mask.
+"""Attention kernels compiled by numba, for texts of different lengths without a mask.
 
-Linear layers like tokens as rows without padding; the products want a square for each text and head. `spread` and
-`gather` go from the one to the other. `softmax` works in place, in one pass: in bfloat16 torch's was measured three
+Linear layers take tokens as rows without padding; the products need a padded block for each text and head. `spread`
+and `gather` convert between the two. `softmax` works in place, in one pass: in bfloat16 torch's was measured three
 times as long, more than both products together.
 """
 
@@ -31,7 +31,7 @@ class Kernels:
     `spread(tokens (t, 3 heads d), starts (n + 1,), q, k, v (n, heads, width, d))`; zero past a text's end.
     `softmax(scores (n, heads, width, width), starts, scale, sums (n, heads, width))` makes of scores weights that are
     still to be divided by their `sums`; both are float32 inside.
-    `gather(made (n, heads, width, d), starts, sums, tokens (t, heads d))` divides, and leaves the padding out.
+    `gather(mixed (n, heads, width, d), starts, sums, tokens (t, heads d))` divides, and leaves the padding out.
     """
 
     spread: Callable[..., None]
@@ -111,14 +111,14 @@ def softmax(scores: Any, starts: Any, scale: Any, sums: Any) -> None:
                 sums[text, head, row] = total
 
 
-def gather(made: Any, starts: Any, sums: Any, tokens: Any) -> None:
-    n, heads, _, d = made.shape
+def gather(mixed: Any, starts: Any, sums: Any, tokens: Any) -> None:
+    n, heads, _, d = mixed.shape
     for text in range(n):
         first, size = starts[text], starts[text + 1] - starts[text]
         for row in range(size):
             token = tokens[first + row]
             for head in range(heads):
-                cells = made[text, head, row]
+                cells = mixed[text, head, row]
                 share = np.float32(1) / sums[text, head, row]
                 for i in range(d):
                     token[head * d + i] = write(read(cells[i]) * share, cells[i])
@@ -126,7 +126,7 @@ def gather(made: Any, starts: Any, sums: Any, tokens: Any) -> None:
 
 @lru_cache(maxsize=1)
 def _declare() -> None:
-    """Tell numba what the small functions above are for each kind of cells: kept code must not depend on closures."""
+    """Register the small functions above as numba overloads for each cell type: cached code must not use closures."""
     from numba import extending, types
 
     def on_cells(function: Callable[..., Any], for_float32: Callable[..., Any]) -> None:

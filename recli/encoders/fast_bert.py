@@ -2,8 +2,8 @@
 
 Against transformers' own: oneDNN's weights are reordered once and not in every call, GELU, bias and residual are part
 of the products, nothing is computed for padding, and attention needs no mask (`recli.encoders.fast_attention`). The
-operations are those torch.compile uses and not promised to stay: what they give is compared with transformers' own
-before they are used, and where one is missing nothing is.
+operations are those torch.compile uses and may change: their results are compared with transformers' own
+before use, and where an operation is missing this module is not used.
 """
 
 from __future__ import annotations
@@ -40,16 +40,16 @@ class Linear:
     def __call__(self, x: torch.Tensor, after: str = "none", how: str = "") -> torch.Tensor:
         import torch
 
-        made: torch.Tensor = torch.ops.mkldnn._linear_pointwise(x, self.weight, self.bias, after, [], how)
-        return made
+        output: torch.Tensor = torch.ops.mkldnn._linear_pointwise(x, self.weight, self.bias, after, [], how)
+        return output
 
     def added_to(self, other: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
         import torch
 
-        made: torch.Tensor = torch.ops.mkldnn._linear_pointwise.binary(
+        output: torch.Tensor = torch.ops.mkldnn._linear_pointwise.binary(
             x, other, self.weight, self.bias, "add"
         )
-        return made
+        return output
 
 
 @dataclass(frozen=True)
@@ -95,22 +95,22 @@ class Packed:
     def _positions(self, tokens: Int64, starts: Int64) -> Int64:
         counted = tokens != self.padding if self.padding is not None else np.ones(tokens.size, dtype=np.bool_)
         before = np.concatenate([[0], np.cumsum(counted)])
-        place = before[1:] - np.repeat(before[starts[:-1]], np.diff(starts))  # 1, 2, ...
-        made: Int64 = place - 1 if self.padding is None else place * counted + self.padding
-        return made
+        position = before[1:] - np.repeat(before[starts[:-1]], np.diff(starts))  # 1, 2, ...
+        output: Int64 = position - 1 if self.padding is None else position * counted + self.padding
+        return output
 
     def _embed(self, tokens: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
         parts = self.embeddings
         hidden = parts.word_embeddings(tokens) + parts.token_type_embeddings.weight[0]
-        made: torch.Tensor = parts.LayerNorm(hidden + parts.position_embeddings(positions))
-        return made
+        output: torch.Tensor = parts.LayerNorm(hidden + parts.position_embeddings(positions))
+        return output
 
     def _attend(self, tokens: torch.Tensor, starts: Int64) -> torch.Tensor:
         """Attention within each text: (t, 3 heads d) to (t, heads d). Texts come longest first, or nearly so."""
         import torch
 
         t, d = tokens.shape[0], tokens.shape[1] // (3 * self.heads)
-        made = tokens.new_zeros((t, self.heads * d))
+        output = tokens.new_zeros((t, self.heads * d))
         sizes = np.diff(starts)
         first = 0
         while first < sizes.size:
@@ -130,9 +130,9 @@ class Packed:
             squares = _cells(scores.view(room, self.heads, width, width)[:n])
             self.kernels.softmax(squares, own, np.float32(d**-0.5), sums)
             mixed = torch.bmm(scores, v).view(room, self.heads, width, d)
-            self.kernels.gather(_cells(mixed[:n]), own, sums, _cells(made))
+            self.kernels.gather(_cells(mixed[:n]), own, sums, _cells(output))
             first += n
-        return made
+        return output
 
 
 def _up(size: int) -> int:
@@ -213,13 +213,13 @@ def _agrees(model: Any, packed: Packed) -> bool:
     config = model.config
     longest = min(40, config.max_position_embeddings - 1 - (packed.padding or 0))
     ids = [[(7 * i + n) % config.vocab_size for i in range(n)] for n in (longest, (longest + 1) // 2, 1)]
-    made = packed(ids).float()
+    output = packed(ids).float()
     starts = np.cumsum([0, *map(len, ids)])
     for own, (start, end) in zip(ids, pairwise(starts), strict=True):
         expected = model(input_ids=torch.tensor([own]), attention_mask=torch.ones((1, len(own))))[0][
             0
         ].float()
-        cosine = torch.nn.functional.cosine_similarity(made[start:end], expected)
+        cosine = torch.nn.functional.cosine_similarity(output[start:end], expected)
         if not bool((cosine > (0.9999 if model.dtype == torch.float32 else 0.99)).all()):
             return False
     return True

@@ -21,7 +21,7 @@ from recli.encoders.model_config import read_encoder_config
     ),
 )  # fmt: skip
 def open_transformer(options: EncoderOptions) -> Encoder:
-    """Find the model's files and read how it wants to be used; its weights are loaded when texts are encoded.
+    """Find the model's files and read its settings; the weights are loaded when texts are encoded.
 
     Raises `RecliError` where the model cannot be used, `DeviceError` where model or device are not there.
     """

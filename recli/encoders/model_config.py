@@ -1,4 +1,4 @@
-"""How a pretrained encoder wants to be used, read from the files that come with it.
+"""Reads a pretrained encoder's settings (pooling, prompt, length, normalization) from its files.
 
 sentence-transformers describes a model in modules.json, sentence_bert_config.json, 1_Pooling/config.json and
 config_sentence_transformers.json. They are read here, because transformers alone knows none of them.
@@ -63,7 +63,7 @@ def read_encoder_config(
     max_tokens: int | None = None,
     prompt: str | None = None,
 ) -> EncoderConfig:
-    """How the model `name` in `folder` is used: what its files say, and in its place what the user asks for."""
+    """How the model `name` in `folder` is used: what its files say, overridden by the user's options."""
     config = _json(folder / "config.json")
     modules = _json_list(folder / "modules.json")
     notes: list[str] = []

@@ -59,9 +59,9 @@ def find(model: str, revision: str | None = None, remote_code: bool = False) -> 
 def package_folder() -> Path | None:
     """The folder of the default model in its PyPI package, found without importing it; None if not installed."""
     spec = importlib.util.find_spec(PACKAGE)
-    for place in (spec.submodule_search_locations or []) if spec else []:
-        if (Path(place) / "model" / "config.json").is_file():
-            return Path(place) / "model"
+    for location in (spec.submodule_search_locations or []) if spec else []:
+        if (Path(location) / "model" / "config.json").is_file():
+            return Path(location) / "model"
     return None
 
 

@@ -1,4 +1,4 @@
-"""From an encoder's raw vectors to the ones that are stored: lengths, dimensions, center."""
+"""Transforms raw vectors of an encoder into stored ones: normalizes, reduces dimensions, centers."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Texts as encoders can take them: clean, and each one once."""
+"""Cleans and deduplicates texts for encoders."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def clean(text: str | None) -> str:
 
 @dataclass(frozen=True)
 class DistinctTexts:
-    """The different texts among many. `row`: int64 (n,), where text i is found in `texts`; -1 for empty ones."""
+    """The different texts among many. `row`: int64 (n,), the index of text i in `texts`; -1 for empty ones."""
 
     texts: list[str]
     row: Int64
@@ -43,15 +43,15 @@ class DistinctTexts:
 
 def unique(texts: Sequence[str | None]) -> DistinctTexts:
     """Clean the texts and find the different ones, in order of their first appearance."""
-    places: dict[str, int] = {}
+    row_of_text: dict[str, int] = {}
     first: list[int] = []
     row = np.full(len(texts), -1, dtype=np.int64)
     for i, text in enumerate(map(clean, texts)):
         if text:
-            row[i] = places.setdefault(text, len(places))
-            if len(first) < len(places):
+            row[i] = row_of_text.setdefault(text, len(row_of_text))
+            if len(first) < len(row_of_text):
                 first.append(i)
-    return DistinctTexts(list(places), row, np.array(first, dtype=np.int64))
+    return DistinctTexts(list(row_of_text), row, np.array(first, dtype=np.int64))
 
 
 def keys(texts: Sequence[str]) -> np.ndarray[tuple[int, int], np.dtype[np.uint8]]:

@@ -1,4 +1,4 @@
-"""Texts through a transformer: token batches of similar length, pooled in float32.
+"""Encodes texts with a transformer, in token batches of similar length, pooled in float32.
 
 Batches are encoded by Python threads, each with one torch thread: as fast as torch's own threads on an idle
 machine, and not slowed down by waiting for each other on a busy one (measured 5 s against 31 s). The next texts are
@@ -28,10 +28,14 @@ from recli.schema import Bool, Float32, Int64
 if TYPE_CHECKING:
     import torch
 
-_CHARACTERS = 12  # per token: longer texts are cut before they are tokenized, which costs time per character
-_CHUNK = 8192  # texts tokenized per call; small calls take 2.5 times as long per token
-_FIRST = 1024  # those of the first call, which all wait for
-_LONG_JOB = 100_000  # characters, from which packing saves more than the seconds that it can take
+_CHARACTERS_PER_TOKEN = (
+    12  # per token: longer texts are cut before they are tokenized, which costs time per character
+)
+_TEXTS_PER_CHUNK = 8192  # texts tokenized per call; small calls take 2.5 times as long per token
+_TEXTS_IN_FIRST_CHUNK = 1024  # those of the first call, which all wait for
+_MIN_PACKED_CHARACTERS = (
+    100_000  # characters, from which packing saves more than the seconds that it can take
+)
 
 
 @dataclass(frozen=True)
@@ -159,7 +163,7 @@ def encode(
     """
     import torch
 
-    if sum(map(len, texts)) >= _LONG_JOB:
+    if sum(map(len, texts)) >= _MIN_PACKED_CHARACTERS:
         encoder = replace(encoder, packed=pack(encoder.model))
     on_cpu = encoder.device.type == "cpu"
     workers = threads if on_cpu else 2  # two keep a GPU busy: one prepares while the other waits
@@ -179,12 +183,14 @@ def _batches(
     encoder: TextEncoder, texts: Sequence[str], batch_tokens: int
 ) -> Iterator[tuple[Int64, list[list[int]], int]]:
     """Rows, token ids and the number of cut texts of batches with at most `batch_tokens` tokens, padding included."""
-    spans = list(pairwise(dict.fromkeys([0, *range(_FIRST, len(texts), _CHUNK), len(texts)])))
+    spans = list(
+        pairwise(dict.fromkeys([0, *range(_TEXTS_IN_FIRST_CHUNK, len(texts), _TEXTS_PER_CHUNK), len(texts)]))
+    )
     with ThreadPoolExecutor(1) as ahead:
         pending: deque[Future[Tokenized]] = deque()
-        for place, (start, _) in enumerate(spans):
-            while len(pending) < 2 and place + len(pending) < len(spans):  # this span, and the next one
-                part = texts[slice(*spans[place + len(pending)])]
+        for index, (start, _) in enumerate(spans):
+            while len(pending) < 2 and index + len(pending) < len(spans):  # this span, and the next one
+                part = texts[slice(*spans[index + len(pending)])]
                 pending.append(ahead.submit(tokenize, encoder, part))
             ids, cut = pending.popleft().result()
             lengths = np.array([len(i) for i in ids])
@@ -202,7 +208,7 @@ def tokenize(encoder: TextEncoder, texts: Sequence[str]) -> Tokenized:
     encoder_config = encoder.encoder_config
     limit = encoder_config.max_tokens
     prepared = [
-        encoder_config.prompt + t[: _CHARACTERS * limit]
+        encoder_config.prompt + t[: _CHARACTERS_PER_TOKEN * limit]
         for t in (map(str.lower, texts) if encoder_config.lower_case else texts)
     ]
     # Truncation and padding are set here: those embedded in tokenizer.json (MiniLM: 128) are not the model's.
@@ -213,7 +219,7 @@ def tokenize(encoder: TextEncoder, texts: Sequence[str]) -> Tokenized:
     details = tokenized.encodings  # None: a tokenizer without a fast version
     cut = [
         len(i) == limit
-        and (details is None or bool(details[n].overflowing) or len(texts[n]) > _CHARACTERS * limit)
+        and (details is None or bool(details[n].overflowing) or len(texts[n]) > _CHARACTERS_PER_TOKEN * limit)
         for n, i in enumerate(ids)
     ]
     return ids, np.array(cut, dtype=np.bool_)

@@ -1,4 +1,4 @@
-"""Accuracy of ranked lists: are the test items at the top?"""
+"""Accuracy metrics of ranked lists: how high the test items rank."""
 
 import numpy as np
 
@@ -69,22 +69,25 @@ def ndcg(lists: EvaluatedLists) -> Float64:
     return ndcg_of_ranks(*lists.hit_positions, lists.relevant, lists.k)
 
 
-@metric("precision", help="share of the k places that hold a test item; a short list's empty places count")
+@metric(
+    "precision",
+    help="share of the k ranks that hold a test item; empty ranks of a short list count as misses",
+)
 def precision(lists: EvaluatedLists) -> Float64:
     return lists.n_hits / lists.k
 
 
-@metric("recall", help="share of the user's test items that the k places hold")
+@metric("recall", help="share of the user's test items among the top k")
 def recall(lists: EvaluatedLists) -> Float64:
     return ratio(lists.n_hits, lists.relevant, 0.0)
 
 
-@metric("hit-rate", help="1 if the k places hold any test item")
+@metric("hit-rate", help="1 if any test item is among the top k")
 def hit_rate(lists: EvaluatedLists) -> Float64:
     return (lists.n_hits > 0).astype(np.float64)
 
 
-@metric("mrr", help="1 / place of the first test item, 0 if it is not among the k")
+@metric("mrr", help="1 / rank of the first test item, 0 if none is among the top k")
 def mrr(lists: EvaluatedLists) -> Float64:
     rows, ranks = lists.hit_positions
     first = lists.nth_hit == 0
@@ -93,10 +96,10 @@ def mrr(lists: EvaluatedLists) -> Float64:
     return values
 
 
-@metric("map", help="mean of the precisions at the test items' places, over min(k, test items)")
+@metric("map", help="mean of the precisions at the test items' ranks, over min(k, test items)")
 def mean_average_precision(lists: EvaluatedLists) -> Float64:
     rows, ranks = lists.hit_positions
-    precisions = (lists.nth_hit + 1) / (ranks + 1)  # at the places of the test items
+    precisions = (lists.nth_hit + 1) / (ranks + 1)  # at the ranks of the test items
     total = np.bincount(rows, precisions, minlength=lists.relevant.size)
     return ratio(total, np.minimum(lists.relevant, lists.k), 0.0)
 

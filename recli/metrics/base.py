@@ -1,4 +1,4 @@
-"""The registry of metrics, and what a metric function gets: evaluated lists beside the test set."""
+"""The registry of metrics, and their input: evaluated lists with the test set."""
 
 from __future__ import annotations
 

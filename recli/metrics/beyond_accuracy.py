@@ -64,7 +64,7 @@ def novelty(lists: EvaluatedLists) -> Float64:
 
 @metric(
     "serendipity",
-    help="share of the k places that hold a test item outside the user's k most popular unseen items",
+    help="share of the k ranks that hold a test item outside the user's k most popular unseen items",
     family="beyond accuracy",
 )
 def serendipity(lists: EvaluatedLists) -> Float64:
@@ -75,14 +75,14 @@ def serendipity(lists: EvaluatedLists) -> Float64:
 def _popular_unseen(test_set: TestSet, ranked: Int32) -> Bool:
     """Where a list holds one of the k items that popularity would list for that user, bool (n, k)."""
     order = np.lexsort((test_set.ties, -test_set.counts))
-    place = np.empty(order.size, dtype=np.int64)
+    rank_of_item = np.empty(order.size, dtype=np.int64)
     if test_set.allowed is not None:
         order = np.concatenate([order[test_set.allowed[order]], order[~test_set.allowed[order]]])
-    place[order] = np.arange(order.size)  # from the most popular; of all items
+    rank_of_item[order] = np.arange(order.size)  # from the most popular; of all items
     n_items = order.size
     rows = np.repeat(np.arange(test_set.n_users, dtype=np.int64), np.diff(test_set.seen.indptr))
-    keys = np.sort(rows * n_items + place[test_set.seen.indices])
-    popularity_rank = place[np.maximum(ranked, 0)]
+    keys = np.sort(rows * n_items + rank_of_item[test_set.seen.indices])
+    popularity_rank = rank_of_item[np.maximum(ranked, 0)]
     listed = np.arange(test_set.n_users, dtype=np.int64)[:, None] * n_items + popularity_rank
     seen_before = (
         np.searchsorted(keys, listed) - test_set.seen.indptr[:-1, None]
@@ -124,10 +124,10 @@ def diversity(lists: EvaluatedLists) -> Float64 | None:
     vectors, ranked = lists.test_set.vectors, lists.ranked
     has_vector = _squares(vectors) > 0
     there = (ranked >= 0) & has_vector[np.maximum(ranked, 0)]
-    items, places = np.unique(np.where(there, ranked, -1), return_inverse=True)
-    places = places.reshape(ranked.shape)
+    items, columns = np.unique(np.where(there, ranked, -1), return_inverse=True)
+    columns = columns.reshape(ranked.shape)
     similar = (
-        _sums_by_pairs(vectors, items, places) if items.size <= _MAX_ITEMS else _sums(vectors, ranked, there)
+        _sums_by_pairs(vectors, items, columns) if items.size <= _MAX_ITEMS else _sums(vectors, ranked, there)
     )
     length = there.sum(axis=1)
     pairs = length * (length - 1) / 2
@@ -139,7 +139,7 @@ def _squares(vectors: Float32 | CSR) -> Float64:
     return np.asarray(squared.sum(axis=1), dtype=np.float64).ravel()
 
 
-def _sums_by_pairs(vectors: Float32 | CSR, items: Int64, places: Int64) -> Float64:
+def _sums_by_pairs(vectors: Float32 | CSR, items: Int64, columns: Int64) -> Float64:
     """Sum of the cosines of each list's pairs, by a matrix of all listed items; `items[0]` may be -1."""
     picked = vectors[np.maximum(items, 0)]
     product = picked @ picked.T
@@ -148,9 +148,9 @@ def _sums_by_pairs(vectors: Float32 | CSR, items: Int64, places: Int64) -> Float
     cosines[none, :] = 0
     cosines[:, none] = 0
     np.fill_diagonal(cosines, 0)
-    sums = np.empty(len(places))
-    for start in range(0, len(places), _USERS_PER_BLOCK):
-        block = places[start : start + _USERS_PER_BLOCK]
+    sums = np.empty(len(columns))
+    for start in range(0, len(columns), _USERS_PER_BLOCK):
+        block = columns[start : start + _USERS_PER_BLOCK]
         sums[start : start + _USERS_PER_BLOCK] = cosines[block[:, :, None], block[:, None, :]].sum(
             axis=(1, 2), dtype=np.float64
         )

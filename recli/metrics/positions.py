@@ -63,12 +63,12 @@ def _count(scores: Float32, starts: Int64, values: Float32, most: int, twice: In
         masked[row] = total
         if starts[row + 1] - starts[row] > most:
             continue
-        for at in range(starts[row], starts[row + 1]):
-            value = values[at]
+        for entry in range(starts[row], starts[row + 1]):
+            value = values[entry]
             total = np.int32(0)
             for i in range(line.size):
                 total += np.int32(line[i] < value) + np.int32(line[i] <= value)
-            twice[at] = total
+            twice[entry] = total
 
 
 @lru_cache(1)

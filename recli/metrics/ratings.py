@@ -7,7 +7,7 @@ from recli.schema import Float64, Int64
 
 
 def errors_of(n: int, users: Int64, predicted: Float64, rated: Float64) -> RatingErrors:
-    """Errors of pairs, summed by user. `users`: int64 (pairs,), places 0..n-1 among the evaluated users."""
+    """Errors of pairs, summed by user. `users`: int64 (pairs,), rows 0..n-1 of the evaluated users."""
     off = predicted.astype(np.float64) - rated.astype(np.float64)
     return RatingErrors(
         np.bincount(users, off**2, minlength=n).astype(np.float64),

@@ -28,7 +28,7 @@ class AlsConfig(Config):
     factors: int = option(
         128, "Number of latent factors.", min=1, max=2048, tune=Tune(choices=(32, 64, 128, 256))
     )
-    iterations: int = option(15, "Epochs: passes over the data.", min=1, max=10_000)
+    iterations: int = option(15, "Number of epochs.", min=1, max=10_000)
     regularization: float = option(
         50.0, "L2 regularization strength.", min=1e-6, max=1e6, tune=Tune(0.5, 500, log=True)
     )

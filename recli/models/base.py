@@ -1,6 +1,6 @@
 """The base class of all models, and the registry of the algorithms that train them.
 
-Everything after a score (masking, top-k, explanation, evaluation) is written once and knows only this class.
+Everything after scoring (masking, top-k, explanation, evaluation) uses this class only.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from recli.schema import CSR, Bool, Float32, Int64, State
 class Model(ABC):
     """A trained model: scores items for users, and can be stored as arrays.
 
-    Every model inherits this class; what it does not override has a default, and nothing asks for its type.
+    Every model inherits this class and overrides the methods whose defaults do not fit.
     """
 
     @abstractmethod
@@ -122,9 +122,9 @@ class Training:
     device: str = "cpu"
     threads: int = 0  # 0: as many as there are cores
     advance: Advance = no_progress  # iterations done since the last call, a short text
-    say: Callable[[str], None] = SILENT.say  # a line to read before the work starts: what it will cost
+    say: Callable[[str], None] = SILENT.say  # reports a message before training starts, such as its cost
     validate: Callable[[Model], float] | None = None  # NDCG@20 on the validation split
-    patience: int = 0  # iterations without a better validation score before stopping; 0: never stop early
+    patience: int = 0  # epochs without a better validation score before stopping; 0: no early stopping
 
 
 C = TypeVar("C")
@@ -168,7 +168,7 @@ def algorithm(
 
 
 class BestState(Generic[M]):
-    """Watches training epoch by epoch: shows progress and, with `patience`, keeps the best state."""
+    """Early stopping: reports progress after each epoch and, with `patience`, keeps the best state."""
 
     def __init__(self, training: Training, snapshot: Callable[[], M]) -> None:
         """`snapshot()` is the model as it is now; its arrays must not change afterwards."""
@@ -185,7 +185,7 @@ class BestState(Generic[M]):
             score = training.validate(model)
             if score > self._score:
                 self._best, self._score, self._epoch = model, score, epoch
-            # The last text stays on the screen: it must be about the model that is kept.
+            # The last text stays on the screen, so it describes the model that is kept.
             text = f"{text} best validation ndcg@20 {self._score:.4f} at iteration {self._epoch + 1}".strip()
             stop = epoch - self._epoch >= training.patience
         training.advance(1, text)

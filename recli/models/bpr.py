@@ -18,7 +18,7 @@ class BprConfig(Config):
     factors: int = option(
         64, "Number of latent factors.", min=1, max=2048, tune=Tune(choices=(32, 64, 128, 256))
     )
-    iterations: int = option(150, "Epochs: passes over the data.", min=1, max=10_000)
+    iterations: int = option(150, "Number of epochs.", min=1, max=10_000)
     regularization: float = option(
         0.03, "L2 regularization strength.", min=0, max=1e6, tune=Tune(1e-4, 0.1, log=True)
     )

@@ -5,7 +5,7 @@ Choi et al. 2023, "Blurring-Sharpening Process Models for Collaborative Filterin
 
     blurred = r P                                    the linear filter, P = R~'R~
     merged = blurred + w r D_i^-b V V' D_i^b         with the ideal low-pass filter
-    sharpened = merged - T merged P                  what blurring has made alike is taken apart
+    sharpened = merged - T merged P                  undoes part of the smoothing
     score = (blurred + sharpened) / 2
 
 The paper has --user-power 0.5 --item-power 0.5, which gives its figures. Chosen on held-out training rows instead:

@@ -16,7 +16,7 @@ from recli.models.content_knn import content_features
 from recli.models.ease import Ease, check_memory, cost, gram, inverse_in_place, to_weights
 from recli.schema import Float32, State
 
-_BLOCK = 1024
+_ROWS_PER_BLOCK = 1024
 
 
 @dataclass(frozen=True)
@@ -71,5 +71,5 @@ def fit(config: CeaseConfig, training: Training) -> Ease:
 def add_text(matrix: Float32, features: Float32, weight: float) -> None:
     """Add weight * cosines of the features (n_items, d) to a matrix (n_items, n_items), in place."""
     scaled = np.ascontiguousarray(features.T) * np.float32(weight)
-    for start in range(0, matrix.shape[0], _BLOCK):
-        matrix[start : start + _BLOCK] += features[start : start + _BLOCK] @ scaled
+    for start in range(0, matrix.shape[0], _ROWS_PER_BLOCK):
+        matrix[start : start + _ROWS_PER_BLOCK] += features[start : start + _ROWS_PER_BLOCK] @ scaled

@@ -13,7 +13,7 @@ from recli.models.kernels.neighbors import dense, neighbors_option
 from recli.reporting import Advance
 from recli.schema import CSR, Bool, Float32, Int64, State
 
-_CELLS = 1 << 24  # similarities held at a time: 64 MiB of float32
+_SIMILARITIES_HELD = 1 << 24  # similarities held at a time: 64 MiB of float32
 
 
 @dataclass(frozen=True)
@@ -82,15 +82,15 @@ def content_features(training: Training) -> Float32:
 def nearest(features: Float32, cold: Bool, neighbors: int, power: float, advance: Advance) -> CSR:
     """The nearest items of each item with their similarity**power, float32 csr (n_items, n_items).
 
-    `features`: float32 (n_items, d), l2-normalized. An item is not its own neighbor. Cold items never compete
-    with warm ones (they are fused as two blocks), so each item gets `neighbors` warm and as many
+    `features`: float32 (n_items, d), l2-normalized. An item is not its own neighbor. Cold and warm items are
+    fused as two blocks, so each item gets `neighbors` warm and as many
     cold neighbors, if there are that many with a similarity above 0.
     """
     from scipy.sparse import csr_matrix
 
     n_items = features.shape[0]
     groups = [g for g in (np.flatnonzero(~cold), np.flatnonzero(cold)) if g.size]
-    size = max(1, _CELLS // n_items)
+    size = max(1, _SIMILARITIES_HELD // n_items)
     blocks_of_groups = []
     for group in groups:
         others = np.ascontiguousarray(features[group].T)
@@ -98,9 +98,9 @@ def nearest(features: Float32, cold: Bool, neighbors: int, power: float, advance
         for start in range(0, n_items, size):
             rows = np.arange(start, min(start + size, n_items))
             similar = features[rows] @ others  # float32 (rows, group)
-            place = np.searchsorted(group, rows)
-            self_there = (place < group.size) & (group[np.minimum(place, group.size - 1)] == rows)
-            similar[np.flatnonzero(self_there), place[self_there]] = 0
+            position = np.searchsorted(group, rows)
+            self_there = (position < group.size) & (group[np.minimum(position, group.size - 1)] == rows)
+            similar[np.flatnonzero(self_there), position[self_there]] = 0
             blocks.append(_keep_largest(similar, neighbors, power, group))
             advance(rows.size, "")
         data, indices, counts = (np.concatenate(column) for column in zip(*blocks, strict=True))

@@ -27,9 +27,9 @@ from recli.models.kernels.ease_sparse import fit_sparse
 from recli.schema import CSR, Float32, Int64, State
 
 SPARSE = 200  # neighbors where there are too many items for all pairs
-_BLOCK = 1024  # rows of the Gram matrix made at a time
-_LARGE = 15_000  # items: the dense form takes more than half a minute, and says so before it starts
-_RATE = 1e11  # n^3 / _RATE seconds: 100 GFLOPS, what one core with AVX2 or AVX-512 does in float32
+_ROWS_PER_BLOCK = 1024  # rows of the Gram matrix made at a time
+_LARGE_ITEMS = 15_000  # items: the dense form takes more than half a minute, and says so before it starts
+_FLOPS = 1e11  # n^3 / _FLOPS seconds: 100 GFLOPS, what one core with AVX2 or AVX-512 does in float32
 
 
 @dataclass(frozen=True)
@@ -73,8 +73,10 @@ def gram(matrix: CSR) -> Float32:
     """X'X as a dense float32 (n_items, n_items), made block by block."""
     transposed, n = matrix.T.tocsr(), matrix.shape[1]
     products = np.empty((n, n), dtype=np.float32)
-    for start in range(0, n, _BLOCK):
-        products[start : start + _BLOCK] = (transposed[start : start + _BLOCK] @ matrix).toarray()
+    for start in range(0, n, _ROWS_PER_BLOCK):
+        products[start : start + _ROWS_PER_BLOCK] = (
+            transposed[start : start + _ROWS_PER_BLOCK] @ matrix
+        ).toarray()
     return products
 
 
@@ -90,8 +92,8 @@ def inverse_in_place(matrix: Float32) -> Float32:
     if failed:
         raise RecliError("the item-item matrix cannot be inverted", "raise --l2")
     upper: Float32 = inverse.T  # C order again; only its upper triangle is filled
-    for start in range(0, upper.shape[0], _BLOCK):  # mirror it, block of rows by block of rows
-        end = min(start + _BLOCK, upper.shape[0])
+    for start in range(0, upper.shape[0], _ROWS_PER_BLOCK):  # mirror it, block of rows by block of rows
+        end = min(start + _ROWS_PER_BLOCK, upper.shape[0])
         square = upper[start:end, start:end]
         square[:] = np.triu(square) + np.triu(square, 1).T
         upper[end:, start:end] = upper[start:end, end:].T
@@ -101,7 +103,7 @@ def inverse_in_place(matrix: Float32) -> Float32:
 def check_memory(n_items: int, instead: str) -> None:
     """Refuse a matrix of all pairs of items that the memory cannot hold; `instead`: what else to do."""
     beside = (
-        min(_BLOCK, n_items) * n_items * 12
+        min(_ROWS_PER_BLOCK, n_items) * n_items * 12
     )  # a block of the Gram matrix: sparse, at worst full, and dense
     needed, available = n_items * n_items * 4 + beside, available_memory()
     if available is not None and needed > available:
@@ -113,7 +115,7 @@ def check_memory(n_items: int, instead: str) -> None:
 
 def cost(n_items: int, threads: int) -> str:
     """What all pairs of so many items cost, in words: memory, and time on a usual core."""
-    seconds = n_items**3 / _RATE / threads
+    seconds = n_items**3 / _FLOPS / threads
     time = f"{seconds / 60:,.0f} minutes" if seconds >= 90 else f"{seconds:,.0f} seconds"
     return f"{n_items:,} items: a matrix of {n_items * n_items * 4 / 2**30:,.1f} GiB, in roughly {time}"
 
@@ -132,7 +134,7 @@ def fit(config: EaseConfig, training: Training) -> Ease | ItemKnn:
         return model
     check_memory(n, f"use --neighbors {SPARSE}: a sparse model, without a matrix of all pairs of items")
     threads = training.threads or 1
-    if n > _LARGE:
+    if n > _LARGE_ITEMS:
         training.say(cost(n, threads))
     with blas_threads(threads):
         weights = gram(training.matrix)

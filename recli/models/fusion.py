@@ -1,6 +1,6 @@
 """Late fusion: the scores of several models, made comparable user by user, added with weights.
 
-Items with training events and items without (cold ones) are two blocks: collaborative sources know nothing of
+Items with training events and items without (cold ones) are two blocks: collaborative sources cannot score
 cold items, and one scale for both favors the block with the longer tail. Each block is fused and standardized
 per user on its own; `cold_boost` is then added to the cold one, in standard deviations.
 """
@@ -22,10 +22,10 @@ from recli.models.wrappers import unwrap, with_recency
 from recli.schema import CSR, Bool, Float32, Float64, Int64, State
 
 LOG_POPULARITY = "log-popularity"  # the source that every fusion has: standardized log(1 + users of the item)
-UNKNOWN = -1e3  # standard deviations: below all that is known
+UNKNOWN = -1e3  # score, in standard deviations, of items that no source scores
 PROFILE_RIDGE = 1.0  # best of .1, 1, 10, 100 on films, by mean item vectors of held-out users
 _SMALL = 1e-12
-_CELLS = 1 << 22  # scores of one source held at a time: 16 MiB of float32
+_SCORES_HELD = 1 << 22  # scores of one source held at a time: 16 MiB of float32
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class FusionConfig(Config):
 
     fusion: str = option(
         "linear",
-        "linear and weighted add z-scores, rrf and borda places in lists.",
+        "linear and weighted add z-scores, rrf and borda ranks.",
         choices=("linear", "weighted", "rrf", "borda"),
     )
     rrf_k: int = 60
@@ -57,11 +57,11 @@ class FusionConfig(Config):
 
 @dataclass(frozen=True)
 class Block:
-    """The items of one block, and for a batch of users where their histories lie in it."""
+    """The items of one block (warm or cold), and a batch's history entries that are in it."""
 
     items: Int64  # (m,), item numbers
     rows: Int64  # of the history's entries that are in this block
-    columns: Int64  # their places in `items`
+    columns: Int64  # their positions in `items`
 
     def of(self, scores: Float32) -> Float32:
         """The block's columns of scores (batch, n_items), in the order of `items`."""
@@ -74,9 +74,9 @@ class Block:
 
 
 def block_of(items: Int64, history: CSR) -> Block:
-    place = np.full(history.shape[1], -1, dtype=np.int64)
-    place[items] = np.arange(items.size)
-    rows, columns = np.repeat(np.arange(history.shape[0]), np.diff(history.indptr)), place[history.indices]
+    position = np.full(history.shape[1], -1, dtype=np.int64)
+    position[items] = np.arange(items.size)
+    rows, columns = np.repeat(np.arange(history.shape[0]), np.diff(history.indptr)), position[history.indices]
     return Block(items, rows[columns >= 0], columns[columns >= 0])
 
 
@@ -150,7 +150,7 @@ class ProfileMap:
 
 @dataclass(frozen=True)
 class Fusion(Model):
-    """Several models as one."""
+    """A fusion of several models, itself a model."""
 
     config: FusionConfig
     sources: Mapping[str, Model]  # in the order of config.sources
@@ -194,7 +194,7 @@ class Fusion(Model):
         scores = np.empty(history.shape, dtype=np.float32)
         # Some users at a time: fresh arrays of 50 MB each cost ten times what is computed in them; with 4 MB each, all
         # took a fifth longer on yelp2018.
-        size = max(1, _CELLS // max(1, history.shape[1]))
+        size = max(1, _SCORES_HELD // max(1, history.shape[1]))
         for start in range(0, history.shape[0], size):
             rows = slice(start, start + size)
             self._score(history[rows], None if users is None else users[rows], scores[rows])
@@ -225,7 +225,7 @@ class Fusion(Model):
 
     @property
     def boost(self) -> float:
-        """What is added to the scores of cold items; where no source scores them, they come last."""
+        """The boost that is added to the scores of cold items; if no source scores them, they come last."""
         return self.config.cold_boost if any(self.config.cold_weights.values()) else UNKNOWN
 
     def source_scores(self, history: History, users: Int64 | None = None) -> dict[str, Float32]:

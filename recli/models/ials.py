@@ -36,7 +36,7 @@ class IalsConfig(Config):
     factors: int = option(
         256, "Number of latent factors.", min=1, max=2048, tune=Tune(choices=(64, 128, 256, 512))
     )
-    iterations: int = option(16, "Epochs: passes over the data.", min=1, max=10_000)
+    iterations: int = option(16, "Number of epochs.", min=1, max=10_000)
     regularization: float = option(
         0.07,
         "L2 regularization strength, as a share of the one at which all factors become zero.",
@@ -198,7 +198,7 @@ def train(config: IalsConfig, weights: Weights, training: Training, engine: Engi
         return f"loss {(of_users + engine.penalty(by_item, items)) / empty:.4f}"
 
     def snapshot() -> Factors:
-        # The users exactly, as new ones will be: the same history, the same scores, in validation too.
+        # Solve users exactly, as new ones are: the same history, the same scores, in validation too.
         solved, turned, _ = engine.half_step(by_user, users, items, a0, EXACT)
         fixed = engine.numpy(turned)
         return Factors(engine.numpy(solved), fixed, FoldIn(weights, fixed))

@@ -14,7 +14,7 @@ class LmfConfig(Config):
     factors: int = option(
         32, "Number of latent factors.", min=1, max=2048, tune=Tune(choices=(16, 32, 64, 128))
     )
-    iterations: int = option(30, "Epochs: passes over the data.", min=1, max=10_000)
+    iterations: int = option(30, "Number of epochs.", min=1, max=10_000)
     regularization: float = option(
         2.0, "L2 regularization strength.", min=0, max=1e6, tune=Tune(0.05, 10, log=True)
     )

@@ -14,7 +14,7 @@ from recli.schema import Float32, Float64, Int64, State
 _DAY = 86_400 * 1_000_000  # microseconds
 
 RECENT_POPULARITY = (
-    "recent-popularity"  # as a source of a fusion: with a half-life that is found on validation
+    "recent-popularity"  # as a source of a fusion: with a half-life that is fitted on validation
 )
 HALF_LIFE_DAYS = (1.0, 2.0, 3.0, 5.0, 7.0, 14.0, 30.0, 60.0, 90.0, 180.0, 365.0)  # half-lives to choose from
 

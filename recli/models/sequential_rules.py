@@ -19,7 +19,7 @@ from recli.models.base import Model, Training, algorithm, pack_csr, unpack_csr
 from recli.models.kernels.neighbors import dense, keep_largest, neighbors_option, scaled
 from recli.schema import CSR, Float32, Float64, Int64, State
 
-_BLOCK = 4_000_000  # pairs that are added at a time
+_PAIRS_PER_BLOCK = 4_000_000  # pairs that are added at a time
 _DAMPING = 0.25  # power of a user's items; 0 and 0.5 were 0 to 6% worse on three logs
 _NEARNESS = 0.5  # power of the steps between a pair; 1 was 1 to 13% worse, 0 from 2% better to 5% worse
 
@@ -110,9 +110,9 @@ def fit(config: SequentialRulesConfig, training: Training) -> SequentialRules:
     users, items = (rows[c].to_numpy() for c in (schema.USER, schema.ITEM))
     counts = pair_counts(users, items, times, training.matrix.shape[1], config.window, config.backward)
     popular = np.maximum(training.matrix.getnnz(axis=0), 1).astype(np.float64)  # (n_items,)
-    of = np.repeat(np.arange(counts.shape[0]), np.diff(counts.indptr))
-    to = counts.indices
-    counts.data /= np.sqrt(popular[of]) * popular[to] ** config.popularity_power + config.shrinkage
+    source = np.repeat(np.arange(counts.shape[0]), np.diff(counts.indptr))
+    target = counts.indices
+    counts.data /= np.sqrt(popular[source]) * popular[target] ** config.popularity_power + config.shrinkage
     training.advance(1, "")
     return SequentialRules(keep_largest(scaled(counts), config.neighbors), config.recency)
 
@@ -132,8 +132,8 @@ def pair_counts(users: Int64, items: Int64, times: Int64, n_items: int, window: 
     damping = np.maximum(np.bincount(user), 1) ** -_DAMPING  # (n_users,)
     total = csr_matrix((n_items, n_items), dtype=np.float64)
     for apart in range(1, min(window, user.size - 1) + 1):
-        for start in range(0, user.size - apart, _BLOCK):
-            first = np.arange(start, min(start + _BLOCK, user.size - apart))
+        for start in range(0, user.size - apart, _PAIRS_PER_BLOCK):
+            first = np.arange(start, min(start + _PAIRS_PER_BLOCK, user.size - apart))
             first = first[user[first] == user[first + apart]]
             weight: Float64 = damping[user[first]] * apart**-_NEARNESS
             tied = time[first] == time[first + apart]

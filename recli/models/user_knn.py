@@ -56,7 +56,7 @@ class UserKnn(Model):
     def neighbors(self, history: CSR, users: Int64 | None = None) -> CSR:
         """Weights of each user's neighbors, csr float32 (batch, n_users); no user is their own neighbor.
 
-        Users with the very same history are left out: they add no items and would only take a place. So a training
+        Users with the same history are left out: they add no items and would only fill the neighborhood. So a training
         user gets the same neighbors when only the history is known.
         """
         rows = _unit_rows(history, self.weights)

@@ -1,4 +1,4 @@
-"""Models around a model: one delegates everything, the others override what they change."""
+"""Wrappers of models: recency weighting of histories, and a fallback for users that a model cannot score."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -12,12 +12,12 @@ from recli.models.base import Model
 from recli.schema import CSR, Bool, Float32, Int64, State
 
 POPULARITY = "popularity"
-_PROBES = (4, 64)  # scores compared before a whole row is: few rows are constant
+_PROBES = (4, 64)  # leading scores compared first, since few rows are constant
 
 
 @dataclass(frozen=True)
 class ModelWrapper(Model):
-    """A model that does what `model` does."""
+    """Delegates every method to `model`; subclasses override what they change."""
 
     model: Model
 
@@ -73,9 +73,9 @@ class ModelWrapper(Model):
 class RecencyWeighted(ModelWrapper):
     """A model whose histories have weights: value * 0.5 ** (steps / half_life), steps being the later items.
 
-    What the model has learned stays as it is. Ding and Li 2005, "Time Weight Collaborative Filtering", halve the weight
+    The trained model is unchanged. Ding and Li 2005, "Time Weight Collaborative Filtering", halve the weight
     of events in so many days; here it is in so many events of the same user, so that it means the same for frequent and
-    rare users. Every user is scored as an unknown one, from the weighted history: stored factors know no order. Where
+    rare users. Every user is scored as an unknown one, from the weighted history: stored factors ignore order. Where
     the order of a history is unknown, all its events count the same.
     """
 
@@ -126,7 +126,7 @@ def item_counts(matrix: CSR) -> Float32:
 
 @dataclass(frozen=True)
 class WithFallback(ModelWrapper):
-    """A model with a fallback for users for whom it cannot rank items: the same in lists that are served and measured.
+    """A model with a fallback for users for whom it cannot rank items, applied in recommend and evaluate alike.
 
     These are users without a history, and users for whom all items score the same (a personal model gives zeros to a
     user without a history: the list would be random). A model that ranks items for them itself

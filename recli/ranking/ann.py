@@ -16,9 +16,11 @@ from recli.data.arrays import unit_rows
 from recli.errors import DeviceError
 from recli.schema import Bool, Float32, Int64
 
-_TRAINED = 20  # items for each list that its centers are learned from; 40 and 10 rounds were no better
+_TRAINING_ITEMS_PER_LIST = (
+    20  # items for each list that its centers are learned from; 40 and 10 rounds were no better
+)
 _ROUNDS = 5
-_BLOCK = 1 << 16  # items put into lists at a time
+_ITEMS_PER_BLOCK = 1 << 16  # items put into lists at a time
 
 
 def faiss() -> Any:
@@ -59,10 +61,10 @@ def build(factors: Float32) -> Index:
     largest = float(np.sqrt(_squares(factors).max(initial=0.0))) or 1.0
     lists = library.index_factory(width, f"IVF{n_lists},SQfp16", library.METRIC_L2)
     lists.cp.niter, lists.cp.min_points_per_centroid = _ROUNDS, 1
-    sample = np.random.default_rng(0).choice(n, min(n, n_lists * _TRAINED), replace=False)
+    sample = np.random.default_rng(0).choice(n, min(n, n_lists * _TRAINING_ITEMS_PER_LIST), replace=False)
     lists.train(_on_sphere(factors[np.sort(sample)], largest, width))
-    for start in range(0, n, _BLOCK):
-        lists.add(_on_sphere(factors[start : start + _BLOCK], largest, width))
+    for start in range(0, n, _ITEMS_PER_BLOCK):
+        lists.add(_on_sphere(factors[start : start + _ITEMS_PER_BLOCK], largest, width))
     return Index(n_lists, lists)
 
 

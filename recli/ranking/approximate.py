@@ -1,7 +1,7 @@
 """Approximate lists in catalogues of a million items, for models that are dot products.
 
 An index (`recli.ranking.ann`) finds candidates; they are masked, and scored again exactly. Recall is measured on some
-of the users, and lists that the index cannot make well are exact.
+of the users, and users that the index does not suit get exact lists.
 """
 
 from __future__ import annotations
@@ -21,31 +21,35 @@ from recli.ranking.topk import Ranked, nothing, rank, ranked_batches
 from recli.reporting import SILENT
 from recli.schema import CSR, Bool, Float32, Int32, Int64
 
-# Where an index is not tried:
+# An index is not tried below, or above, these bounds:
 LEAST_ITEMS = 100_000  # smaller catalogues
 LEAST_USERS = 5_000  # fewer lists: making an index was measured to pay from 5 to 18 thousand on
-LEAST_SHARE = 0.1  # less of the items is allowed: most of what inverted lists hold would be looked at in vain
-LONGEST = 1_000  # longer lists; and users of whom more has to be masked
+LEAST_SHARE = 0.1  # share of allowed items: with fewer, most of the inverted lists are searched in vain
+LONGEST = 1_000  # longer lists, and users with more masked items
 
-_MOST = 1 / 6  # of the inverted lists: the time of more comes near that of the product with all items
-_SAMPLE = 200  # users whose exact lists are compared: a recall of .95 has then a standard error of about .005
-_BATCH = 1024  # users at a time
-_ALIKE = 128  # of them searched together, with about as many seen items
-_CELLS = 1 << 22  # numbers of candidates' vectors held at a time: 16 MiB
+_MAX_SHARE_OF_LISTS = (
+    1 / 6
+)  # of the inverted lists: the time of more comes near that of the product with all items
+_SAMPLE_USERS = (
+    200  # users whose exact lists are compared: a recall of .95 has then a standard error of about .005
+)
+_USERS_PER_BATCH = 1024  # users at a time
+_USERS_PER_SEARCH = 128  # of them searched together, with about as many seen items
+_FLOATS_HELD = 1 << 22  # numbers of candidates' vectors held at a time: 16 MiB
 
 
 @dataclass(frozen=True)
 class Approximate:
-    """How lists are made approximately."""
+    """Options of approximate search."""
 
     target: float  # recall: the share of the exact lists that must be found
-    index: Callable[[], Index]  # called where it is needed: reads the index, or makes it
+    index: Callable[[], Index]  # reads or builds the index, when it is needed
     say: Callable[[str], None] = SILENT.say
 
 
 @dataclass(frozen=True)
 class RankingRequest:
-    """Lists to be made by a model, one for each history."""
+    """A request for top-k lists of a model, one for each history."""
 
     model: Model  # with `item_embeddings`; its users are numbered 0 to n - 1
     history: History  # (n, n_items)
@@ -89,7 +93,7 @@ def why_exact(request: RankingRequest) -> str | None:
 
 
 def rank_batches(request: RankingRequest, options: Approximate) -> Iterator[tuple[slice, Ranked]]:
-    """The lists of all users, in batches; what the index cannot do well is ranked exactly."""
+    """The lists of all users, in batches; users that the index does not suit are ranked exactly."""
     why, search = why_exact(request), None
     if why is None:
         search = tuned(request, options)
@@ -108,8 +112,8 @@ def rank_batches(request: RankingRequest, options: Approximate) -> Iterator[tupl
         )
         return
     n = request.history.shape[0]
-    for start in range(0, n, _BATCH):
-        users = np.arange(start, min(start + _BATCH, n))
+    for start in range(0, n, _USERS_PER_BATCH):
+        users = np.arange(start, min(start + _USERS_PER_BATCH, n))
         yield slice(start, start + users.size), search(users)
 
 
@@ -136,11 +140,11 @@ class Search:
         able, vectors = self.able(users)
         sizes = self.request.n_seen[users]
         by_size = able[np.argsort(sizes[able], kind="stable")]
-        for start in range(0, by_size.size, _ALIKE):
-            some = by_size[start : start + _ALIKE]
+        for start in range(0, by_size.size, _USERS_PER_SEARCH):
+            some = by_size[start : start + _USERS_PER_SEARCH]
             best = self.best(users[some], vectors[some], k + int(sizes[some[-1]]))
             lists.items[some], lists.scores[some] = best.items, best.scores
-        left = np.flatnonzero(lists.items[:, -1] < 0)  # not able, or too few were found
+        left = np.flatnonzero(lists.items[:, -1] < 0)  # not searchable, or too few items
         if left.size:
             exact = self.request.exact(users[left])
             lists.items[left], lists.scores[left] = exact.items, exact.scores
@@ -151,7 +155,7 @@ class Search:
         n_items = len(self.factors)
         items = self.index.search(vectors, min(candidates, n_items), self.n_probe, self.selector)
         scores = np.empty(items.shape, dtype=np.float32)
-        size = max(1, _CELLS // (items.shape[1] * vectors.shape[1]))
+        size = max(1, _FLOATS_HELD // (items.shape[1] * vectors.shape[1]))
         for start in range(0, len(items), size):
             rows = slice(start, start + size)
             scores[rows] = np.einsum("nd,ncd->nc", vectors[rows], self.factors[items[rows]])
@@ -184,10 +188,10 @@ def tuned(request: RankingRequest, options: Approximate) -> Search | None:
     if request.allowed is not None:
         selector = only(request.allowed)
     active = np.flatnonzero(request.history.sizes)
-    sample = np.sort(np.random.default_rng(0).choice(active, min(active.size, _SAMPLE), replace=False))
+    sample = np.sort(np.random.default_rng(0).choice(active, min(active.size, _SAMPLE_USERS), replace=False))
     exact = request.exact(sample)
     n_probe = 8
-    while n_probe <= max(8, index.n_lists * _MOST):
+    while n_probe <= max(8, index.n_lists * _MAX_SHARE_OF_LISTS):
         search = Search(request, factors, index, n_probe, selector)
         recall = recall_of(search(sample), exact)
         if recall >= options.target:

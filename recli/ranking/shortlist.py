@@ -1,7 +1,7 @@
 """ShortlistedItems for the k best items by dot products: selected by products in bfloat16, scored exactly in float32.
 
 Products in bfloat16 take a fraction of the time of float32's where the CPU multiplies it natively, and half the memory.
-How far off they can be is known, so that no item of the k best is missed; the few that remain are scored in float32.
+Their error is bounded, so that no item of the k best is missed; the few that remain are scored in float32.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ else:
 
 _ROUNDED = 1.01 * 2.0**-8  # of a product, at most, as a share: bfloat16 has 8 bits
 _SUMMED = 2.0**-24  # of |u||v|, for each product in a sum: what float32 may lose
-_BLOCK = 32  # items of a block; see `topk._floor`
+_ITEMS_PER_BLOCK = 32  # items of a block; see `topk._floor`
 _MASKED = -(2**15)  # as a bfloat16 -0, the least of all as an integer
-# Scores from which loading torch and numba (a second and a half) pays: 54,000 users of 20,000 items.
+# Scores from which loading torch and numba (1.5 s) pays off: 54,000 users of 20,000 items.
 _MIN_SCORES = 1 << 30
-_ROWS = 512  # users at a time: half or twice as many took longer
-_PART = 1 << 16  # items looked at together
-_CELLS = 1 << 26  # products in bfloat16 held at a time by a thread, 128 MiB
+_MAX_USERS = 512  # users at a time: half or twice as many took longer
+_ITEMS_PER_PRODUCT = 1 << 16  # items looked at together
+_PRODUCTS_HELD = 1 << 26  # products in bfloat16 held at a time by a thread, 128 MiB
 
 
 @dataclass(frozen=True)
@@ -62,8 +62,8 @@ class Shortlist:
 
     @property
     def rows(self) -> int:
-        """Users to be looked at together."""
-        return max(64, min(_ROWS, _CELLS // self.bfloat16.shape[1]))
+        """Users per batch."""
+        return max(64, min(_MAX_USERS, _PRODUCTS_HELD // self.bfloat16.shape[1]))
 
     def candidates(self, users: Float32, masked: CSR | None, k: int) -> ShortlistedItems:
         """All items that can be among each user's k best, (n, d); few more than k. k >= 1.
@@ -83,7 +83,7 @@ class Shortlist:
         bits[:, self.items.shape[0] :] = _MASKED
         none = np.zeros(n + 1, dtype=np.int32), np.empty(0, dtype=np.int32)
         starts, columns = none if masked is None else (masked.indptr, masked.indices)
-        maxima = np.empty((n, bits.shape[1] // _BLOCK), dtype=np.int16)
+        maxima = np.empty((n, bits.shape[1] // _ITEMS_PER_BLOCK), dtype=np.int16)
         mask, select = _kernels()
         mask(bits, starts.astype(np.int32, copy=False), columns.astype(np.int32, copy=False), maxima)
         # u.v is off by at most |u||v - v'| + |u - u'||v'|, where ' is rounded (Cauchy-Schwarz), and its own rounding.
@@ -111,9 +111,9 @@ class Shortlist:
 
 
 def shortlist(items: Float32, n_users: int, k: int, allowed_rows: Int64 | None = None) -> Shortlist | None:
-    """Factors (n_items, d), of `allowed_rows` or all items, ready for so many users; None where that gains nothing."""
+    """Prepare factors (n_items, d), of `allowed_rows` or all items; None where it would not be faster."""
     n_items = items.shape[0] if allowed_rows is None else allowed_rows.size
-    if n_users * n_items < _MIN_SCORES or n_items < 2 * k * _BLOCK or not native_bfloat16():
+    if n_users * n_items < _MIN_SCORES or n_items < 2 * k * _ITEMS_PER_BLOCK or not native_bfloat16():
         return None
     items = items if allowed_rows is None else items[allowed_rows]
     if not np.isfinite(items).all() or not (items != items[0]).any():
@@ -121,12 +121,12 @@ def shortlist(items: Float32, n_users: int, k: int, allowed_rows: Int64 | None =
     import torch
 
     exact = torch.from_numpy(np.ascontiguousarray(items))
-    padded = -(-n_items // _BLOCK) * _BLOCK
+    padded = -(-n_items // _ITEMS_PER_BLOCK) * _ITEMS_PER_BLOCK
     bfloat16 = torch.zeros((items.shape[1], padded), dtype=torch.bfloat16)
     bfloat16[:, :n_items] = exact.T
     longest, lost = 0.0, 0.0
-    for start in range(0, n_items, _PART):
-        part = exact[start : start + _PART]
+    for start in range(0, n_items, _ITEMS_PER_PRODUCT):
+        part = exact[start : start + _ITEMS_PER_PRODUCT]
         rounded = part.bfloat16().float()
         longest = max(longest, float(torch.linalg.vector_norm(rounded, dim=1).max()))
         lost = max(lost, float(torch.linalg.vector_norm(part - rounded, dim=1).max()))
@@ -145,7 +145,7 @@ def _mask(bits: Int16, starts: Int32, masked: Int32, maxima: Int16) -> None:
             line[masked[at]] = _MASKED
         for b in range(n_blocks):
             best[b] = line[b]
-        for j in range(1, _BLOCK):
+        for j in range(1, _ITEMS_PER_BLOCK):
             for b in range(n_blocks):
                 here = line[j * n_blocks + b]
                 best[b] = here if here > best[b] else best[b]
@@ -170,7 +170,7 @@ def _select(
         line, user, floor = bits[row], users[row], least[row]
         for item in range(line.size):
             reach[item] = line[item] >= floor
-        # Eight at a time, and without branches: which few reach it cannot be foreseen.
+        # Eight at a time and without branches, which could not be predicted.
         hits = 0
         for at in range(eights.size):
             places[hits] = at

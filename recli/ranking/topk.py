@@ -1,4 +1,4 @@
-"""From scores to lists: mask, select the top k, break ties. The same for every model."""
+"""Ranks scores into top-k lists: masks items, selects the top k, breaks ties; the same for every model."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,9 +12,9 @@ from recli.models.base import Model
 from recli.ranking.shortlist import Shortlist, shortlist
 from recli.schema import CSR, Bool, Float32, Int32, Int64, UInt64
 
-_CELLS = 1 << 23  # scores held at a time: 32 MiB of float32; larger batches were up to twice as slow
+_SCORES_HELD = 1 << 23  # scores held at a time: 32 MiB of float32; larger batches were up to twice as slow
 _FEW_ITEMS = 0.25  # share of the items up to which allowed items are scored alone
-_MAX_CELLS = 1 << 26  # but 64 users at least, up to 256 MiB, so that products of matrices pay
+_MAX_SCORES_HELD = 1 << 26  # but 64 users at least, up to 256 MiB, so that products of matrices pay
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,9 @@ def score_batches(
 
 def _batch_size(n_items: int) -> int:
     """Users whose scores of so many items are held at a time."""
-    return max(1, min(1024, max(_CELLS // max(1, n_items), min(64, _MAX_CELLS // max(1, n_items)))))
+    return max(
+        1, min(1024, max(_SCORES_HELD // max(1, n_items), min(64, _MAX_SCORES_HELD // max(1, n_items))))
+    )
 
 
 def _mask(scores: Float32, seen: CSR) -> None:
@@ -88,7 +90,7 @@ def nothing(n: int, k: int) -> Ranked:
 
 
 def _places_in(by_ties: Int32) -> UInt64:
-    """The place of each item among the items in the order of their ties, uint64 (n_items,)."""
+    """The tie-breaking rank of each item, uint64 (n_items,)."""
     ranks = np.empty(by_ties.size, dtype=np.uint64)
     ranks[by_ties] = np.arange(by_ties.size, dtype=np.uint64)
     return ranks
@@ -99,7 +101,7 @@ def _listed(
 ) -> Ranked:
     """The k best of each row's candidates: `sizes` (n,) of them, items and scores one row after the other.
 
-    `by_ties`: items in the order of their ties; `ranks`: the places of items in it.
+    `by_ties`: items in the order of their ties; `ranks`: the positions of items in it.
     """
     lists = nothing(sizes.size, k)
     # A key is what is sorted by: the score above the tie's rank. Sorting keys by row takes a tenth of a lexsort.
@@ -129,7 +131,7 @@ def _ascending(numbers: UInt64) -> Float32:
     return np.where(bits >> 31 == 1, bits, bits ^ np.uint32(0x7FFFFFFF)).view(np.float32)
 
 
-_BLOCK = 32
+_ITEMS_PER_BLOCK = 32
 
 
 def _floor(scores: Float32, k: int) -> Float32:
@@ -141,16 +143,16 @@ def _floor(scores: Float32, k: int) -> Float32:
     n, n_items = scores.shape
     if k >= n_items:
         return np.full(n, -np.inf, dtype=np.float32)
-    n_blocks = n_items // _BLOCK
+    n_blocks = n_items // _ITEMS_PER_BLOCK
     if n_blocks < 2 * k:  # few blocks: their k-th best maximum would be a bad bound
         return np.partition(scores, n_items - k, axis=1)[:, n_items - k]
     # Block b holds the items b, b + n_blocks, ...: neighbors in memory are compared with SIMD.
-    maxima = scores[:, : n_blocks * _BLOCK].reshape(n, _BLOCK, n_blocks).max(axis=1)
+    maxima = scores[:, : n_blocks * _ITEMS_PER_BLOCK].reshape(n, _ITEMS_PER_BLOCK, n_blocks).max(axis=1)
     return np.partition(maxima, n_blocks - k, axis=1)[:, n_blocks - k]
 
 
 def _reach(scores: Float32, k: int, by_ties: Int32) -> tuple[Int64, Int64]:
-    """Which items can be among the k best: places in the flat scores, row by row, and how many in each row, (n,).
+    """Which items can be among the k best: indices into the flat scores, row by row, and how many in each row, (n,).
 
     A few times k in a row, at least the k best. `by_ties`: items in the order of their ties, int32 (n_items,).
     """

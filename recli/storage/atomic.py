@@ -1,6 +1,6 @@
 """Files and folders that are written whole or not at all.
 
-What is new is written into a hidden sibling and renamed into place: a killed command leaves what was there.
+New content is written to a hidden sibling and renamed into place: a killed command leaves the old content.
 """
 
 import os

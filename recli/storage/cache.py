@@ -1,7 +1,7 @@
-"""What was computed before, kept in a run: vectors of texts, so that no text is encoded twice, and indexes of items.
+"""The cache of a run: vectors of texts, so that no text is encoded twice, and indexes of items.
 
-Vectors are a folder of safetensors shards, an index is a file; each is written whole or not at all. What is damaged
-costs time, never correctness. Any of it may be deleted.
+Vectors are a folder of safetensors shards, an index is a file; each is written whole or not at all. A damaged file is
+recomputed. The cache may be deleted.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class CachedVectors:
     dim: int  # 0 where the cache is empty
 
     @property
-    def found(self) -> Bool:
+    def is_cached(self) -> Bool:
         return self.shard >= 0
 
     def take(self, rows: Int64) -> Float32:
@@ -50,7 +50,7 @@ class CachedVectors:
 
 
 def read(folder: Path, keys: Keys, warn: Callable[[str], None]) -> CachedVectors:
-    """Look keys up in a cache. Damaged shards are removed; `warn` is told of each."""
+    """Look keys up in a cache. Damaged shards are removed; `warn` is called for each."""
     shard, row = (np.full(len(keys), -1, dtype=np.int32) for _ in range(2))
     by_key = np.ascontiguousarray(keys).view("S16").ravel()
     order = np.argsort(by_key)
@@ -63,9 +63,9 @@ def read(folder: Path, keys: Keys, warn: Callable[[str], None]) -> CachedVectors
             path.unlink(missing_ok=True)
             continue
         stored, dim = np.ascontiguousarray(loaded[0]).view("S16").ravel(), loaded[1].shape[1]
-        place = np.minimum(np.searchsorted(ordered, stored), max(0, len(keys) - 1))
-        here = np.flatnonzero(ordered[place] == stored) if len(keys) else np.empty(0, dtype=np.int64)
-        shard[order[place[here]]], row[order[place[here]]] = len(shards), here
+        position = np.minimum(np.searchsorted(ordered, stored), max(0, len(keys) - 1))
+        here = np.flatnonzero(ordered[position] == stored) if len(keys) else np.empty(0, dtype=np.int64)
+        shard[order[position[here]]], row[order[position[here]]] = len(shards), here
         shards.append(path)
     return CachedVectors(shards, shard, row, dim)
 
@@ -143,7 +143,7 @@ def _write_whole(target: Path, arrays: State) -> None:
 
 
 def clear(folder: Path) -> None:
-    """Forget what a cache holds, and what killed writers left in it."""
+    """Delete the content of a cache, and leftovers of killed writers."""
     for path in [*folder.glob("shard-*.safetensors"), *folder.glob(".shard-*.tmp")]:
         path.unlink(missing_ok=True)
 

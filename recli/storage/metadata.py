@@ -1,4 +1,4 @@
-"""What the manifests of models and embeddings say, as typed values that are made here and nowhere else."""
+"""Typed metadata of models and embeddings, read from their manifests."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -28,14 +28,15 @@ class ModelMeta:
     @property
     def algorithms(self) -> tuple[str, ...]:
         """The algorithm, and those of the models inside a fusion or below text factors."""
-        sources = self.options.get("sources", ())
-        inner = [source.get("algorithm") for source in sources if isinstance(source, dict)]
+        sources = self.options.get("sources")
+        several = sources if isinstance(sources, list | tuple) else ()
+        inner = [source.get("algorithm") for source in several if isinstance(source, dict)]
         names = (self.algorithm, *inner, self.options.get("base"))
         return tuple(dict.fromkeys(name for name in names if isinstance(name, str)))
 
 
 def model_meta(part: Part) -> ModelMeta:
-    """What the manifest of a part of `models` says."""
+    """Read the metadata of a model from its manifest."""
     meta: ModelMeta = _read(ModelMeta, part.config, part, "train it again")
     if not meta.trained_on or not set(meta.trained_on) <= set(schema.SPLITS):
         raise damaged(part.path, f"{MANIFEST} names no splits that the model was trained on")
@@ -43,7 +44,7 @@ def model_meta(part: Part) -> ModelMeta:
 
 
 def embedding_meta(part: Part) -> EmbeddingMeta:
-    """What the manifest of a part of `embeddings` says."""
+    """Read the metadata of embeddings from their manifest."""
     run = part.path.parent.parent
     return _embedding(
         part.config, part.summary, part, f"make it again: recli embed {run} --name {part.path.name}"

@@ -172,7 +172,7 @@ def damaged(path: Path, why: str) -> RecliError:
 
 @contextmanager
 def readable(part: Part, remedy: str) -> Iterator[None]:
-    """Turn what goes wrong where another version's part is read into one line that says which version made it."""
+    """Convert errors in reading a part of another version into a `RecliError` that names that version."""
     try:
         yield
     except ConfigError as error:

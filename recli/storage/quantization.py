@@ -1,4 +1,4 @@
-"""Float arrays in fewer bytes: float16, or int8 with one scale per row. Reading gives float32 back.
+"""Quantizes float arrays: float16, or int8 with one scale per row. Reading gives float32.
 
 value = stored * scale. float16 has one scale, a power of two that brings the largest value to 2^14..2^15: nothing
 overflows, and what is down to 5e8 times smaller keeps its 11 bits. int8 has a symmetric scale for each row,
@@ -17,7 +17,7 @@ FLOAT32, FLOAT16, INT8 = "float32", "float16", "int8"
 STORAGE = (FLOAT32, FLOAT16, INT8)
 
 _SCALE = ".scale"
-_CELLS = 1 << 22  # values converted at a time: 16 MiB beside the arrays
+_VALUES_PER_BLOCK = 1 << 22  # values converted at a time: 16 MiB beside the arrays
 
 
 def compact(name: str, array: Float32, dtype: str, bound: float | None = None) -> State:
@@ -42,7 +42,7 @@ def compact(name: str, array: Float32, dtype: str, bound: float | None = None) -
     else:
         scale = np.where(largest > np.finfo(np.float32).tiny, largest / np.float32(127), np.float32(1))
     stored = np.empty(rows.shape, dtype=dtype)
-    size = max(1, _CELLS // max(1, rows.shape[1]))
+    size = max(1, _VALUES_PER_BLOCK // max(1, rows.shape[1]))
     for start in range(0, len(rows), size):
         part = slice(start, start + size)
         scaled = rows[part] / (scale if dtype == FLOAT16 else scale[part, None])

@@ -1,4 +1,4 @@
-"""What a run holds: interactions, embeddings and models, written and read as parts."""
+"""Writes and reads the parts of a run: interactions, embeddings and models."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def _interactions(part: Part, sha256: str) -> Interactions:
 
 @dataclass(frozen=True)
 class Run:
-    """A run on disk, for looking into it. It stands for its path."""
+    """A run on disk, for inspection. Path-like: its path."""
 
     path: Path
 
@@ -107,7 +107,7 @@ class Run:
         return read_embeddings(self.path, name)[0]
 
     def summary(self, *part: str) -> dict[str, Any]:
-        """What a step noted of a part: `summary("interactions")`, `summary("models", "hybrid")`."""
+        """The summary of a part in its manifest: `summary("interactions")`, `summary("models", "hybrid")`."""
         return open_part(self.path.joinpath(*part), part[0]).summary
 
 
@@ -279,7 +279,7 @@ def models_with_known_algorithms(
 ) -> Iterator[str]:
     """Those of the named models of a run whose algorithms are installed; `warn` gets a line for each other one.
 
-    A model whose manifest cannot be read is among them: whoever reads it says what is wrong.
+    A model whose manifest cannot be read is among them: reading it raises the error.
     """
     for name in names:
         try:
@@ -307,7 +307,7 @@ def write_embeddings(
     """Write `run/embeddings/NAME`: `vectors` float32 (n_items, d), `center` float32 (d,) taken off them.
 
     `vectors`: of length 1 at most where they come in blocks. `projection`: float32 (raw dimensions, d), applied
-    before the centring, where there was one. `dtype`: what vectors are stored as, float32, float16 or int8.
+    before the centering, where there was one. `dtype`: what vectors are stored as, float32, float16 or int8.
     """
     source = open_part(Path(run) / schema.INTERACTIONS, schema.INTERACTIONS)
     path = Path(run) / schema.EMBEDDINGS / name

@@ -1,6 +1,6 @@
-"""safetensors files without a copy of all that is in them: read as it is used, written block by block.
+"""Reads safetensors files lazily and writes them block by block, without a copy in memory.
 
-The format: the length of a header (8 bytes), the header (JSON: kind, shape and place of each array), the arrays.
+The format: the length of a header (8 bytes), the header (JSON: type, shape and offset of each array), the arrays.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _NAMES = {np.dtype(code): kind for kind, code in _KINDS.items()}
 
 @dataclass(frozen=True)
 class Blocks:
-    """An array that is made some rows at a time, once for each time that it is needed."""
+    """An array that is generated block by block, each time that it is needed."""
 
     shape: tuple[int, ...]
     dtype: str

@@ -22,20 +22,24 @@ class Tried:
     score: float
 
 
-def searched(config: type[Any], given: dict[str, Any]) -> dict[str, tuple[Tune, Any]]:
-    """The options with a range that were not given: name -> (range, default). Raises `UsageError` if none."""
+def searched(config: type[Any], fixed: dict[str, Any]) -> dict[str, tuple[Tune, Any]]:
+    """The options with a range that are not in `fixed`: name -> (range, default). Raises `UsageError` if none."""
     tunes = [(f, spec_of(f).tune) for f in fields(config) if "spec" in f.metadata]
-    ranges = {f.name: (tune, f.default) for f, tune in tunes if tune is not None and f.name not in given}
+    ranges = {f.name: (tune, f.default) for f, tune in tunes if tune is not None and f.name not in fixed}
     if not ranges:
         names = ", ".join(option_name(f) for f, tune in tunes if tune is not None)
-        why = f"all it could search is given: {names}" if names else "this algorithm has nothing to search"
+        why = (
+            f"all options that it could search are set: {names}"
+            if names
+            else "this algorithm has nothing to search"
+        )
         raise UsageError(f"--tune: {why}")
     return ranges
 
 
 def search(
     config: type[Any],
-    given: dict[str, Any],
+    fixed: dict[str, Any],
     measure: Callable[[Any], float],
     *,
     trials: int,
@@ -44,20 +48,20 @@ def search(
 ) -> list[Tried]:
     """Try `trials` settings of the algorithm config class `config`, in the order in which they were tried.
 
-    The first trial has the defaults; None stands for a value that the algorithm takes from the data. Options in `given`
-    are fixed. `measure` gets a whole config and returns its score. A seed always gives the same sequence. A setting
-    that is drawn again is not measured again.
+    The first trial has the defaults; None is a default that the algorithm computes from the data. Options in
+    `fixed` keep their values. `measure` gets a whole config and returns its score. A seed always gives the same
+    sequence. A setting that is drawn again is not measured again.
     """
     import optuna
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)  # what a trial raises is raised here, too
-    ranges = searched(config, given)
+    ranges = searched(config, fixed)
     study = optuna.create_study(direction="maximize", sampler=optuna.samplers.TPESampler(seed=seed))
     measured: dict[tuple[Any, ...], float] = {}
     tried: list[Tried] = []
     defaults = {name: _within(tune, default) for name, (tune, default) in ranges.items()}
     if None in defaults.values():  # no point in the ranges: optuna does not see it
-        tried.append(Tried(defaults, measure(config(**defaults, **given))))
+        tried.append(Tried(defaults, measure(config(**defaults, **fixed))))
         advance(1, f"best {tried[0].score:.4f}")
     else:
         study.enqueue_trial(defaults)
@@ -66,7 +70,7 @@ def search(
         options = {name: _suggest(trial, name, tune, default) for name, (tune, default) in ranges.items()}
         key = tuple(options.values())
         if key not in measured:
-            measured[key] = measure(config(**options, **given))
+            measured[key] = measure(config(**options, **fixed))
         tried.append(Tried(options, measured[key]))
         advance(1, f"best {max(t.score for t in tried):.4f}")
         return measured[key]

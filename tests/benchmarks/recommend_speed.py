@@ -132,7 +132,7 @@ def of_run(path: Path, k: int, most: int, rounds: int) -> None:
             for _ in range(rounds):
                 started = time.process_time()
                 made = sum(
-                    lists.places.size for lists in recommend_batches(stored, asked, RecommendOptions(k=k))
+                    lists.positions.size for lists in recommend_batches(stored, asked, RecommendOptions(k=k))
                 )
                 seconds.append((time.process_time() - started) / len(asked.rows) * 1e5)
         n_items = stored.interactions.n_items

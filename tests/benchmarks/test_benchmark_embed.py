@@ -61,6 +61,7 @@ def test_the_table_has_all_rows(capsys: pytest.CaptureFixture[str], monkeypatch:
     assert rows[0][4] == "1.00" and rows[2][7] == "1.00000"
 
 
+@pytest.mark.slow
 def test_sizes_by_format_and_dimensions(
     recli: Callable[..., tuple[int, str, str]],
     tmp_path: Path,

@@ -77,6 +77,7 @@ def test_a_missing_gpu_is_said(capsys: pytest.CaptureFixture[str], monkeypatch: 
     assert "no NVIDIA driver was found" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_als_is_set_beside_implicit_and_what_is_outside_its_fit_is_told(
     capsys: pytest.CaptureFixture[str],
 ) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console as RichConsole
 
 from recli.cli.console import Console, run_path
 from recli.cli.options import make_command
@@ -238,3 +239,14 @@ def test_time_spans_and_pairs_are_read_or_refused() -> None:
     for wrong in ("view", "view=", "=1", "view=x", "view=nan", "view=1,"):
         with pytest.raises(UsageError, match="--event-weights must look like"):
             parse_pairs(wrong, "--event-weights")
+
+
+def test_a_bar_of_unknown_length_ends_full() -> None:
+    console, screen = Console(), io.StringIO()
+    console._rich = RichConsole(file=screen, force_terminal=True, width=80)
+    with console.progress("cleaning", None):
+        pass
+    with console.progress("reading", None, "rows") as advance:
+        advance(30, "")
+    last = screen.getvalue()
+    assert "1/1" in last and "30/30" in last

@@ -209,6 +209,7 @@ def test_dirty_text_never_breaks_the_reader_nor_loses_a_row(
     assert all(user.strip() and item.strip() for user, item, _ in rows)
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None)
 @given(
     text=dirty

@@ -62,6 +62,7 @@ def test_bert_in_float32(tmp_path: Path, act: str) -> None:
         np.testing.assert_allclose(made.numpy(), alone(model, own).numpy(), atol=1e-5)
 
 
+@pytest.mark.slow
 def test_products_come_in_few_shapes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """For each oneDNN would keep code."""
     ready, shapes = pack(bert(tmp_path)), []
@@ -194,7 +195,7 @@ def test_bfloat16_on_a_cpu_without_it_is_left_to_torch(
     exact = encoded("float32")
     monkeypatch.setattr("recli.compute.threads.cpu_flags", lambda: {"avx2"})
     monkeypatch.setattr(torch.ops.mkldnn, "_reorder_linear_weight", reorder)
-    monkeypatch.setattr(transformer, "_LONG_JOB", 0)  # packing is tried
+    monkeypatch.setattr(transformer, "_MIN_PACKED_CHARACTERS", 0)  # packing is tried
     packed: list[Any] = []
     monkeypatch.setattr(transformer, "pack", lambda model: packed.append(pack(model)))
     np.testing.assert_array_less(0.99, (encoded("bfloat16") * exact).sum(axis=1))
@@ -217,7 +218,7 @@ def test_long_jobs_are_packed_and_short_ones_not(tmp_path: Path, monkeypatch: py
     monkeypatch.setattr(transformer, "pack", lambda model: asked.append(1) or pack(model))
     unwrap = encoded()
     assert not asked
-    monkeypatch.setattr(transformer, "_LONG_JOB", sum(map(len, texts)))
+    monkeypatch.setattr(transformer, "_MIN_PACKED_CHARACTERS", sum(map(len, texts)))
     fast = encoded()
     assert asked == [1]
     assert not fast[0].any()  # a text without tokens
@@ -231,8 +232,8 @@ def test_the_next_texts_are_tokenized_ahead(tmp_path: Path, monkeypatch: pytest.
     found = source.find(str(folder))
     encoder = transformer.load(found, read_encoder_config(folder, "m"), "float32", torch.device("cpu"))
     real, seen = transformer.tokenize, []
-    monkeypatch.setattr(transformer, "_FIRST", 1)
-    monkeypatch.setattr(transformer, "_CHUNK", 2)
+    monkeypatch.setattr(transformer, "_TEXTS_IN_FIRST_CHUNK", 1)
+    monkeypatch.setattr(transformer, "_TEXTS_PER_CHUNK", 2)
     monkeypatch.setattr(transformer, "tokenize", lambda e, texts: seen.append(list(texts)) or real(e, texts))
     batches = transformer._batches(encoder, ["a", "b", "c", "d", "e"], 1)
     rows = [next(batches)[0].tolist()]

@@ -275,7 +275,7 @@ def test_one_shrinkage_means_the_same_for_every_weighting() -> None:
 def test_item_knn_does_not_depend_on_its_block_size(monkeypatch: pytest.MonkeyPatch) -> None:
     given = Training(matrix(50, 40))
     whole = fit_item_knn(ItemKnnConfig(neighbors=5), given).similar
-    monkeypatch.setattr("recli.models.kernels.neighbors._BLOCK", 7)
+    monkeypatch.setattr("recli.models.kernels.neighbors._ROWS_PER_BLOCK", 7)
     assert (fit_item_knn(ItemKnnConfig(neighbors=5), given).similar != whole).nnz == 0
 
 
@@ -328,7 +328,7 @@ def test_user_knn_leaves_the_user_himself_out_even_when_only_his_history_is_know
 def test_nearest_rows_are_the_largest_products_in_any_number_of_threads(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(neighbors, "_BLOCK", 7)  # of 25 rows: four blocks, the last of 4
+    monkeypatch.setattr(neighbors, "_ROWS_PER_BLOCK", 7)  # of 25 rows: four blocks, the last of 4
     given = matrix(40, 25, density=0.4)
     dense = (given.T @ given).toarray().astype(np.float64)
     np.fill_diagonal(dense, 0.0)

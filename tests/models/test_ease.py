@@ -57,7 +57,7 @@ def test_dense_equals_the_closed_form() -> None:
 def test_dense_does_not_depend_on_its_block_size(monkeypatch: pytest.MonkeyPatch) -> None:
     given = matrix(50, 40)
     whole = fit(EaseConfig(), Training(given)).state()["weights"]
-    monkeypatch.setattr("recli.models.ease._BLOCK", 7)
+    monkeypatch.setattr("recli.models.ease._ROWS_PER_BLOCK", 7)
     assert np.array_equal(gram(given), (given.T @ given).toarray())
     assert np.array_equal(fit(EaseConfig(), Training(given)).state()["weights"], whole)
 
@@ -134,7 +134,7 @@ def test_items_without_events_or_companions_get_no_weights() -> None:
 def test_sparse_has_the_same_bytes_with_any_threads_and_spans(monkeypatch: pytest.MonkeyPatch) -> None:
     given = matrix(100, 60)
     one = sparse(given, 5).state()
-    monkeypatch.setattr("recli.models.kernels.ease_sparse._SPAN", 7)
+    monkeypatch.setattr("recli.models.kernels.ease_sparse._ITEMS_PER_TASK", 7)
     for threads in (1, 3):
         other = sparse(given, 5, threads=threads).state()
         assert all(other[name].tobytes() == one[name].tobytes() for name in one)
@@ -174,7 +174,7 @@ def test_larger_catalogues_are_sparse_by_themselves_and_say_so() -> None:
 def test_memory_and_time_are_said_before_a_long_inversion(monkeypatch: pytest.MonkeyPatch) -> None:
     assert cost(40_000, 1) == "40,000 items: a matrix of 6.0 GiB, in roughly 11 minutes"  # 6.4e13 / 1e11 s
     assert cost(10_000, 2) == "10,000 items: a matrix of 0.4 GiB, in roughly 5 seconds"
-    monkeypatch.setattr("recli.models.ease._LARGE", 24)
+    monkeypatch.setattr("recli.models.ease._LARGE_ITEMS", 24)
     said: list[str] = []
     fit(EaseConfig(), Training(matrix(40, 25), say=said.append))
     assert said == [cost(25, 1)]

@@ -166,7 +166,7 @@ def test_rp3beta_by_hand() -> None:
 def test_rp3beta_does_not_depend_on_its_block_size(monkeypatch: pytest.MonkeyPatch) -> None:
     given = Training(matrix(50, 40))
     whole = fit_rp3beta(Rp3betaConfig(neighbors=5), given).similar
-    monkeypatch.setattr("recli.models.kernels.neighbors._BLOCK", 7)
+    monkeypatch.setattr("recli.models.kernels.neighbors._ROWS_PER_BLOCK", 7)
     assert (fit_rp3beta(Rp3betaConfig(neighbors=5), given).similar != whole).nnz == 0
 
 
@@ -215,7 +215,7 @@ def test_a_filter_does_not_depend_on_how_many_histories_it_takes_at_a_time(
     given = matrix()
     model = fit_bspm(BspmConfig(rank=8), Training(given))
     whole = model.score(History(given))
-    monkeypatch.setattr(spectral, "_USERS", 7)
+    monkeypatch.setattr(spectral, "_USERS_PER_BLOCK", 7)
     np.testing.assert_allclose(model.score(History(given)), whole, rtol=1e-6)
 
 
@@ -237,7 +237,7 @@ def test_singular_vectors_equal_numpys(
     shape: tuple[int, int], dense: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     given = matrix(*shape)
-    monkeypatch.setattr(spectral, "_DENSE", 1000 if dense else 0)
+    monkeypatch.setattr(spectral, "_DENSE_SIZE", 1000 if dense else 0)
     values, vectors = top_singular(given, 7, seed=0)
     _, s, vt = np.linalg.svd(given.toarray().astype(np.float64))
     np.testing.assert_allclose(values, s[:7], rtol=1e-5)
@@ -249,7 +249,7 @@ def test_singular_vectors_equal_numpys(
 
 def test_one_seed_one_spectrum_whatever_the_method(monkeypatch: pytest.MonkeyPatch) -> None:
     given = matrix(90, 60)
-    monkeypatch.setattr(spectral, "_DENSE", 0)
+    monkeypatch.setattr(spectral, "_DENSE_SIZE", 0)
     one, same, other = (top_singular(given, 7, seed)[1] for seed in (3, 3, 4))
     assert one.tobytes() == same.tobytes() != other.tobytes()
     np.testing.assert_allclose(one, other, atol=1e-4)  # signs included
@@ -282,7 +282,7 @@ def test_the_spectrum_has_the_same_bytes_with_any_number_of_threads() -> None:
 
 @pytest.mark.parametrize("dense", [True, False])
 def test_there_are_no_more_signals_than_the_rank(dense: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(spectral, "_DENSE", 1000 if dense else 0)
+    monkeypatch.setattr(spectral, "_DENSE_SIZE", 1000 if dense else 0)
     blocks = csr_matrix(block_diag([np.full((12, 8), n) for n in (1.0, 2.0, 3.0)]), dtype=np.float32)
     values, vectors = top_singular(blocks, 6, seed=0)  # 3 blocks of rank 1: singular values n * sqrt(12 * 8)
     np.testing.assert_allclose(values, np.array([3, 2, 1]) * 96**0.5, rtol=1e-5)

@@ -295,7 +295,7 @@ def test_a_block_knows_its_items_only() -> None:
     assert block.of(np.array([[5, 6, 7, 8]], dtype=np.float32)).tolist() == [[7, 8]]
 
 
-def test_votes_by_place() -> None:
+def test_normalized_scores_by_rank() -> None:
     scores, block = np.array([[3, 9, 3, 1]], dtype=np.float32), block_of(ALL_FOUR, EMPTY.values)
     assert ranks(scores, block).tolist() == [[2.5, 1, 2.5, 4]]
     rrf = normalized_scores("rrf", scores, block, 60)

@@ -198,7 +198,7 @@ def test_torch_does_the_same_half_step(steps: int) -> None:
 
 @pytest.mark.parametrize("cells", [1, 7, 64, 2**20])
 def test_batches_hold_every_cell_once(cells: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ials_torch, "_CELLS", cells)
+    monkeypatch.setattr(ials_torch, "_CELLS_PER_BATCH", cells)
     given = matrix()
     prepared = ials_torch.TorchEngine("cpu").prepare(ials_cpu.side(given, W.penalties(given)))
     again = np.zeros(given.shape, dtype=np.float32)
@@ -253,8 +253,10 @@ def test_new_users_are_solved_exactly_and_stored_ones_equal_them() -> None:
 
 
 def test_the_same_bytes_with_any_number_of_threads(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ials_cpu, "_BLOCK", 32)  # many pieces of work, so that their order could matter
-    monkeypatch.setattr(ials_cpu, "_CHUNK", 50)
+    monkeypatch.setattr(
+        ials_cpu, "_ROWS_PER_BLOCK", 32
+    )  # many pieces of work, so that their order could matter
+    monkeypatch.setattr(ials_cpu, "_CELLS_PER_TASK", 50)
     given, config = matrix(200, 80), replace(SMALL, factors=16)
     made = [fit(config, Training(given, seed=4, threads=threads)).state() for threads in (1, 2, 5)]
     for other in made[1:]:

@@ -74,7 +74,7 @@ def test_users_do_not_mix_and_blocks_change_nothing(monkeypatch: pytest.MonkeyPa
         for u in range(6)
     )
     np.testing.assert_allclose(whole, alone)
-    monkeypatch.setattr("recli.models.sequential_rules._BLOCK", 4)
+    monkeypatch.setattr("recli.models.sequential_rules._PAIRS_PER_BLOCK", 4)
     np.testing.assert_allclose(whole, pair_counts(*given, n_items=3, window=4, backward=0.3).toarray())
 
 
@@ -196,5 +196,5 @@ def test_the_command_line_knows_it(board_run: Path, recli: Recli, monkeypatch: p
     monkeypatch.setenv("COLUMNS", "200")
     _, out, _ = recli("train-cf", "--help")
     assert (
-        "Days in which an event loses half its count" in out and "Older events of a history count less" in out
+        "Days in which an event loses half its count" in out and "Half-life of the events in a history" in out
     )

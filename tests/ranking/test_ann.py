@@ -119,7 +119,7 @@ def test_lists_are_filled_up_where_too_little_is_found() -> None:
         ({"LEAST_USERS": 500}, "exact search for 300 lists"),
         ({"LONGEST": 9}, "exact search for the 10 best items"),
         ({"LEAST_SHARE": 0.5}, "exact search of 1,000 allowed items; the index is of all 3,000"),
-        ({"_MOST": 1e-9}, "exact search for all: the index does not find 0.999"),
+        ({"_MAX_SHARE_OF_LISTS": 1e-9}, "exact search for all: the index does not find 0.999"),
     ],
 )
 def test_where_an_index_would_not_help_lists_are_exact_and_it_is_said(
@@ -166,7 +166,7 @@ def trained_run(board_run: Path, recli: Call) -> Path:
 def test_the_command_keeps_the_index_and_says_what_it_found(
     trained_run: Path, recli: Call, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(approximate, "_MOST", 1)
+    monkeypatch.setattr(approximate, "_MAX_SHARE_OF_LISTS", 1)
     command = ("recommend", trained_run, "-k", "3")
     _, exact, _ = recli(*command)
     _, out, said = recli(*command, "--approximate", "0.9")
@@ -187,7 +187,7 @@ def test_the_command_keeps_the_index_and_says_what_it_found(
 def test_weighted_histories_and_similar_items_are_dot_products_too(
     trained_run: Path, recli: Call, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(approximate, "_MOST", 1)
+    monkeypatch.setattr(approximate, "_MAX_SHARE_OF_LISTS", 1)
     recli("train-cf", trained_run, "--factors", "8", "--history-half-life", "2", "--name", "recent")
     items = ",".join(f"i{i:03d}" for i in range(9))
     for what in (("--model", "recent"), ("--model", "ials", "--similar-to", items)):

@@ -55,7 +55,7 @@ def test_mmr_does_not_depend_on_the_size_of_blocks(
     monkeypatch: pytest.MonkeyPatch, vectors: Float32 | None
 ) -> None:
     whole = rerankers["mmr"].make(0.3, inputs(vectors))(pool(), 5)
-    monkeypatch.setattr(mmr, "_CELLS", 1)  # one list at a time
+    monkeypatch.setattr(mmr, "_SIMILARITIES_HELD", 1)  # one list at a time
     lists = rerankers["mmr"].make(0.3, inputs(vectors))(pool(), 5)
     assert np.array_equal(lists.items, whole.items) and np.array_equal(lists.scores, whole.scores)
 

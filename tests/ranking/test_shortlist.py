@@ -91,8 +91,8 @@ def test_few_allowed_items_are_scored_alone(monkeypatch: pytest.MonkeyPatch) -> 
     allowed = np.zeros(800, dtype=bool)
     allowed[np.random.default_rng(1).choice(800, 60, replace=False)] = True
     monkeypatch.setattr(topk, "shortlist", whole)
-    monkeypatch.setattr(topk, "_CELLS", 20 * 60)
-    monkeypatch.setattr(topk, "_MAX_CELLS", 0)
+    monkeypatch.setattr(topk, "_SCORES_HELD", 20 * 60)
+    monkeypatch.setattr(topk, "_MAX_SCORES_HELD", 0)
     found, expected = both_ways(
         monkeypatch, around, history, np.arange(90), 9, seen=history.values, allowed=allowed
     )
@@ -102,6 +102,7 @@ def test_few_allowed_items_are_scored_alone(monkeypatch: pytest.MonkeyPatch) -> 
     rank(model, history, np.arange(90), k=9, ties=np.arange(800, dtype=np.int32), allowed=allowed)
 
 
+@pytest.mark.slow
 def test_candidates_are_few_and_none_is_missed() -> None:
     rng = np.random.default_rng(0)
     users, items = (rng.normal(size=(m, 64)).astype(np.float32) for m in (40, 6000))
@@ -204,7 +205,7 @@ def test_models_around_models_are_ranked_as_they_score(monkeypatch: pytest.Monke
 
 
 def test_batches_in_threads_come_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(shortlist, "_CELLS", 0)  # 64 users at a time
+    monkeypatch.setattr(shortlist, "_PRODUCTS_HELD", 0)  # 64 users at a time
     model, history = integers(1, 200, 640, 50)
     ties = np.arange(640, dtype=np.int32)
     made = list(ranked_batches(model, history, np.arange(200), k=4, ties=ties))

@@ -118,8 +118,8 @@ def test_seen_and_forbidden_items_never_come_back(board: Interactions) -> None:
 
 
 def test_batches_cover_all_users_once_and_nobody_is_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("recli.ranking.topk._CELLS", 12)  # three users of four items at a time
-    monkeypatch.setattr("recli.ranking.topk._MAX_CELLS", 0)
+    monkeypatch.setattr("recli.ranking.topk._SCORES_HELD", 12)  # three users of four items at a time
+    monkeypatch.setattr("recli.ranking.topk._MAX_SCORES_HELD", 0)
     model = Fixed(np.arange(28, dtype=np.float32).reshape(7, 4))
     empty = History(csr_matrix((7, 4), dtype=np.float32))
     users = np.arange(7, dtype=np.int64)

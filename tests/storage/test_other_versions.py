@@ -307,6 +307,11 @@ def test_values_of_another_type_in_a_models_config(run: Path, config: dict[str, 
         runs.read_model(run / "models" / "ials")
 
 
+@pytest.mark.parametrize("sources", [5, None, "bspm"])
+def test_sources_of_another_type_are_no_algorithms(sources: object) -> None:
+    assert metadata.ModelMeta("fusion", ("train",), {"sources": sources}).algorithms == ("fusion",)
+
+
 def test_a_manifest_need_not_say_which_version_made_it(run: Path) -> None:
     change(run / "models" / "ials", lambda m: m.pop("recli"))
     assert runs.read_model(run / "models" / "ials").algorithm == "ials"

@@ -67,7 +67,7 @@ def test_zeros_and_empty_arrays_come_back(dtype: str, shape: tuple[int, ...]) ->
 def test_a_large_array_is_converted_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     array = wide(50, 16)
     whole = compact("x", array, INT8)
-    monkeypatch.setattr("recli.storage.quantization._CELLS", 48)  # three rows at a time
+    monkeypatch.setattr("recli.storage.quantization._VALUES_PER_BLOCK", 48)  # three rows at a time
     assert all(np.array_equal(whole[k], a) for k, a in compact("x", array, INT8).items())
 
 

@@ -111,7 +111,9 @@ def test_of_equals_the_earlier_trial_is_best() -> None:
 
 
 def test_nothing_to_search_is_a_usage_error() -> None:
-    with pytest.raises(UsageError, match="all it could search is given: --strength, --depth, --kind"):
+    with pytest.raises(
+        UsageError, match="all options that it could search are set: --strength, --depth, --kind"
+    ):
         searched(Toy, {"strength": 1.0, "depth": 1, "kind": "plain"})
     unwrap = make_dataclass("Plain", [("count", str, option("users", ""))])
     with pytest.raises(UsageError, match="nothing to search"):

@@ -1,4 +1,4 @@
-"""Catalogues: one row per item, its id, its text, and whatever else is known of it."""
+"""Reads catalogues: one row per item with its id, its text and other columns."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _NUMBER = r"^-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d{1,2})?$"
 
 @dataclass(frozen=True)
 class Catalogue:
-    """What was read. `rows` = items in `frame` + `duplicates` + the sum of `rejected`.
+    """The catalogue that was read. `rows` = items in `frame` + `duplicates` + the sum of `rejected`.
 
     `frame`: item_id, text (String, null where there is none), then the other columns under their own names:
     numbers where every value is one, lists joined by `, `, empty cells null. A column that is itself called

@@ -64,7 +64,7 @@ TIME = Role(
     ),
 )
 EVENT_ROLES = (USER, ITEM, RATING, EVENT, WEIGHT, TIME)
-# In a catalogue the bare `id` is the item's, which in an event log might be anybody's.
+# In a catalogue a bare `id` is the item's; in an event log it is ambiguous.
 CATALOGUE_ITEM = Role("item", "item_id", "id", (*ITEM.names[:2], (*ITEM.names[2], "id")), required=True)
 
 _SUFFIX = re.compile(r":(token|float|token_seq|float_seq)$")  # RecBole's atomic files: user_id:token

@@ -20,7 +20,7 @@ from recli.data.readers.table import Batch, Table
 from recli.errors import InvalidDataError, UsageError
 
 SEPARATORS = ("::", "\t", ";", ",", "|")
-_SAMPLE = 100  # lines looked at
+_SAMPLE_LINES = 100  # lines looked at
 
 Known = Callable[[Sequence[str]], int]
 """How many cells of a row are known column names."""
@@ -46,7 +46,7 @@ def open_delimited(stream: Stream, options: ReadOptions, known: Known) -> Table 
 
 def _layout(stream: Stream, options: ReadOptions, known: Known) -> Layout | None:
     text = stream.head.decode("utf-8", errors="replace")
-    lines = text.split("\n")[: _SAMPLE + 1]
+    lines = text.split("\n")[: _SAMPLE_LINES + 1]
     if len(lines) > 2:
         lines = lines[:-1]  # it may be cut
     before = next((i for i, line in enumerate(lines) if line.strip()), None)
@@ -105,7 +105,7 @@ def _is_header(cells: Sequence[str], line: str, source: Source, options: ReadOpt
 
 
 def _advised(advice: OptionNames) -> str:
-    """What to do about a first line that nothing is known of."""
+    """Advice for a first line without any known column name."""
     if advice.no_header is None:
         return "write a header: user_id,item_id, and where they are known score or rank"
     names = "user_id,item_id,..." if "user" in advice.roles else "item_id,title,..."
@@ -180,7 +180,7 @@ def _parse_clean(
             schema={f"c{k}": pl.String for k in range(width)},
             columns=numbers,
         )
-    except (UnicodeDecodeError, pl.exceptions.PolarsError):  # the careful way will tell
+    except (UnicodeDecodeError, pl.exceptions.PolarsError):  # the line-by-line parser reports the reason
         return None
     if frame.height != n_lines:
         return None

@@ -1,4 +1,4 @@
-"""JSON Lines: an object per line. Integers and strings are ids; everything else says what it is."""
+"""JSON Lines: an object per line. Ids are integers or strings."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from recli.errors import InvalidDataError
 INVALID_JSON, NOT_OBJECT, WRONG_TYPE = "invalid JSON", "not a JSON object", "wrong type"
 BROKEN_UTF8 = "broken UTF-8"
 _NUMBERS = ("rating", "weight", "score", "rank")  # columns
-_SAMPLE = 1_000  # objects whose keys are the columns
+_SAMPLE_OBJECTS = 1_000  # objects whose keys are the columns
 
 
 # Integers keep their digits, whatever their size; a number with a fraction or exponent is no id.
@@ -42,7 +42,7 @@ def open_jsonl(
         )
     if every_key and not last:
         first, last = b"".join((first, *(block for block, _ in blocks))), True
-    lines = first.split(b"\n") if every_key else first.split(b"\n", _SAMPLE)[:_SAMPLE]
+    lines = first.split(b"\n") if every_key else first.split(b"\n", _SAMPLE_OBJECTS)[:_SAMPLE_OBJECTS]
     sample = (line for line in lines if line.strip())
     names = list(dict.fromkeys(key for line in sample for key in _keys(line)))
     if not names:
@@ -170,25 +170,25 @@ def parse_objects(data: bytes, line: int, keys: Mapping[str, str]) -> tuple[Batc
                 numbers.append(number)
                 objects.append(record)
     columns: dict[str, list[str | None]] = {}
-    faults: dict[int, tuple[str, str]] = {}  # place in the block -> key and reason; the first column's stays
+    faults: dict[int, tuple[str, str]] = {}  # index in the block -> key and reason; the first column's stays
     for name, key in keys.items():
         columns[name], bad = _texts([record.get(key) for record in objects], name)
-        for place, reason in bad.items():
-            faults.setdefault(place, (key, reason))
+        for index, reason in bad.items():
+            faults.setdefault(index, (key, reason))
     frame = pl.DataFrame(
         {"line": numbers, **columns}, schema={"line": pl.Int64, **dict.fromkeys(keys, pl.String)}
     )
     if faults:
         frame = frame.filter(~pl.int_range(pl.len()).is_in(list(faults)))
         rejects += [
-            Reject(numbers[place], key, reason, _raw(rows[numbers[place] - line]))
-            for place, (key, reason) in faults.items()
+            Reject(numbers[index], key, reason, _raw(rows[numbers[index] - line]))
+            for index, (key, reason) in faults.items()
         ]
     return Batch(frame, _RawLines(data, line), rejects), len(rows)
 
 
 def _texts(cells: list[Any], name: str) -> tuple[list[str | None], dict[int, str]]:
-    """A column's values as text, and by place why some cannot be (these become None).
+    """A column's values as text, and by index why some cannot be (these become None).
 
     Ids are strings or integers (strings by now), numbers may be floats; columns without a role anything.
     """
@@ -198,15 +198,15 @@ def _texts(cells: list[Any], name: str) -> tuple[list[str | None], dict[int, str
     kinds = set(map(type, cells)) - {str, type(None)}
     if kinds:
         allowed = {float} if name not in ("user", "item") else set()
-        for place, cell in enumerate(cells):
+        for index, cell in enumerate(cells):
             if type(cell) in allowed:
-                cells[place] = repr(cell)
+                cells[index] = repr(cell)
             elif type(cell) in kinds:
-                cells[place], faults[place] = None, WRONG_TYPE
+                cells[index], faults[index] = None, WRONG_TYPE
     if not _encodes("".join(filter(None, cells))):
-        for place, cell in enumerate(cells):
+        for index, cell in enumerate(cells):
             if cell and not _encodes(cell):
-                cells[place], faults[place] = None, BROKEN_UTF8
+                cells[index], faults[index] = None, BROKEN_UTF8
     return cells, faults
 
 

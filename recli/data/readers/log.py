@@ -1,4 +1,4 @@
-"""Event logs: files in any common shape -> one table of users, items and what is known of each event."""
+"""Reads event logs in any common format into one table of users, items and optional columns of each event."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from recli.reporting import Advance, no_progress
 
 @dataclass(frozen=True)
 class EventLog:
-    """What was read. `rows` (data rows; neither headers nor blank lines) = kept + the sum of `rejected`.
+    """The log that was read. `rows` (data rows; neither headers nor blank lines) = kept + the sum of `rejected`.
 
     `events`: user_id, item_id (String) [, rating Float64] [, event String] [, weight Float64]
     [, timestamp Int64, microseconds], in the order of the input. `rejects`: file, line (from 1), column,
@@ -131,7 +131,7 @@ def _described(batch: Batch, faults: list[Fault], names: dict[str, str]) -> list
 
 
 def _check_same(source: Source, first: dict[str, str], names: dict[str, str]) -> None:
-    """A role that only some files have would be a column of guesses: refuse."""
+    """Refuse a role that only some of the files have."""
     if set(names) != set(first):
         odd = sorted(set(names) ^ set(first))[0]
         has, other = ("has", "have not") if odd in names else ("has not", "have")

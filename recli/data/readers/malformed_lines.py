@@ -124,7 +124,7 @@ def _records(
         try:
             row = next(reader)
             span = reader.line_num
-            reason = _judge(row, span, width, numbers_by_name)
+            reason = _check_record(row, span, width, numbers_by_name)
         except csv.Error as error:
             span, reason = 1, _reason(str(error))
             open_end = start + len(ahead) == len(lines) and len(ahead) < RECORD_LINES
@@ -133,7 +133,7 @@ def _records(
             row = []
         if reason is None:
             records[start], spans[start], free = row, span, start + span
-        else:  # the next line starts afresh: a stray quote costs one row, not a hundred
+        else:  # resume at the next line: a stray quote costs one row, not a hundred
             rejects.append(Reject(start, None, reason, ahead[0]))
     return records, spans, rejects, len(lines)
 
@@ -145,7 +145,9 @@ def _following(lines: Sequence[str | None], start: int) -> Iterator[str]:
         yield text
 
 
-def _judge(row: Sequence[str], span: int, width: int, numbers_by_name: Mapping[str, int]) -> str | None:
+def _check_record(
+    row: Sequence[str], span: int, width: int, numbers_by_name: Mapping[str, int]
+) -> str | None:
     """Why a record cannot be used. A key with a line break in it is a stray quote that met another one."""
     key = [row[k] for name, k in numbers_by_name.items() if name in ("user", "item") and k < len(row)]
     if span > 1 and (len(row) != width or any("\n" in cell.strip() for cell in key)):

@@ -1,4 +1,4 @@
-"""How raw files are to be read: everything that is not given is found out."""
+"""Options for reading raw files; those that are not set are detected."""
 
 import codecs
 import re
@@ -13,7 +13,7 @@ TIME_UNITS = ("auto", "s", "ms", "us", "ns", "iso")
 
 @dataclass(frozen=True)
 class OptionNames:
-    """What the options are called that errors advise; None and roles that are not there: there is none."""
+    """Names of the options that error messages mention; None, or a missing role: there is no such option."""
 
     roles: Mapping[str, str]
     format: str | None = None
@@ -34,10 +34,10 @@ LISTS = OptionNames({})
 
 @dataclass(frozen=True)
 class ReadOptions:
-    """What the user says of the files.
+    """The user's settings for reading files.
 
     A `*_column` of None is recognized by common names; the empty string switches an optional role off.
-    `separator` is of any length, `\\t` is a tab. `header` None: found out; `columns` names the columns of
+    `separator` is of any length, `\\t` is a tab. `header` None: detected; `columns` names the columns of
     files without one. `time_format`: as `%d.%m.%Y %H:%M`; without a zone the times are UTC. `decimal_comma`:
     numbers are written 2,8 (and a point makes none).
     """

@@ -1,4 +1,4 @@
-"""Read batches put aside as Parquet files, so that a log of any length needs the memory of one batch."""
+"""Spools parsed batches to Parquet files, so that reading a log needs the memory of one batch."""
 
 from __future__ import annotations
 

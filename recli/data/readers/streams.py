@@ -1,4 +1,4 @@
-"""From file names to bytes: globs, stdin, decompression, blocks that end at a line's end."""
+"""Opens inputs (files, globs, stdin), decompresses them, and yields blocks of whole lines."""
 
 from __future__ import annotations
 
@@ -158,7 +158,7 @@ def _decompressed(source: Source) -> Iterator[bytes]:
             yield first
             first = file.read(_READ)
     finally:
-        if source.path is not None:  # stdin is not ours to close
+        if source.path is not None:  # stdin stays open
             file.close()
 
 

@@ -1,4 +1,4 @@
-"""What every parser hands over: batches of text columns, and the rows that are none."""
+"""The parsers' common output: batches of text columns, and rejected rows."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _FREE = "column "
 
 
 def free_name(number: int) -> str:
-    """The name to ask a column by that is no role: it may hold anything, and comes as it is or as text."""
+    """The name under which a column without a role is requested: of any type, unchanged or as text."""
     return f"{_FREE}{number}"
 
 
@@ -37,7 +37,7 @@ class Reject(NamedTuple):
 class Batch:
     """Some rows of one file, in order.
 
-    `frame`: `line` (Int64) and the asked columns, String (or native types, from Parquet); null is missing.
+    `frame`: `line` (Int64) and the requested columns, String (or native types, from Parquet); null is missing.
     `rejects`: rows of wrong shape. `raw(lines)`: the text of rows of this batch by line number.
     """
 
@@ -48,7 +48,7 @@ class Batch:
 
 @dataclass(frozen=True)
 class Table:
-    """An opened file: its columns' names, and its batches with the columns asked by `{new name: number}`."""
+    """An opened file: its columns' names, and its batches with the columns selected by `{new name: number}`."""
 
     names: list[str]
     batches: Callable[[Mapping[str, int]], Iterator[Batch]]

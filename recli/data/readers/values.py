@@ -32,7 +32,7 @@ def normalize(
     `unit`: of times, or their format (`%d.%m.%Y`); None where nothing in the file so far looks like a time, so
     that none is one. `decimal_comma`: numbers are written 2,8.
     """
-    values = {r: _made(frame[r.name], r, unit, decimal_comma) for r in roles}
+    values = {r: _converted(frame[r.name], r, unit, decimal_comma) for r in roles}
     fine = pl.select(pl.all_horizontal(_is_fine(pl.lit(v), r) for r, v in values.items())).to_series()
     good = pl.DataFrame([v.alias(r.output) for r, v in values.items()])
     if fine.all():
@@ -40,10 +40,10 @@ def normalize(
     return good.filter(fine), _faults(frame.filter(~fine), roles, unit, decimal_comma)
 
 
-def _made(column: pl.Series, role: Role, unit: str | None, decimal_comma: bool) -> pl.Series:
+def _converted(column: pl.Series, role: Role, unit: str | None, decimal_comma: bool) -> pl.Series:
     """The values of a column; null, infinite or empty where there is none.
 
-    Plain ways first: white space around numbers and times, which are not whole numbers, is rare.
+    Fast paths first: white space around numbers, and times that are not whole numbers, are rare.
     """
     text = column.dtype == pl.String
     if role.kind in ("id", "text"):
@@ -90,7 +90,7 @@ def _shown(cell: object) -> str | None:
 
 
 def unit_of(frame: pl.DataFrame, name: str) -> str | None:
-    """The time unit that a batch's column speaks of."""
+    """The time unit of a batch's column."""
     column = frame[name]
     if column.dtype.is_temporal():
         return "us"  # not used: native times carry their unit

@@ -20,7 +20,7 @@ from recli.models.item_knn import ItemKnn, ItemKnnConfig
 from recli.models.item_knn import fit as fit_item_knn
 from recli.schema import CSR, Float32, Int32, Int64
 
-_SPAN = 256  # items that a thread takes at a time
+_ITEMS_PER_TASK = 256  # items that a thread takes at a time
 
 
 def fit_sparse(l2: float, neighbors: int, training: Training) -> ItemKnn:
@@ -54,7 +54,7 @@ def solve_columns(matrix: CSR, chosen: CSR, l2: float, threads: int) -> CSR:
 
     def work(first: int) -> None:
         slots, room = np.zeros(items.shape[1], np.int32), np.empty(widest * widest, np.float32)
-        for j in range(first, min(first + _SPAN, n)):
+        for j in range(first, min(first + _ITEMS_PER_TASK, n)):
             entries = slice(int(ends[j]), int(ends[j + 1]))
             k = entries.stop - entries.start
             if k == 0:
@@ -69,7 +69,7 @@ def solve_columns(matrix: CSR, chosen: CSR, l2: float, threads: int) -> CSR:
             solved[entries] = weights
 
     with one_blas_thread(), ThreadPoolExecutor(threads) as pool:
-        list(pool.map(work, range(0, n, _SPAN)))
+        list(pool.map(work, range(0, n, _ITEMS_PER_TASK)))
     return csr_matrix((solved, others, ends), shape=chosen.shape)
 
 
@@ -82,7 +82,7 @@ def local_gram(
     gram: Float32,  # (k, k), written: lower triangle of G_SS
     right: Float32,  # (k,), written: G_Sj
 ) -> None:
-    """The few cells of X'X that one regression needs, from the users who meet its items.
+    """Compute the cells of X'X that one regression needs, from the users of its items.
 
     Their histories within `members` are gathered and multiplied pair by pair: as many steps as the members
     co-occur. X'X need not be kept, not even sparse; where most pairs of items co-occur often, dense is faster.
@@ -108,14 +108,14 @@ def local_gram(
                 met[n_users], ends[n_users] = user, filled
                 filled += slots[user]
                 n_users += 1
-                slots[user] = -n_users  # then: minus (1 + the user's place in `met`)
-            place = -slots[user] - 1
-            local[ends[place]], weights[ends[place]] = a, values[at]
-            ends[place] += 1
+                slots[user] = -n_users  # then: minus (1 + the user's index in `met`)
+            index = -slots[user] - 1
+            local[ends[index]], weights[ends[index]] = a, values[at]
+            ends[index] += 1
     first = 0
-    for place in range(n_users):
-        slots[met[place]] = 0
-        for p in range(first, ends[place]):
+    for index in range(n_users):
+        slots[met[index]] = 0
+        for p in range(first, ends[index]):
             value = weights[p]
             if local[p] == k:  # j is the last of a user's members
                 for q in range(first, p):
@@ -124,12 +124,12 @@ def local_gram(
                 row = gram[local[p]]
                 for q in range(first, p + 1):
                     row[local[q]] += value * weights[q]
-        first = ends[place]
+        first = ends[index]
 
 
 @lru_cache(1)
 def compiled_kernel() -> Callable[..., None]:
-    """`local_gram` as machine code."""
+    """`local_gram`, compiled (numba)."""
     floats, ints = "float32[::1]", "int32[::1]"
     return compiled(
         local_gram, f"void({ints}, int64[::1], {ints}, {floats}, {ints}, float32[:, ::1], {floats})"

@@ -28,9 +28,9 @@ class StatefulFoldIn(Protocol):
     def state(self) -> State: ...
 
 
-_SHORT = 0.7  # of the factors: so many items are solved as fast one way as the other
-_SINGULAR = 1e-9  # share of the largest eigenvalue below which the smallest is not divided by
-_MAP_USERS = 50_000  # enough to learn a map from, and bounded in memory
+_SHORT_HISTORY_SHARE = 0.7  # items of a history per factor, up to which the smaller system is faster
+_MIN_EIGENVALUE_SHARE = 1e-9  # of the largest eigenvalue: with a smaller one, the system is solved directly
+_MAX_MAP_USERS = 50_000  # that the map is learned from, to bound the memory
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ class Factors(Model):
 
 
 def confidence_fold_in(item_factors: Float32, alpha: float, regularization: float) -> FoldIn:
-    """Solve a user's normal equations exactly, given the item factors Y (n_items, d).
+    """Solve a user's normal equations exactly for the item factors Y (n_items, d).
 
     x = (Y'Y + Y'(C - I)Y + lambda I)^-1 Y'c with confidences c = alpha * value: what one half-step of
     implicit's ALS approximates (Hu, Koren, Volinsky 2008).
@@ -139,7 +139,7 @@ class _Gram:
         """
         n, d = factors.shape
         diagonal = self.values + penalty
-        if n > _SHORT * d or diagonal[0] <= _SINGULAR * diagonal[-1]:
+        if n > _SHORT_HISTORY_SHARE * d or diagonal[0] <= _MIN_EIGENVALUE_SHARE * diagonal[-1]:
             left = self.matrix + (factors.T * beside) @ factors
             left.flat[:: d + 1] += penalty
             return np.asarray(np.linalg.solve(left, factors.T @ c), dtype=np.float64)
@@ -196,7 +196,7 @@ def learn_map(matrix: CSR, user_factors: Float32, item_factors: Float32, *, bina
     known = np.flatnonzero(np.diff(matrix.indptr))
     if known.size == 0:
         return HistoryMap(item_factors, np.zeros((2 * d + 2, d), dtype=np.float32), binary)
-    known = known[:: -(-known.size // _MAP_USERS)]
+    known = known[:: -(-known.size // _MAX_MAP_USERS)]
     empty = HistoryMap(item_factors, np.empty((0, d), dtype=np.float32), binary)
     features = empty.features(matrix[known])
     mean, spread = features.mean(axis=0), features.std(axis=0)
@@ -213,7 +213,7 @@ def learn_map(matrix: CSR, user_factors: Float32, item_factors: Float32, *, bina
 
 
 def mapped(matrix: CSR, user_factors: Float32, item_factors: Float32, *, binary: bool) -> Factors:
-    """A model of copies of these factors, with a map learned from them that folds new users in."""
+    """Make a model of copies of these factors, with a map fitted on them that folds new users in."""
     users, items = np.array(user_factors), np.array(item_factors)
     return Factors(users, items, learn_map(matrix, users, items, binary=binary))
 

@@ -18,8 +18,8 @@ TOLERANCE = (
     1e-12  # a row is solved when a step would lower its loss by less than this share of the empty one's
 )
 EXACT = 200  # steps at most, where rows are to be solved exactly: they end by the tolerance
-_BLOCK = 4096  # rows of a matrix product: fixed, so that sums do not depend on the number of threads
-_CHUNK = 50_000  # interactions (and rows) that a thread takes at a time
+_ROWS_PER_BLOCK = 4096  # rows of a matrix product: fixed, so that sums do not depend on the number of threads
+_CELLS_PER_TASK = 50_000  # interactions (and rows) that a thread takes at a time
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,7 @@ class CpuEngine:
 
     def _gram(self, factors: Float32) -> Float64:
         """Y'Y, float64 (d, d), of float32 products of blocks."""
-        blocks = [factors[at : at + _BLOCK] for at in range(0, len(factors), _BLOCK)]
+        blocks = [factors[at : at + _ROWS_PER_BLOCK] for at in range(0, len(factors), _ROWS_PER_BLOCK)]
         total: Float64 = sum(
             self.run(lambda block: (block.T @ block).astype(np.float64), blocks),
             np.zeros((factors.shape[1], factors.shape[1])),
@@ -104,15 +104,15 @@ class CpuEngine:
         out = np.empty_like(factors)
 
         def work(at: int) -> None:
-            np.matmul(factors[at : at + _BLOCK], basis, out=out[at : at + _BLOCK])
+            np.matmul(factors[at : at + _ROWS_PER_BLOCK], basis, out=out[at : at + _ROWS_PER_BLOCK])
 
-        list(self.run(work, range(0, len(factors), _BLOCK)))
+        list(self.run(work, range(0, len(factors), _ROWS_PER_BLOCK)))
         return out
 
 
 @contextmanager
 def cpu_engine(threads: int) -> Iterator[CpuEngine]:
-    """An engine with so many threads (0: as many as there are cores). numba lets go of the GIL, BLAS does too."""
+    """An engine with so many threads (0: as many as there are cores). numba and BLAS release the GIL."""
     number = threads or cores()
     with one_blas_thread():
         if number == 1:
@@ -126,7 +126,7 @@ def _spans(starts: Int64) -> list[tuple[int, int]]:
     """Runs of rows with about the same number of cells each."""
     rows = len(starts) - 1
     effort = starts + np.arange(rows + 1)
-    cuts = np.searchsorted(effort, np.arange(0, effort[-1], _CHUNK))
+    cuts = np.searchsorted(effort, np.arange(0, effort[-1], _CELLS_PER_TASK))
     ends = np.unique(np.append(np.minimum(cuts, rows), rows)).tolist()
     return list(pairwise(ends))
 
@@ -229,7 +229,7 @@ def solve_rows(
 
 @lru_cache(1)
 def compiled_kernel() -> Callable[..., None]:
-    """`solve_rows` as machine code."""
+    """`solve_rows`, compiled (numba)."""
     floats, matrix = "float32[::1]", "float32[:, ::1]"
     cells = f"int64[::1], int32[::1], {floats}, {floats}, {floats}"
     signature = f"void({cells}, {floats}, {matrix}, int64, int64, int64, float64, {matrix}, float64[::1])"

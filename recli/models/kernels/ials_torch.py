@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     import numpy.typing as npt
     from torch import Tensor
 
-_CELLS = 2**20  # of a batch: its gathered factors take 4 MiB for each of their d numbers
-_FILLED = 0.75  # the shortest row of a batch over the longest, at least
-_BLOCK = 65_536  # rows that are float64 at a time
+_CELLS_PER_BATCH = 2**20  # of a batch: its gathered factors take 4 MiB for each of their d numbers
+_MIN_FILLED_SHARE = 0.75  # the shortest row of a batch over the longest, at least
+_ROWS_PER_BLOCK = 65_536  # rows that are float64 at a time
 
 
 @dataclass(frozen=True)
@@ -54,9 +54,9 @@ class TorchEngine:
         lengths = np.diff(side.starts)
         batches = []
         for rows in _similar(lengths):
-            place = np.arange(lengths[rows].max())  # int64 (l,)
-            filled = place < lengths[rows][:, None]  # bool (b, l)
-            cells = np.where(filled, side.starts[rows][:, None] + place, 0)
+            offset = np.arange(lengths[rows].max())  # int64 (l,)
+            filled = offset < lengths[rows][:, None]  # bool (b, l)
+            cells = np.where(filled, side.starts[rows][:, None] + offset, 0)
             weights = np.where(filled, side.weights[cells], np.float32(0))
             others = side.others[cells].astype(np.int64)
             batches.append(
@@ -84,8 +84,8 @@ class TorchEngine:
         import torch
 
         gram = torch.zeros((others.shape[1],) * 2, dtype=torch.float64, device=self.device)
-        for at in range(0, len(others), _BLOCK):
-            block = others[at : at + _BLOCK].double()
+        for at in range(0, len(others), _ROWS_PER_BLOCK):
+            block = others[at : at + _ROWS_PER_BLOCK].double()
             gram += block.T @ block
         diagonal, basis = torch.linalg.eigh(gram)
         turned, fixed = solved @ basis.float(), others @ basis.float()
@@ -137,8 +137,8 @@ def _similar(lengths: Int64) -> Iterator[Int64]:
     at = 0
     while at < len(order):
         longest = lengths[order[at]]
-        similar = int(np.searchsorted(-lengths[order], -_FILLED * longest, side="right"))
-        end = min(similar, at + max(1, int(_CELLS // longest)))
+        similar = int(np.searchsorted(-lengths[order], -_MIN_FILLED_SHARE * longest, side="right"))
+        end = min(similar, at + max(1, int(_CELLS_PER_BATCH // longest)))
         yield order[at:end]
         at = end
 

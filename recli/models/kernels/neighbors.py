@@ -10,7 +10,7 @@ from recli.compute.threads import cores
 from recli.config import Tune, option
 from recli.schema import CSR, Float32, Float64, Int64
 
-_BLOCK = 1024  # rows whose products with all others are held at a time
+_ROWS_PER_BLOCK = 1024  # rows whose products with all others are held at a time
 
 
 def neighbors_option(default: int, what: str, tune: Tune) -> Any:
@@ -44,7 +44,7 @@ def scaled(matrix: CSR, rows: Float64 | None = None, columns: Float64 | None = N
 
 
 def mean_history(matrix: CSR) -> float:
-    """Mean events (distinct items) of the users who have any; 1 where none has.
+    """Mean number of events (distinct items) of the users who have any; 1 if none has.
 
     The best options of neighborhood models depend on it more than on any other figure of a log: short histories need
     strong smoothing, long ones little. Thinning yelp2018 from 36 events per user to 14 and to 6 moved the
@@ -96,7 +96,7 @@ def nearest(
     from scipy.sparse import vstack
 
     def block(start: int) -> CSR:
-        products = (left[start : start + _BLOCK] @ right).tocsr()
+        products = (left[start : start + _ROWS_PER_BLOCK] @ right).tocsr()
         rows = np.repeat(np.arange(start, start + products.shape[0]), np.diff(products.indptr))
         if reweight is not None:
             reweight(rows, products)
@@ -104,4 +104,4 @@ def nearest(
         return keep_largest(products, k)
 
     with ThreadPoolExecutor(threads or cores()) as pool:
-        return vstack(list(pool.map(block, range(0, left.shape[0], _BLOCK))), format="csr")
+        return vstack(list(pool.map(block, range(0, left.shape[0], _ROWS_PER_BLOCK))), format="csr")

@@ -1,4 +1,4 @@
-"""Filters on the bipartite graph of users and items: the shared half of GF-CF and BSPM.
+"""Spectral filters on the bipartite graph of users and items, shared by GF-CF and BSPM.
 
 R~ = D_u^-a R D_i^-b / s is the interactions with both degrees divided out (a = b = 1/2 in the papers, where s = 1
 follows; s makes the largest singular value 1 for any powers), P = R~'R~ the linear low-pass filter on items, and V
@@ -17,10 +17,14 @@ from recli.models.base import Model, Training, pack_csr, unpack_csr
 from recli.models.kernels.neighbors import scaled
 from recli.schema import CSR, Float32, Float64, Int64, State
 
-_DENSE = 2000  # up to so many users or items, the spectrum is computed densely: exact, and in about a second
-_USERS = 64  # users at a time: their scores of one item are 4 lines of the cache
-_FEW = 8  # users up to which scoring is faster than making the map for many (1.7 s on yelp2018)
-_ZERO = 1e-5  # singular values below this share of the largest one are rounding
+_DENSE_SIZE = (
+    2000  # up to so many users or items, the spectrum is computed densely: exact, and in about a second
+)
+_USERS_PER_BLOCK = 64  # users at a time: their scores of one item are 4 lines of the cache
+_STEPWISE_USERS = (
+    8  # users up to which step-by-step scoring is faster than building the map (1.7 s on yelp2018)
+)
+_ZERO_SHARE = 1e-5  # singular values below this share of the largest are rounding errors
 
 
 @dataclass(frozen=True)
@@ -119,11 +123,11 @@ def top_singular(matrix: CSR, k: int, seed: int) -> tuple[Float64, Float32]:
     """
     smaller = min(matrix.shape)
     with one_blas_thread():
-        if smaller <= max(_DENSE, 2 * k):
+        if smaller <= max(_DENSE_SIZE, 2 * k):
             values, vectors = _dense(matrix, k)
         else:
             values, vectors = _lanczos(matrix, k, seed)
-    kept = values > _ZERO * (values[0] if values.size else 1.0)
+    kept = values > _ZERO_SHARE * (values[0] if values.size else 1.0)
     values, vectors = values[kept], vectors[:, kept]
     signs = np.sign(vectors[np.abs(vectors).argmax(axis=0), np.arange(values.size)]) if values.size else 1.0
     return values, np.ascontiguousarray(vectors * signs, dtype=np.float32)
@@ -170,14 +174,14 @@ class GraphFilter(Model):
     def score(self, history: History, users: Int64 | None = None) -> Float32:
         values = history.values
         scores = self._by_signals(values)
-        for start in range(0, values.shape[0], _USERS):
-            users_like = (values[start : start + _USERS] @ self._by_item).T.toarray()
-            scores[start : start + _USERS] += np.float32(self.linear) * self._items_of(users_like)
+        for start in range(0, values.shape[0], _USERS_PER_BLOCK):
+            users_like = (values[start : start + _USERS_PER_BLOCK] @ self._by_item).T.toarray()
+            scores[start : start + _USERS_PER_BLOCK] += np.float32(self.linear) * self._items_of(users_like)
         return scores
 
     def _by_signals(self, history: CSR) -> Float32:
         """All but the first term, float32 (batch, n_items)."""
-        if self._only_low_pass or (history.shape[0] <= _FEW and "_map" not in self.__dict__):
+        if self._only_low_pass or (history.shape[0] <= _STEPWISE_USERS and "_map" not in self.__dict__):
             return self._step_by_step(history)
         left, right = self._map
         return np.asarray(history @ left, dtype=np.float32) @ right
@@ -213,7 +217,7 @@ class GraphFilter(Model):
         return np.concatenate([left, signals], axis=1), np.concatenate([right, bent])
 
     def _items_of(self, users_like: Float32) -> Float32:
-        """What dense users (n_users, batch) are to items: (batch, n_items). Times R~: r P.
+        """Multiply dense users (n_users, batch) by R~: (batch, n_items), which is r P.
 
         With sparse ones nearly all items come out too, and that took 3.5 times as long on yelp2018.
         """

@@ -1,4 +1,4 @@
-"""What a reranker is, and the registry of all of them."""
+"""The reranker interface and the registry of rerankers."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from recli.schema import CSR, Float32
 
 @dataclass(frozen=True)
 class RerankerInputs:
-    """What a reranker may know of the items."""
+    """Item vectors and interactions that rerankers may use."""
 
     item_vectors: (
         Float32 | None

@@ -1,4 +1,4 @@
-"""Maximal marginal relevance: trades a little relevance for lists whose items differ."""
+"""Maximal marginal relevance (MMR): trades relevance for diversity within a list."""
 
 from collections.abc import Callable
 from functools import partial
@@ -10,7 +10,7 @@ from recli.ranking.rerankers.base import Rerank, RerankerInputs, reranker
 from recli.ranking.topk import Ranked, nothing
 from recli.schema import CSR, Float32, Int32, Int64
 
-_CELLS = 1 << 24  # similarities held at a time: 64 MiB of float32
+_SIMILARITIES_HELD = 1 << 24  # similarities held at a time: 64 MiB of float32
 
 
 @reranker("mmr", help="maximal marginal relevance: relevant items that differ from those listed before")
@@ -28,7 +28,7 @@ def make_mmr(balance: float, inputs: RerankerInputs) -> Rerank:
     def rerank(pool: Ranked, k: int) -> Ranked:
         n, p = pool.items.shape
         lists = nothing(n, k)
-        size = max(1, _CELLS // max(1, p**2))
+        size = max(1, _SIMILARITIES_HELD // max(1, p**2))
         for start in range(0, n, size):
             rows = slice(start, start + size)
             items, scores = pool.items[rows], pool.scores[rows]

@@ -1,4 +1,4 @@
-"""Texts of items to raw vectors, encoding only what the run's cache does not have."""
+"""Encodes the texts of items, reusing vectors that are in the run's cache."""
 
 from __future__ import annotations
 
@@ -71,14 +71,14 @@ def _through_cache(
     if not resume:
         cache.clear(folder)
     cached = cache.read(folder, hashes, reporter.warn)
-    missing = np.flatnonzero(~cached.found)
+    missing = np.flatnonzero(~cached.is_cached)
     n_reused = len(texts) - missing.size
     if n_reused:
         reporter.say(f"{n_reused:,} of {len(texts):,} texts were already encoded")
     if missing.size:
         _encode_into(folder, encoder, texts, missing, hashes, check, reporter)
         cached = cache.read(folder, hashes, reporter.warn)
-        if not cached.found.all():
+        if not cached.is_cached.all():
             raise RecliError(f"{folder} lost vectors while texts were encoded", "run the same command again")
     return RawVectors(cached.take, cached.dim, n_reused)
 

@@ -1,4 +1,4 @@
-"""`recli embed`: the items' texts as vectors."""
+"""`recli embed`: encodes the items' texts as vectors."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _BLOCK_ITEMS = 1 << 14  # items whose vectors are held at a time
 
 @dataclass(frozen=True)
 class Embedded(StepResult):
-    """What `embed` wrote: the part `name` of the run, in the folder `path`.
+    """The result of `embed`: the part `name` of the run, in the folder `path`.
 
     `summary`: as in the manifest: items, texts, dimensions and how they were encoded. `n_encoded`, `n_reused`: texts
     that were encoded now, and those whose vectors were in the run's cache.
@@ -48,7 +48,7 @@ class Embedded(StepResult):
 def embed(config: EmbedConfig, reporter: Reporter = SILENT) -> Embedded:
     """Encode the items' texts and write RUN/embeddings/NAME.
 
-    Raises `UsageError` where the model has fewer dimensions than asked for, `DeviceError` where model or device are
+    Raises `UsageError` where the model has fewer dimensions than --dim, `DeviceError` where model or device are
     not there, and other `RecliError`s where the run has no texts or the model cannot be used.
     """
     import numpy as np

@@ -1,4 +1,4 @@
-"""Paired bootstrap over users: how far would the metrics move had other users been drawn?
+"""Paired bootstrap over users: intervals and p-values of metrics.
 
 Efron (1979); for rankings, Sakai (2006). All systems see the same resampled users, so their differences are paired.
 """

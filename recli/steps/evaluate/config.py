@@ -42,7 +42,7 @@ class EvaluateConfig(Config):
     )
     fallback: str = option(
         "popularity",
-        "For users of whom a model knows nothing, as in recommend: the most popular items, or no list (counts 0).",
+        "Fallback for users that a model cannot score, as in recommend: the most popular items, or no list (counts 0).",
         choices=("popularity", "none"),
     )
     compare: str | None = option(
@@ -53,7 +53,7 @@ class EvaluateConfig(Config):
     )
     embeddings: str | None = option(
         None,
-        "Vectors that diversity is measured on.",
+        "Item vectors for the diversity metric.",
         metavar="NAME",
         default_text="the run's first; without any, who used the items",
     )

@@ -30,12 +30,12 @@ SERVED_BY = {POPULARITY: "users served popularity", "none": "users without a lis
 NOTES = {  # of one, and of several
     "unknown users": ("user that the run does not know", "users that the run does not know"),
     "unknown items": (
-        "item that the catalogue does not have: it keeps its place, as a miss",
-        "items that the catalogue does not have: each keeps its place, as a miss",
+        "item that the catalogue does not have: it keeps its rank, as a miss",
+        "items that the catalogue does not have: each keeps its rank, as a miss",
     ),
     "listed twice": (
-        "item listed twice for a user: the better place counts",
-        "items listed twice for a user: the better place counts",
+        "item listed twice for a user: the better rank counts",
+        "items listed twice for a user: the better rank counts",
     ),
     "already seen": (
         "listed item that the user already had: a leak, or lists that are not filtered",
@@ -50,14 +50,14 @@ NOTES = {  # of one, and of several
 
 @dataclass(frozen=True)
 class Evaluator:
-    """The test set, and all that evaluating one system after the other needs."""
+    """Evaluates one system after the other on the same test set."""
 
     interactions: Interactions
     test_set: TestSet
     specs: tuple[MetricSpec, ...]
     rated: RatedPairs | None
     reporter: Reporter
-    fallback: str = POPULARITY  # for users of whom a model knows nothing
+    fallback: str = POPULARITY  # for users that a model cannot score
     histories: dict[tuple[bool, tuple[str, ...]], tuple[History, Float32]] = field(default_factory=dict)
 
     @property
@@ -73,7 +73,7 @@ class Evaluator:
         users, name = self.test_set.users, part.path.name
         known = np.where(self.interactions.having(*stored.trained_on)[users], users, -1)
         history, counts = self._before(stored)
-        by_fallback: list[int] = []  # users of whom the model knows nothing, batch by batch
+        by_fallback: list[int] = []  # users that got the fallback, batch by batch
         served = WithFallback(stored.model, counts, self.fallback, by_fallback.append)
         with self.reporter.progress(name, self.test_set.n_users, "users") as advance:
             lists = evaluate_model(
@@ -115,9 +115,9 @@ class Evaluator:
         pairs, sha256 = read_recommendations(path, self.interactions, self.reporter.warn)
         rated = self.rated if self._wants("rmse", "mae") else None
         external = read_lists(pairs, self.interactions, self.test_set, self._k, rated)
-        for key, (one, several) in NOTES.items():
+        for key, (singular, plural) in NOTES.items():
             if count := external.counts[key]:
-                self.reporter.warn(f"{name}: {count} {one if count == 1 else several}")
+                self.reporter.warn(f"{name}: {count} {singular if count == 1 else plural}")
         lists = replace(evaluate_lists(self.test_set, external.ranked), errors=external.errors)
         values = measure(lists, self.specs, slices_of(self.test_set))
         return EvaluatedSystem(name, f"lists, by {external.order}", values, external.counts), sha256

@@ -1,4 +1,4 @@
-"""External recommendations: rows of ids to row numbers, in list order. Ten million rows take a few bytes each."""
+"""Converts external recommendations from rows of ids to ranked lists of row numbers, a few bytes per row."""
 
 from dataclasses import dataclass, field
 
@@ -33,21 +33,23 @@ def read_lists(
     """Put rows of user_id, item_id [, rank] [, score] into the lists of the evaluated users.
 
     By rank ascending, else by score descending, else as they come; equal ones in the fixed tie order. An item
-    that the catalogue does not have keeps its place and is a miss; of an item listed twice the better place
+    that the catalogue does not have keeps its rank and is a miss; of an item listed twice the better rank
     counts.
     """
     users, unknown_users = numbered(pairs["user_id"], interactions.users["user_id"])
     items, unknown_items = numbered(pairs["item_id"], interactions.items["item_id"])
-    place = np.full(interactions.n_users + unknown_users, -1, dtype=np.int32)  # among the evaluated users
-    place[test_set.users] = np.arange(test_set.n_users)
-    places = place[users]
-    listed = np.zeros(place.size, dtype=bool)
+    row_of_user = np.full(
+        interactions.n_users + unknown_users, -1, dtype=np.int32
+    )  # among the evaluated users
+    row_of_user[test_set.users] = np.arange(test_set.n_users)
+    user_rows = row_of_user[users]
+    listed = np.zeros(row_of_user.size, dtype=bool)
     listed[users] = True
-    untested = listed[: interactions.n_users] & (place[: interactions.n_users] < 0)
+    untested = listed[: interactions.n_users] & (row_of_user[: interactions.n_users] < 0)
     order, before = _order(pairs)
     ties = np.append(test_set.ties, np.full(unknown_items, test_set.n_items, dtype=np.int32))
-    rows = in_order(places, items, before, ties)
-    once = rows[first_of_each(places[rows], items[rows])]
+    rows = in_order(user_rows, items, before, ties)
+    once = rows[first_of_each(user_rows[rows], items[rows])]
     counts = {
         "rows": pairs.height,
         "unknown users": unknown_users,
@@ -57,8 +59,8 @@ def read_lists(
     }
     errors = None
     if "score" in pairs.columns and rated is not None:
-        errors = _errors_of_lists(places[once], items[once], pairs["score"].gather(once), test_set, rated)
-    ranked, irregular = _ranked(places[once], items[once], test_set, k)
+        errors = _errors_of_lists(user_rows[once], items[once], pairs["score"].gather(once), test_set, rated)
+    ranked, irregular = _ranked(user_rows[once], items[once], test_set, k)
     return ExternalLists(ranked, order, counts | irregular, errors)
 
 
@@ -70,37 +72,39 @@ def _order(pairs: pl.DataFrame) -> tuple[str, Float64 | None]:
     return "file order", None
 
 
-def _ranked(places: Int32, items: Int32, test_set: TestSet, k: int) -> tuple[Int32, dict[str, int]]:
+def _ranked(user_rows: Int32, items: Int32, test_set: TestSet, k: int) -> tuple[Int32, dict[str, int]]:
     """Lists, int32 (n, k), of rows in list order; how many items were seen before, and users without a list."""
     items = np.where(items < test_set.n_items, items, -1)
     if test_set.allowed is not None:
         kept = test_set.allowed[items] | (items < 0)
-        places, items = places[kept], items[kept]
-    starts = np.searchsorted(places, np.arange(test_set.n_users + 1))
+        user_rows, items = user_rows[kept], items[kept]
+    starts = np.searchsorted(user_rows, np.arange(test_set.n_users + 1))
     counts = {
         "already seen": int(held(test_set.seen, starts, items).sum()),
         "users without a list": int((np.diff(starts) == 0).sum()),
     }
-    position = np.arange(places.size) - starts[places]
+    position = np.arange(user_rows.size) - starts[user_rows]
     top = position < k
     ranked = np.full((test_set.n_users, k), -1, dtype=np.int32)
-    ranked[places[top], position[top]] = items[top]
+    ranked[user_rows[top], position[top]] = items[top]
     return ranked, counts
 
 
 def _errors_of_lists(
-    places: Int32, items: Int32, scores: pl.Series, test_set: TestSet, rated: RatedPairs
+    user_rows: Int32, items: Int32, scores: pl.Series, test_set: TestSet, rated: RatedPairs
 ) -> RatingErrors | None:
     """Errors of a list's scores read as ratings, on the test pairs that it holds."""
-    tested = pl.DataFrame({"place": rated.places, "item": rated.items, "rating": rated.ratings})
-    listed = pl.DataFrame({"place": places, "item": items, "score": scores.cast(pl.Float64)}).drop_nulls(
-        "score"
+    tested = pl.DataFrame({"user_row": rated.user_rows, "item": rated.items, "rating": rated.ratings})
+    listed = pl.DataFrame(
+        {"user_row": user_rows, "item": items, "score": scores.cast(pl.Float64)}
+    ).drop_nulls("score")
+    both = tested.join(
+        listed.cast({"user_row": pl.Int64, "item": pl.Int64}), on=["user_row", "item"], how="inner"
     )
-    both = tested.join(listed.cast({"place": pl.Int64, "item": pl.Int64}), on=["place", "item"], how="inner")
     if not both.height:
         return None
     predicted, ratings = both["score"].to_numpy(), both["rating"].to_numpy()
-    return errors_of(test_set.n_users, both["place"].to_numpy(), predicted, ratings)
+    return errors_of(test_set.n_users, both["user_row"].to_numpy(), predicted, ratings)
 
 
 def numbered(ids: pl.Series, known: pl.Series) -> tuple[Int32, int]:
@@ -118,34 +122,34 @@ def numbered(ids: pl.Series, known: pl.Series) -> tuple[Int32, int]:
     return rows.to_numpy(), others.len()
 
 
-def in_order(places: Int32, items: Int32, before: Float64 | None, ties: Int32) -> Int32:
-    """The rows of evaluated users (places >= 0), user by user, in list order: by `before` (NaN last), then by `ties`.
+def in_order(user_rows: Int32, items: Int32, before: Float64 | None, ties: Int32) -> Int32:
+    """The rows of evaluated users (`user_rows` >= 0) by user, in list order: by `before` (NaN last), then by `ties`.
 
     `before` None: as they come. Lists that are in order already, as most are, cost no sort.
     """
     from scipy.sparse import csr_matrix
 
-    evaluated = np.flatnonzero(places >= 0)
+    evaluated = np.flatnonzero(user_rows >= 0)
     by_place = (
         np.ones(evaluated.size, dtype=bool),
-        (places[evaluated], evaluated),
+        (user_rows[evaluated], evaluated),
     )  # converted to csr: a sort in linear time
-    rows: Int32 = csr_matrix(by_place, shape=(int(places.max(initial=0)) + 1, places.size)).indices
+    rows: Int32 = csr_matrix(by_place, shape=(int(user_rows.max(initial=0)) + 1, user_rows.size)).indices
     if before is None:
         return rows
-    users, values = places[rows], before[rows]
+    users, values = user_rows[rows], before[rows]
     odd = (users[1:] == users[:-1]) & ~(values[1:] > values[:-1])
     if odd.any():
         sorting = np.zeros(int(users.max()) + 1, dtype=bool)
         sorting[users[1:][odd]] = True
         part = rows[sorting[users]]
-        rows[sorting[users]] = part[np.lexsort((ties[items[part]], before[part], places[part]))]
+        rows[sorting[users]] = part[np.lexsort((ties[items[part]], before[part], user_rows[part]))]
     return rows
 
 
-def first_of_each(places: Int32, items: Int32) -> Bool:
+def first_of_each(user_rows: Int32, items: Int32) -> Bool:
     """Which rows hold an item for the first time in their list, bool (rows,)."""
-    pairs = places.astype(np.int64) * (int(items.max(initial=0)) + 1) + items
+    pairs = user_rows.astype(np.int64) * (int(items.max(initial=0)) + 1) + items
     first = np.ones(pairs.size, dtype=bool)
     ordered = np.sort(pairs)
     twice = ordered[1:][ordered[1:] == ordered[:-1]]

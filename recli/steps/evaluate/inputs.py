@@ -1,4 +1,4 @@
-"""Inputs of an evaluation: models of the run, external recommendations, vectors that diversity is measured on."""
+"""Reads the inputs of an evaluation: models of the run, external recommendations, item vectors for diversity."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The evaluation protocol in words: printed below the tables, stored with the metrics."""
+"""Describes the evaluation protocol in sentences, which are printed below the tables and stored with the metrics."""
 
 from collections.abc import Mapping
 
@@ -21,7 +21,7 @@ def evaluation_protocol(
 ) -> list[str]:
     """One sentence for each rule that bears on a metric.
 
-    `vectors_are`: what diversity is measured on. `by_fallback`: by model, how many users the fallback served.
+    `vectors_are`: the vectors of the diversity metric. `by_fallback`: by model, how many users the fallback served.
     """
     candidates = test_set.n_items if test_set.allowed is None else int(test_set.allowed.sum())
     which = "" if test_set.allowed is None else " with a training event"

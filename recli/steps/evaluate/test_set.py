@@ -89,7 +89,7 @@ def evaluate_model(
     """Rank all candidates for the evaluated users, batch by batch.
 
     `history`: (n, n_items), what the model scores from. `users`: int64 (n,), -1 for users without a
-    training event. `again`: the model for users who are asked a second time; None: the same one.
+    training event. `again`: the model that ranks cold items among themselves; None: the same one.
     """
     cold = test_set.cold if test_set.allowed is None else np.zeros_like(test_set.cold)
     has_cold = (
@@ -153,7 +153,7 @@ def _by_scores(
 class RatedPairs:
     """Ratings of the evaluated users in the test split, one row per pair."""
 
-    places: Int64  # (pairs,), 0..n-1 among the evaluated users
+    user_rows: Int64  # (pairs,), rows 0..n-1 of the evaluated users
     items: Int64  # (pairs,)
     ratings: Float64  # (pairs,)
 
@@ -163,16 +163,16 @@ def rated_pairs(interactions: Interactions, split: str, test_set: TestSet) -> Ra
     rows = interactions.splits[split]
     if "rating" not in rows.columns:
         return None
-    place = np.full(interactions.n_users, -1, dtype=np.int64)
-    place[test_set.users] = np.arange(test_set.n_users)
-    places, ratings = place[rows["user"].to_numpy()], rows["rating"].to_numpy().astype(np.float64)
-    kept = (places >= 0) & np.isfinite(ratings)
-    return RatedPairs(places[kept], rows["item"].to_numpy().astype(np.int64)[kept], ratings[kept])
+    row_of_user = np.full(interactions.n_users, -1, dtype=np.int64)
+    row_of_user[test_set.users] = np.arange(test_set.n_users)
+    user_rows, ratings = row_of_user[rows["user"].to_numpy()], rows["rating"].to_numpy().astype(np.float64)
+    kept = (user_rows >= 0) & np.isfinite(ratings)
+    return RatedPairs(user_rows[kept], rows["item"].to_numpy().astype(np.int64)[kept], ratings[kept])
 
 
 def rating_errors(model: Model, test_set: TestSet, users: Int64, rated: RatedPairs) -> RatingErrors | None:
     """Errors of a model's predicted ratings; None where it predicts none."""
-    predicted = model.predict_ratings(users[rated.places], rated.items)
+    predicted = model.predict_ratings(users[rated.user_rows], rated.items)
     if predicted is None:
         return None
-    return errors_of(test_set.n_users, rated.places, predicted.astype(np.float64), rated.ratings)
+    return errors_of(test_set.n_users, rated.user_rows, predicted.astype(np.float64), rated.ratings)

@@ -1,4 +1,4 @@
-"""The options of `recli prepare`, and what follows from them together."""
+"""The options of `recli prepare`, their checks, and the settings derived from them."""
 
 import os
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from recli.config import Config, argument, option, parse_duration, parse_pairs, 
 from recli.errors import RecliError, UsageError
 
 if TYPE_CHECKING:
-    from recli.steps.prepare.cleaning import Weighing
+    from recli.steps.prepare.cleaning import EventWeighting
     from recli.steps.prepare.splitting import Plan
 
 _INPUT, _CATALOGUE, _CLEANING, _SPLITS, _PRIVACY, _OUTPUT = (
@@ -28,7 +28,7 @@ class PrepareConfig(Config):
         "auto", "Format of the log.", choices=("auto", "csv", "jsonl", "parquet"), panel=_INPUT
     )
     separator: str | None = option(
-        None, "Between columns, any length, e.g. :: or \\t.", default_text="found", panel=_INPUT
+        None, "Separator of columns, any length, e.g. :: or \\t.", default_text="detected", panel=_INPUT
     )
     no_header: bool = option(False, "The first line is data: name the columns with --columns.", panel=_INPUT)
     columns: str | None = option(None, "Names of the columns, e.g. user_id,item_id,rating.", panel=_INPUT)
@@ -48,7 +48,7 @@ class PrepareConfig(Config):
     )
     time_format: str | None = option(
         None, "Format of the times, as strptime has it: '%d.%m.%Y %H:%M'; UTC where it has no zone.",
-        metavar="FORMAT", default_text="found", panel=_INPUT,
+        metavar="FORMAT", default_text="detected", panel=_INPUT,
     )  # fmt: skip
     in_order: bool = option(
         False,
@@ -71,7 +71,7 @@ class PrepareConfig(Config):
         None, "Column of item ids in the catalogue.", default_text="recognized", panel=_CATALOGUE
     )
     items_separator: str | None = option(
-        None, "Between the catalogue's columns.", default_text="found", panel=_CATALOGUE
+        None, "Separator of the catalogue's columns.", default_text="detected", panel=_CATALOGUE
     )
     items_no_header: bool = option(False, "The catalogue's first line is data.", panel=_CATALOGUE)
     items_columns: str | None = option(None, "Names of the catalogue's columns.", panel=_CATALOGUE)
@@ -168,9 +168,9 @@ class PrepareConfig(Config):
 
 @dataclass(frozen=True)
 class PrepareSettings:
-    """What the options mean together, checked."""
+    """Settings derived from the options, checked."""
 
-    weighing: "Weighing"
+    weighting: "EventWeighting"
     plan: "Plan"
     min_user_events: int
     min_item_events: int
@@ -184,7 +184,7 @@ class PrepareSettings:
 
 
 def settings_of(config: PrepareConfig) -> PrepareSettings:
-    """What the options come to. Raises `RecliError` where the key of `--pseudonymize` is missing."""
+    """Derive the settings from the options. Raises `RecliError` where the key of `--pseudonymize` is missing."""
     plan = _plan(config)
     stored = to_dict(config) | {
         "split": config.split or plan.split,
@@ -196,7 +196,7 @@ def settings_of(config: PrepareConfig) -> PrepareSettings:
         },
     }
     return PrepareSettings(
-        _weighing(config),
+        _weighting(config),
         plan,
         config.k_core or config.min_user_events,
         config.k_core or config.min_item_events,
@@ -210,7 +210,7 @@ def _check_together(config: PrepareConfig) -> None:
     """Raises `UsageError` where options contradict each other."""
     from recli.storage.parts import TABLES
 
-    _weighing(config)
+    _weighting(config)
     _plan(config)
     _most_rejects(config.max_rejects)
     if config.text is not None and not config.items:
@@ -236,8 +236,8 @@ def columns_of(text: str | None) -> tuple[str, ...]:
     return tuple(name.strip() for name in text.split(",")) if text else ()
 
 
-def _weighing(config: PrepareConfig) -> "Weighing":
-    from recli.steps.prepare.cleaning import Weighing
+def _weighting(config: PrepareConfig) -> "EventWeighting":
+    from recli.steps.prepare.cleaning import EventWeighting
 
     weights = None
     if config.event_weights is not None:
@@ -255,7 +255,7 @@ def _weighing(config: PrepareConfig) -> "Weighing":
         if config.event_half_life is not None
         else None
     )
-    return Weighing(config.min_rating, weights, config.weight_column is not None, seconds)
+    return EventWeighting(config.min_rating, weights, config.weight_column is not None, seconds)
 
 
 def _plan(config: PrepareConfig) -> "Plan":

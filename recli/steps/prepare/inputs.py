@@ -1,4 +1,4 @@
-"""What `recli prepare` reads: the log with its given splits, and the catalogue, with their unusable rows."""
+"""Reads the log, the files of given splits and the catalogue, and collects their unusable rows."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _PLURAL = {"rating": "ratings", "event": "event types", "time": "times"}
 
 @dataclass(frozen=True)
 class EventInput:
-    """The events of all files, and the account of reading them."""
+    """The events of all files, and the counts of rows read and rejected."""
 
     events: pl.LazyFrame
     rows: int

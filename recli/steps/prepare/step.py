@@ -19,14 +19,14 @@ if TYPE_CHECKING:
     from recli.data.interactions import Interactions
     from recli.steps.prepare.cleaning import Bots, Indexed, Items, RowCounts
 
-_N_LARGEST = 5  # bots that are named
+_N_LARGEST = 5  # bots that are listed
 
 
 @dataclass(frozen=True)
 class Prepared(StepResult):
-    """What `prepare` wrote.
+    """The result of `prepare`.
 
-    `summary`: as in the manifest: the account of the rows, users, items, events, density, splits and more.
+    `summary`: as in the manifest: counts of rows, users, items, events, density, splits and more.
     `unused_columns`: of the log. `largest_bots`: ids of the most active possible bots with their events.
     `tied`: kept events at the same time as another one of their user.
     """
@@ -60,9 +60,9 @@ def prepare(config: PrepareConfig, reporter: Reporter = SILENT) -> Prepared:
         catalogue = read_items(config, reporter)
         rejects = check_rejects(config, settings, log, *([catalogue] if catalogue else []))
         with reporter.progress("numbering users and items", total=None):
-            indexed = cleaning.index_events(log.events, settings.weighing)
+            indexed = cleaning.index_events(log.events, settings.weighting)
     rows, row_counts = indexed.rows, cleaning.RowCounts(log.rows, log.rejected, dict(indexed.filtered))
-    _report_event_types(settings.weighing.event_weights, indexed.event_types, reporter)
+    _report_event_types(settings.weighting.event_weights, indexed.event_types, reporter)
     _check_not_empty(rows, row_counts)
     with reporter.progress("cleaning", total=None):
         cleaned = _clean(config, settings, indexed, row_counts)

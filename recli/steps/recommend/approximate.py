@@ -17,7 +17,7 @@ from recli.storage.runs import StoredModel
 def approximate(
     path: Path, stored: StoredModel, config: RecommendConfig, reporter: Reporter
 ) -> Approximate | None:
-    """How lists are made approximately; None without --approximate. Raises `UsageError`, `DeviceError`.
+    """Options of approximate search; None without --approximate. Raises `UsageError`, `DeviceError`.
 
     The index is kept in the run that `path` is; for a model's own folder it is made again each time.
     """

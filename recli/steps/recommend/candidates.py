@@ -63,11 +63,11 @@ def _types(frame: pl.DataFrame, named: Sequence[str]) -> str:
     return f"types: {', '.join(shown)}" if shown else _hint("")
 
 
-def rows_of(wanted: Iterable[str], index: dict[str, int]) -> tuple[list[int], list[str]]:
+def rows_of(ids: Iterable[str], index: dict[str, int]) -> tuple[list[int], list[str]]:
     """Row numbers of the wanted ids, and the ids that `index` does not have; each once, in their order."""
     rows: list[int] = []
     unknown: list[str] = []
-    for id in dict.fromkeys(wanted):
+    for id in dict.fromkeys(ids):
         if id in index:
             rows.append(index[id])
         else:
@@ -82,17 +82,19 @@ def mask_of(rows: Sequence[int], n: int) -> Bool:
     return mask
 
 
-def close_matches(wanted: str, known: Sequence[str], n: int = 3) -> list[str]:
+def close_matches(unknown_id: str, known: Sequence[str], n: int = 3) -> list[str]:
     """Up to `n` of the `known` ids that look like the wanted one, most alike first."""
     if len(known) > _MAX_COMPARED:
-        known = [k for k in known if abs(len(k) - len(wanted)) <= 1 and k[:1] == wanted[:1]][:_MAX_COMPARED]
+        known = [k for k in known if abs(len(k) - len(unknown_id)) <= 1 and k[:1] == unknown_id[:1]][
+            :_MAX_COMPARED
+        ]
     lower = {k.lower(): k for k in reversed(known)}
-    if wanted.lower() in lower:
-        return [lower[wanted.lower()]]
-    return difflib.get_close_matches(wanted, known, n=n, cutoff=0.6)
+    if unknown_id.lower() in lower:
+        return [lower[unknown_id.lower()]]
+    return difflib.get_close_matches(unknown_id, known, n=n, cutoff=0.6)
 
 
-def did_you_mean(wanted: str, known: Sequence[str]) -> str | None:
+def did_you_mean(unknown_id: str, known: Sequence[str]) -> str | None:
     """A line that names close matches, None where there are none."""
-    close = close_matches(wanted, known)
+    close = close_matches(unknown_id, known)
     return f"did you mean {' or '.join(close)}?" if close else None

@@ -9,6 +9,12 @@ from recli.steps.recommend.sinks.base import formats
 WHO, WHAT, HOW, OUT = "For whom", "Which items", "How", "Output"
 
 
+def _rerankers() -> tuple[str, ...]:
+    from recli.ranking.rerankers.base import rerankers
+
+    return rerankers.names()
+
+
 @dataclass(frozen=True)
 class RecommendConfig(Config):
     run: str = argument(
@@ -50,7 +56,7 @@ class RecommendConfig(Config):
     )
     mask: str = option(
         "seen",
-        "What a user did never comes back: seen (all before the test split), all (test events too), or none.",
+        "Mask a user's own items: seen (all before the test split), all (test events too), or none.",
         choices=("seen", "all", "none"),
         panel=WHAT,
     )
@@ -68,23 +74,29 @@ class RecommendConfig(Config):
     )
     fallback: str = option(
         "popularity",
-        "For users of whom the model knows nothing: the most popular items (said in `source`), or no list.",
+        "Fallback for users that the model cannot score: the most popular items (see `source`), or no list.",
         choices=("popularity", "none"),
         panel=HOW,
     )
     diversify: float | None = option(
         None,
-        "Trade relevance for variety: 1 changes nothing, 0.8 is mild, 0 is variety alone.",
+        "Diversify by MMR: 1 is relevance alone (no change), 0.8 is mild, 0 is diversity alone.",
         min=0,
         max=1,
+        panel=HOW,
+    )
+    reranker: str = option(
+        "mmr",
+        "How --diversify changes the lists: mmr, or what an installed package adds.",
+        choices=_rerankers,
         panel=HOW,
     )
     pool: int = option(100, "Best items that --diversify chooses from.", min=1, max=10_000, panel=HOW)
     approximate: float | None = option(
         None,
-        "In catalogues of a million items: find this share of each exact list, e.g. 0.95, by an index that faiss "
-        "makes (the extra ann). For models that are dot products: ials, als, bpr, lmf. What is reached is "
-        "measured on some users, and said; where that is no faster, lists are exact.",
+        "Approximate search for catalogues of a million items: target recall of the exact lists, e.g. 0.95, with a "
+        "faiss index (the extra ann). For models that are dot products: ials, als, bpr, lmf. Recall is measured on "
+        "some users and reported; where an index is no faster, lists are exact.",
         min=0.5,
         max=0.999,
         metavar="RECALL",
@@ -92,7 +104,7 @@ class RecommendConfig(Config):
         panel=HOW,
     )
     explain: bool = option(
-        False, "Say why: what of the history, and which sources, contributed how much.", panel=HOW
+        False, "Explain each item: shares of the history items and of the sources in its score.", panel=HOW
     )
     reasons: int = option(3, "Items of the history that --explain names.", min=1, max=100, panel=HOW)
     title_column: str | None = option(
@@ -140,8 +152,10 @@ class RecommendConfig(Config):
                 f"{' and '.join(named)} do not go together", "--users takes lines of all kinds in one file"
             )
         if self.similar_to and self.explain:
+            raise UsageError("--explain is for lists of users; it does not apply to similar items")
+        if self.reranker != "mmr" and self.diversify is None:
             raise UsageError(
-                "--explain is about users; similar items have no other reason than their likeness"
+                f"--reranker {self.reranker} needs its weight", "say it with --diversify, from 0 to 1"
             )
         if self.save and (self.out or self.format):
             raise UsageError("--save writes RUN/recommendations: leave --out and --format out")

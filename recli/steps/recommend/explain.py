@@ -2,8 +2,8 @@
 
 By definition, and for every model: item j of a history H contributed score(H)[i] - score(H without j)[i] to the
 score of item i. For a model that is linear in the history this is its weight of j times its value; the
-contributions then add up to the score. Item ids of the history never reach the model another way: known users are
-explained by their history (fold-in), not by stored factors. Where order counts, H without j is H with a gap: the other
+contributions then add up to the score. Known users are explained by their history
+(fold-in), not by their stored factors. Where order counts, H without j is H with a gap: the other
 items stay as old as they are, so that nothing but j's own part is missing.
 """
 
@@ -39,17 +39,17 @@ def most_important(values: Float32, recency: Int32 | Int64 | None = None, most: 
     return np.sort(np.lexsort((-later, -values))[:most])
 
 
-def contributions(model: Model, history: History, items: Int32, places: Sequence[Int64]) -> list[Float64]:
-    """Contributions of history items to the scores of recommended ones, float64 (len(places[u]), k) for each user.
+def contributions(model: Model, history: History, items: Int32, positions: Sequence[Int64]) -> list[Float64]:
+    """Contributions of history items to the scores of recommended ones, float64 (len(positions[u]), k) for each user.
 
     `history`: (n, n_items). `items`: int32 (n, k), row numbers, -1 beyond a list's end (its column has no
-    meaning). `places[u]`: positions in the history of user u that are left out, one at a time. All users are
+    meaning). `positions[u]`: positions in the history of user u that are left out, one at a time. All users are
     scored as unknown ones.
     """
     n, k = items.shape
     whole = _scores(model, history, items)
-    owners = np.repeat(np.arange(n), [p.size for p in places])
-    left_out = np.concatenate([np.empty(0, dtype=np.int64), *places])
+    owners = np.repeat(np.arange(n), [p.size for p in positions])
+    left_out = np.concatenate([np.empty(0, dtype=np.int64), *positions])
     parts = np.empty((owners.size, k))
     factors = model.item_embeddings()
     width = history.shape[1] if factors is None else k * factors.shape[1]
@@ -58,7 +58,7 @@ def contributions(model: Model, history: History, items: Int32, places: Sequence
         block = slice(start, start + size)
         own = owners[block]
         parts[block] = whole[own] - _scores(model, _without(history, own, left_out[block]), items[own])
-    return np.split(parts, np.cumsum([p.size for p in places])[:-1]) if n else []
+    return np.split(parts, np.cumsum([p.size for p in positions])[:-1]) if n else []
 
 
 def _scores(model: Model, history: History, items: Int32) -> Float64:
@@ -73,11 +73,11 @@ def _scores(model: Model, history: History, items: Int32) -> Float64:
     return np.take_along_axis(model.score(history, users), items, axis=1).astype(np.float64)
 
 
-def _without(history: History, owners: Int64, places: Int64) -> History:
-    """Row i is the history of owners[i] without its item at places[i]; (len(owners), n_items)."""
+def _without(history: History, owners: Int64, positions: Int64) -> History:
+    """Row i is the history of owners[i] without its item at positions[i]; (len(owners), n_items)."""
     whole = history[owners]
     entries = np.ones(whole.nnz, dtype=bool)
-    entries[whole.values.indptr[:-1] + places] = False
+    entries[whole.values.indptr[:-1] + positions] = False
     return whole.keep(entries)
 
 
@@ -89,19 +89,19 @@ def shares(parts: Float64) -> Float64:
 
 
 def history_reasons(
-    model: Model, history: History, items: Int32, places: Sequence[Int64], count: int
+    model: Model, history: History, items: Int32, positions: Sequence[Int64], count: int
 ) -> list[list[list[Reason]]]:
     """For each user and recommended item, the up to `count` history items with the largest shares, largest first.
 
     Shares that round to 0% are left out, unless that leaves none.
 
-    Arguments as in `contributions`; `places` by `most_important`.
+    Arguments as in `contributions`; `positions` by `most_important`.
     """
     explanations = []
-    for user, parts in enumerate(contributions(model, history, items, places)):
+    for user, parts in enumerate(contributions(model, history, items, positions)):
         n_listed = int((items[user] >= 0).sum())
         of_history = shares(parts[:, :n_listed])
-        rows = history.values.indices[history.values.indptr[user] + places[user]]
+        rows = history.values.indices[history.values.indptr[user] + positions[user]]
         order = np.argsort(-of_history, axis=0, kind="stable")[:count]
         explanations.append(
             [
@@ -131,7 +131,7 @@ def source_shares(parts: Mapping[str, Float32], row: int, items: Int64) -> list[
 
 
 def _visible(shares: Float64, order: Int64) -> list[int]:
-    """Places of `order`, by falling share, that do not round to 0%; if there are none, the first if positive."""
+    """Positions in `order`, by falling share, that do not round to 0%; if there are none, the first if positive."""
     visible = [int(o) for o in order if round(100 * shares[o]) >= 1]
     return visible or [int(o) for o in order[:1] if shares[o] > 0]
 

@@ -1,4 +1,4 @@
-"""Lists as rows: ids, titles and reasons in place of row numbers."""
+"""Converts lists to data frames: ids, titles and reasons in place of row numbers."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from recli.storage.runs import StoredModel
 
 @dataclass(frozen=True)
 class ItemLabels:
-    """What is printed for row numbers of items. `who`: ids of the queries by place."""
+    """What is printed for row numbers of items. `who`: ids of the queries, by position."""
 
     who: pl.Series
     item_ids: pl.Series
@@ -55,7 +55,7 @@ def frame_of(batch: RecommendationBatch, labels: ItemLabels, first: str, explain
     there = batch.ranked.items >= 0
     lengths = there.sum(axis=1)
     items = batch.ranked.items[there]
-    of = np.repeat(np.arange(lengths.size), lengths)  # each row's list
+    list_rows = np.repeat(np.arange(lengths.size), lengths)  # each row's list
     ranks = np.nonzero(there)[1] + 1
     columns = {
         first: labels.who[batch.places[of]],
@@ -67,18 +67,20 @@ def frame_of(batch: RecommendationBatch, labels: ItemLabels, first: str, explain
     if labels.titles is not None:
         columns["title"] = labels.titles[items]
     if explained:
-        columns |= _because(batch, items.tolist(), of.tolist(), labels)
+        columns |= _because(batch, items.tolist(), list_rows.tolist(), labels)
     return pl.DataFrame(columns)
 
 
 def _because(
-    batch: RecommendationBatch, items: list[int], of: list[int], labels: ItemLabels
+    batch: RecommendationBatch, items: list[int], list_rows: list[int], labels: ItemLabels
 ) -> dict[str, pl.Series]:
     explanations = [reasons for listed in batch.reasons for reasons in listed]
     source_shares = [shares for listed in batch.shares for shares in listed]
     sentences = []
-    for item, at, explanation, shares in zip(items, of, explanations, source_shares, strict=True):
-        if batch.profiles[at] and batch.sources[at] != POPULARITY:
+    for item, list_row, explanation, shares in zip(
+        items, list_rows, explanations, source_shares, strict=True
+    ):
+        if batch.profiles[list_row] and batch.sources[list_row] != POPULARITY:
             otherwise = "fits the profile"
         else:
             otherwise = f"popular: {labels.counts[item]:.0f} users"

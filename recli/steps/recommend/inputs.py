@@ -1,4 +1,4 @@
-"""What lists are made from: a model, users, the items that may be recommended, encoded profiles."""
+"""Reads the inputs of recommend: the model, users, candidate items, encoded profiles."""
 
 import sys
 from collections.abc import Iterator, Sequence
@@ -57,7 +57,7 @@ def open_model(path: Path, config: RecommendConfig, reporter: Reporter) -> Store
 
 
 def _lines(texts: Sequence[str], known: dict[str, int]) -> Iterator[tuple[str, str]]:
-    """Ids as typed, as (place, text): an id that is known, a file, - for stdin, or ids with commas."""
+    """Ids as typed, as (origin, text): an id that is known, a file, - for stdin, or ids with commas."""
     for text in texts:
         if text == "-":
             yield from lines_of(sys.stdin.buffer, "stdin")
@@ -177,7 +177,7 @@ def allowed_items(stored: StoredModel, config: RecommendConfig, reporter: Report
 def similar_to_rows(stored: StoredModel, config: RecommendConfig) -> Int64:
     if not algorithms[stored.algorithm].personal:
         raise UsageError(
-            f"--similar-to: {stored.name} ({stored.algorithm}) gives all users the same, and compares no items",
+            f"--similar-to: {stored.name} ({stored.algorithm}) gives all users the same, and has no item similarities",
             "choose another one with --model",
         )
     index = row_numbers(stored.interactions.items[schema.ITEM_ID])
@@ -198,7 +198,7 @@ def encode_profiles(
     device: str = "auto",
     reporter: Reporter = SILENT,
 ) -> dict[int, Float32]:
-    """The profiles' texts as vectors, (d,), by place in the queries, encoded as the items' texts were.
+    """The profiles' texts as vectors, (d,), by position in the queries, encoded as the items' texts were.
 
     `encoder`: folder of the text encoder, where the embeddings were made from a folder.
     """
@@ -207,20 +207,20 @@ def encode_profiles(
     from recli.encoders.reencode import encode_like
 
     model = text_model(stored.model)
-    places = sorted(queries.profiles)
-    with reporter.progress("encoding profiles", total=len(places)) as advance:
+    positions = sorted(queries.profiles)
+    with reporter.progress("encoding profiles", total=len(positions)) as advance:
         vectors = encode_like(
             stored.encoder,
             model.text_space,
-            [queries.profiles[place] for place in places],
+            [queries.profiles[position] for position in positions],
             stored.interactions.items[schema.TEXT].to_list(),
             model=encoder,
             device=device,
         )
-        advance(len(places), "")
-    encoded = {place: vectors[row] for row, place in enumerate(places) if vectors[row].any()}
-    if len(encoded) < len(places):
+        advance(len(positions), "")
+    encoded = {position: vectors[row] for row, position in enumerate(positions) if vectors[row].any()}
+    if len(encoded) < len(positions):
         reporter.warn(
-            f"{len(places) - len(encoded):,} profiles have no word that the encoder knows: they count as empty"
+            f"{len(positions) - len(encoded):,} profiles have no word that the encoder knows: they count as empty"
         )
     return encoded

@@ -1,4 +1,4 @@
-"""A stored model in memory, that answers requests one by one: for notebooks and services."""
+"""A stored model in memory that answers single requests, for notebooks and services."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from recli.schema import Bool
 from recli.steps.recommend import frames, inputs, users
 from recli.steps.recommend.candidates import did_you_mean
 from recli.steps.recommend.recommender import RecommendOptions, recommend_batches, similar_items
+from recli.storage.parts import part_names
 from recli.storage.runs import StoredModel, read_model
 
 Entry = str | Mapping[str, Any]  # an item id, or {"item_id": ..., "value": ...}
@@ -26,18 +27,27 @@ Entry = str | Mapping[str, Any]  # an item id, or {"item_id": ..., "value": ...}
 
 def load_model(path: str | PathLike[str]) -> LoadedModel:
     """The model in the folder `path` (RUN/models/NAME, or a copy of it anywhere). Raises `RecliError`."""
-    return LoadedModel(read_model(Path(path)))
+    path = Path(path)
+    if path.is_dir() and (names := part_names(path, "models")):
+        raise RecliError(
+            f"{path} is a run, not a model",
+            f"its models: {', '.join(str(path / 'models' / n) for n in names)}",
+        )
+    return LoadedModel(read_model(path))
 
 
 @dataclass(frozen=True)
 class LoadedModel:
-    """A model with all it needs to recommend to known and to new users.
+    """A loaded model that recommends to known and new users.
 
     Loading takes as long as reading the files. After that a request takes milliseconds, with a history or for a user
     of the run; a profile is encoded first.
     """
 
     stored: StoredModel
+
+    def __repr__(self) -> str:
+        return f"LoadedModel(name={self.name!r}, algorithm={self.algorithm!r}, items={self.items.height})"
 
     @property
     def name(self) -> str:
@@ -83,8 +93,8 @@ class LoadedModel:
         One of `history`, the item ids of what a new user did, the latest last; `user`, the id of a user of the run; or
         `profile`, a text about a new user (hybrids only; `encoder`: the folder of the text encoder, where the
         embeddings were made from one). `mask`: seen, what the user did is not listed; none; or all, test events too.
-        `allow`, `deny`: ids of items that alone, or never, are listed. `explain`: say why. Raises `RecliError` for
-        ids that are unknown, `ConfigError` for other values.
+        `allow`, `deny`: ids of items that alone, or never, are listed. `explain`: adds `because`. Raises `RecliError`
+        for unknown ids, `ConfigError` for other values.
         """
         queries = self._query(history, user, profile)
         if k < 1:
@@ -113,16 +123,18 @@ class LoadedModel:
     def _query(
         self, history: Sequence[Entry] | None, user: str | None, profile: str | None
     ) -> users.UserQueries:
-        """The request as the step has it. Raises `TypeError` unless it is one of the three."""
-        given = {"history": history, "user": user, "profile": profile}
-        named = [name for name, value in given.items() if value is not None]
+        """Convert a request to the step's queries. Raises `TypeError` unless it is one of the three."""
+        forms = {"history": history, "user": user, "profile": profile}
+        named = [name for name, value in forms.items() if value is not None]
         if len(named) != 1:
             raise TypeError(
                 f"recommend() needs one of history, user and profile, not {' and '.join(named) or 'none'}"
             )
         row: dict[str, Any] = (
-            {"user_id": user} if user is not None else {"user_id": "new", named[0]: given[named[0]]}
+            {"user_id": user} if user is not None else {"user_id": "new", named[0]: forms[named[0]]}
         )
+        if isinstance(history, str):
+            raise TypeError(f"history must be several items, as in [{history!r}]")
         if history is not None:
             row["history"] = [dict(e) if isinstance(e, Mapping) else e for e in history]
         queries = users.parse([(f"{named[0]}=", json.dumps(row))], self._user_rows, self._item_rows)

@@ -26,13 +26,14 @@ _EXPLAINED = 64  # lists explained at a time: it takes long, so progress is show
 
 @dataclass(frozen=True)
 class RecommendOptions:
-    """How lists are batch."""
+    """Options of the lists: length, masking, diversity, explanations."""
 
     k: int = 10
     mask: str = "seen"
     allowed: Bool | None = None  # (n_items,)
     fallback: str = POPULARITY
     diversify: float | None = None
+    reranker: str = "mmr"
     pool: int = 100  # best items that `diversify` chooses from
     reasons: int = 0  # history items named for each recommendation; 0: no explanation
     approximate: Approximate | None = None  # for dot products; None: exact lists
@@ -40,13 +41,13 @@ class RecommendOptions:
 
 @dataclass(frozen=True)
 class RecommendationBatch:
-    """The lists of a batch: `places` in the queries, int64 (n,); `ranked` (n, k); `sources`, one for each list.
+    """The lists of a batch: `positions` in the queries, int64 (n,); `ranked` (n, k); `sources`, one for each list.
 
     `reasons`, `shares`: for each list, for each item; empty without explanation. `profiles`: which lists were
     made from a text alone. `empty`: how many of the batch have no list; `short`: how many fewer than k items.
     """
 
-    places: Int64
+    positions: Int64
     ranked: Ranked
     sources: list[str]
     profiles: list[bool]
@@ -58,31 +59,31 @@ class RecommendationBatch:
 
 @dataclass(frozen=True)
 class UserScorer(ModelWrapper):
-    """A model with its fallback, which knows users by their place in the queries, some of them by a text alone."""
+    """A model with its fallback that scores users by their position in the queries, some by a text alone."""
 
     model: WithFallback
-    rows: Int64  # (n,), row numbers of training users by place, -1 for others
-    vectors: dict[int, Float32] = field(default_factory=dict)  # encoded profiles by place, (d,)
-    by_popularity: set[int] = field(default_factory=set)  # places served by the fallback
+    rows: Int64  # (n,), row numbers of training users by position, -1 for others
+    vectors: dict[int, Float32] = field(default_factory=dict)  # encoded profiles by position, (d,)
+    by_popularity: set[int] = field(default_factory=set)  # positions served by the fallback
 
     def score(self, history: History, users: Int64 | None = None) -> Float32:
-        """Scores of all items, float32 (batch, n_items); `users`: places in the queries, (batch,)."""
-        places = np.full(history.shape[0], -1) if users is None else users
-        scores, silent = self.model.filled(history, self.rows[places])
-        for at in np.flatnonzero(silent | (history.sizes == 0)):
-            place = int(places[at])
-            if place in self.vectors:
-                scores[at] = self.score_text(self.vectors[place][None, :])[0]
-            elif silent[at]:
-                self.by_popularity.add(place)
+        """Scores of all items, float32 (batch, n_items); `users`: positions in the queries, (batch,)."""
+        positions = np.full(history.shape[0], -1) if users is None else users
+        scores, silent = self.model.filled(history, self.rows[positions])
+        for row in np.flatnonzero(silent | (history.sizes == 0)):
+            position = int(positions[row])
+            if position in self.vectors:
+                scores[row] = self.score_text(self.vectors[position][None, :])[0]
+            elif silent[row]:
+                self.by_popularity.add(position)
         return scores
 
     def user_embeddings(self, history: History, users: Int64 | None = None) -> tuple[Float32, Bool]:
         """As `Model.user_embeddings`; users with a profile must be scored as a whole."""
-        places = np.full(history.shape[0], -1) if users is None else users
-        vectors, whole_rows = self.model.user_embeddings(history, self.rows[places])
+        positions = np.full(history.shape[0], -1) if users is None else users
+        vectors, whole_rows = self.model.user_embeddings(history, self.rows[positions])
         if self.vectors:
-            whole_rows = whole_rows | np.isin(places, np.fromiter(self.vectors, dtype=np.int64))
+            whole_rows = whole_rows | np.isin(positions, np.fromiter(self.vectors, dtype=np.int64))
         return vectors, whole_rows
 
 
@@ -102,7 +103,7 @@ def recommend_batches(
     options: RecommendOptions,
     vectors: dict[int, Float32] | None = None,
 ) -> Iterator[RecommendationBatch]:
-    """Lists for users, in their order. `vectors`: encoded profiles, (d,), by place in the queries."""
+    """Lists for users, in their order. `vectors`: encoded profiles, (d,), by position in the queries."""
     data = stored.interactions.only(queries.rows)
     trained = data.having(*stored.trained_on)
     rows = np.where(queries.rows >= 0, queries.rows, 0)
@@ -129,7 +130,7 @@ def similar_items(
     """For each of `items`, row numbers int64 (n,), the items most similar to it.
 
     By the cosine of the model's vectors of items where it has any, else by what the model recommends to
-    a user whose history is this item alone. No list for items of which the model knows nothing.
+    a user whose history is this item alone. No list for items that the model has no vector of.
     """
     from scipy.sparse import csr_matrix
 
@@ -173,19 +174,19 @@ def _lists(
         inputs = RerankerInputs(
             stored.model.item_vectors(), lambda: stored.interactions.matrix(*stored.trained_on)
         )
-        reranker = rerankers["mmr"].make(options.diversify, inputs)
+        reranker = rerankers[options.reranker].make(options.diversify, inputs)
     pick = min(options.k if reranker is None else max(options.k, options.pool), n_items)
-    places = np.arange(n, dtype=np.int64)
+    positions = np.arange(n, dtype=np.int64)
     for batch, ranked in _ranked(scorer, history, masked, options, pick, ties):
         if reranker is not None:
             ranked = reranker(ranked, options.k)
         listed = ranked.items[:, 0] >= 0
-        kept = places[batch][listed]
+        kept = positions[batch][listed]
         yield RecommendationBatch(
             kept,
             Ranked(ranked.items[listed], ranked.scores[listed]),
-            [POPULARITY if int(place) in scorer.by_popularity else stored.name for place in kept],
-            [int(place) in scorer.vectors for place in kept],
+            [POPULARITY if int(position) in scorer.by_popularity else stored.name for position in kept],
+            [int(position) in scorer.vectors for position in kept],
             empty=int((~listed).sum()),
             short=int(((ranked.items[listed] >= 0).sum(axis=1) < options.k).sum()),
         )
@@ -199,16 +200,16 @@ def _ranked(
         return rank_batches(
             RankingRequest(scorer, history, masked, options.allowed, k, ties), options.approximate
         )
-    places = np.arange(history.shape[0], dtype=np.int64)
-    return ranked_batches(scorer, history, places, k=k, ties=ties, seen=masked, allowed=options.allowed)
+    positions = np.arange(history.shape[0], dtype=np.int64)
+    return ranked_batches(scorer, history, positions, k=k, ties=ties, seen=masked, allowed=options.allowed)
 
 
 def _parts(batch: RecommendationBatch, size: int) -> Iterator[RecommendationBatch]:
     """The lists, `size` at a time; the counts of the batch go with the first of them."""
-    for start in range(0, max(1, batch.places.size), size):
+    for start in range(0, max(1, batch.positions.size), size):
         part = slice(start, start + size)
         yield RecommendationBatch(
-            batch.places[part],
+            batch.positions[part],
             Ranked(batch.ranked.items[part], batch.ranked.scores[part]),
             batch.sources[part],
             batch.profiles[part],
@@ -228,20 +229,20 @@ def _explained(
     reasons: list[list[list[Reason]]] = [[[] for i in items if i >= 0] for items in batch.ranked.items]
     shares: list[list[dict[str, float]]] = [[{} for i in items if i >= 0] for items in batch.ranked.items]
     explicable = np.flatnonzero(from_history)
-    places = batch.places[explicable]
-    histories, items = history[places], batch.ranked.items[explicable]
-    positions = [
+    positions = batch.positions[explicable]
+    histories, items = history[positions], batch.ranked.items[explicable]
+    left_out = [
         explain.most_important(
             histories.values.data[part], None if histories.steps is None else -histories.steps[part]
         )
         for part in (slice(start, end) for start, end in pairwise(histories.values.indptr))
     ]
-    explanations = explain.history_reasons(stored.model, histories, items, positions, count)
-    for at, explanation in zip(explicable, explanations, strict=True):
-        reasons[at] = explanation
-    parts = stored.model.source_scores(histories, scorer.rows[places]) if places.size else None
+    explanations = explain.history_reasons(stored.model, histories, items, left_out, count)
+    for row, explanation in zip(explicable, explanations, strict=True):
+        reasons[row] = explanation
+    parts = stored.model.source_scores(histories, scorer.rows[positions]) if positions.size else None
     if parts is not None:
-        for row, at in enumerate(explicable):
-            listed = items[row][items[row] >= 0].astype(np.int64)
-            shares[at] = explain.source_shares(parts, row, listed)
+        for i, row in enumerate(explicable):
+            listed = items[i][items[i] >= 0].astype(np.int64)
+            shares[row] = explain.source_shares(parts, i, listed)
     return replace(batch, reasons=reasons, shares=shares)

@@ -34,7 +34,7 @@ from recli.storage.runs import StoredModel
 @dataclass(frozen=True)
 class ListCounts:
     """How many lists were made; how many of them are shorter than k; how many users or items got none (`empty`);
-    how many lists are the most popular items because the model knows nothing of the user (`popularity`).
+    how many lists are the most popular items because the model cannot score the user (`popularity`).
     """
 
     lists: int = 0
@@ -53,7 +53,7 @@ class ListCounts:
 
 @dataclass(frozen=True)
 class Recommendations(StepResult):
-    """The result of `recommend`; it stands for the path of its run."""
+    """The result of `recommend`."""
 
     run: Path
     model: str
@@ -118,7 +118,7 @@ def recommend(
     """Recommend items to users of the run or new ones, or items similar to those of `similar_to`.
 
     Lists go into the run (`save`), to `sink` or to the file `out`, batch by batch, else they are kept in the result.
-    `with_progress`: whether the reporter is told how many lists are made.
+    `with_progress`: whether progress is reported.
     """
     format = None if config.file is None else config.format or format_of(config.file)
     if config.device.startswith("cuda"):  # named: it must be there, even where no profile needs it
@@ -155,6 +155,7 @@ def _lists(run: Path, stored: StoredModel, config: RecommendConfig, reporter: Re
         allowed=inputs.allowed_items(stored, config, reporter),
         fallback=config.fallback,
         diversify=config.diversify,
+        reranker=config.reranker,
         pool=config.pool,
         reasons=config.reasons if config.explain else 0,
         approximate=approximate(run, stored, config, reporter),

@@ -26,14 +26,14 @@ class NewUserHistory(NamedTuple):
 
 @dataclass(frozen=True)
 class UserQueries:
-    """Users in the order in which they asked. `rows`: int64 (n,), row numbers of the run's users, -1 for new ones."""
+    """Users to recommend to, in order. `rows`: int64 (n,), row numbers of the run's users, -1 for new ones."""
 
     user_ids: list[str]
     rows: Int64
-    histories: dict[int, NewUserHistory] = field(default_factory=dict)  # by place
-    profiles: dict[int, str] = field(default_factory=dict)  # by place
+    histories: dict[int, NewUserHistory] = field(default_factory=dict)  # by position
+    profiles: dict[int, str] = field(default_factory=dict)  # by position
     skipped: list[str] = field(default_factory=list)  # unknown users, left out
-    repeated: int = 0  # ids that were asked for before
+    repeated: int = 0  # ids that were named before
     unknown_items: list[str] = field(default_factory=list)  # in histories, left out
     unused_profiles: int = 0  # beside a history with known items
 
@@ -50,7 +50,7 @@ class UserQueries:
 
         if not self.histories and (self.rows >= 0).all():
             return known[self.rows]
-        new_histories = [self.histories[place] for place in sorted(self.histories)]
+        new_histories = [self.histories[position] for position in sorted(self.histories)]
         lengths = np.zeros(len(self.rows), dtype=np.int64)
         lengths[sorted(self.histories)] = [h.items.size for h in new_histories]
         new = csr_matrix(
@@ -65,8 +65,8 @@ class UserQueries:
             None if known.steps is None else np.concatenate([known.steps, *(h.steps for h in new_histories)])
         )
         both = History(vstack([known.values, new], format="csr"), steps)
-        places = np.arange(len(self.rows)) + known.shape[0]
-        return both[np.where(self.rows >= 0, self.rows, places)]
+        new_rows = np.arange(len(self.rows)) + known.shape[0]
+        return both[np.where(self.rows >= 0, self.rows, new_rows)]
 
 
 def all_users(user_ids: Sequence[str]) -> UserQueries:
@@ -74,20 +74,20 @@ def all_users(user_ids: Sequence[str]) -> UserQueries:
     return UserQueries(list(user_ids), np.arange(len(user_ids), dtype=np.int64))
 
 
-COMMAND_LINE = "--users"  # the place of an id that was typed, not read from a file
+COMMAND_LINE = "--users"  # the origin of an id that was typed, not read from a file
 
 
 def lines_of(file: IO[bytes], name: str) -> Iterator[tuple[str, str]]:
-    """The lines of a text file as (place, text). Raises `InvalidDataError` for what is no UTF-8 text."""
+    """The lines of a text file as (origin, text). Raises `InvalidDataError` for what is no UTF-8 text."""
     for number, line in enumerate(file, start=1):
-        place = f"{name} line {number}"
+        origin = f"{name} line {number}"
         try:
             text = line.decode("utf-8-sig" if number == 1 else "utf-8").strip()
         except UnicodeDecodeError as error:
-            raise InvalidDataError(f"{place} is not UTF-8: {error.reason}") from None
+            raise InvalidDataError(f"{origin} is not UTF-8: {error.reason}") from None
         if "\0" in text:
-            raise InvalidDataError(f"{place} has a NUL character: is it a text file?")
-        yield place, text
+            raise InvalidDataError(f"{origin} has a NUL character: is it a text file?")
+        yield origin, text
 
 
 def parse(
@@ -98,12 +98,12 @@ def parse(
     skip_unknown: bool = False,
     needs: str | None = None,
 ) -> UserQueries:
-    """Read users from lines, each with the name of its place (`users.txt line 3`) for messages.
+    """Read users from lines, each with its origin (`users.txt line 3`) for messages.
 
     New users without an id are called new-1, new-2, ... by the number of their line, blank ones not counted. A
     line is an id, or JSON: {"user_id": "x"}; {"user_id": "n1", "history": ["a", {"item_id": "b", "value": 2}]};
-    {"user_id": "p", "profile": "likes dark comedies"}. A given history replaces that of a known user; its order
-    is that of the events, the latest last, and an item that is repeated counts at its last place. `needs`:
+    {"user_id": "p", "profile": "likes dark comedies"}. The history in a line replaces that of a known user; its order
+    is that of the events, the latest last, and an item that is repeated counts at its last position. `needs`:
     `history` or `profile`, where each line must have one. Raises `InvalidDataError` for bad lines, `RecliError`
     for unknown users unless `skip_unknown`.
     """
@@ -114,12 +114,14 @@ def parse(
     for number, (place, text) in enumerate(((p, t.strip()) for p, t in lines if t.strip()), start=1):
         row: dict[str, Any] = _object(place, text) if text.startswith("{") else {"user_id": text}
         if needs and needs not in row:
-            raise InvalidDataError(f'{place}: there is no "{needs}" in it', _FORMS)
-        _check(place, row)
+            raise InvalidDataError(f'{origin}: there is no "{needs}" in it', _FORMS)
+        _check(origin, row)
         new = "history" in row or "profile" in row
         user_id = row.get("user_id", f"new-{number}" if new else None)
         if user_id is None:
-            raise InvalidDataError(f'{place}: neither "user_id" nor "history" nor "profile" is in it', _FORMS)
+            raise InvalidDataError(
+                f'{origin}: neither "user_id" nor "history" nor "profile" is in it', _FORMS
+            )
         if user_id in seen:
             if new:
                 raise InvalidDataError(f"{place}: user {user_id!r} came before", "give each user another id")
@@ -129,8 +131,8 @@ def parse(
         if not new and user_id not in users:
             if not skip_unknown:
                 raise RecliError(
-                    f"{place}: there is no user {user_id!r}"
-                    + (", and no file of that name" if place == COMMAND_LINE else ""),
+                    f"{origin}: there is no user {user_id!r}"
+                    + (", and no file of that name" if origin == COMMAND_LINE else ""),
                     did_you_mean(user_id, list(users))
                     or "leave unknown users out with --skip-unknown, or give a history: " + _FORMS,
                 )
@@ -156,7 +158,7 @@ def _add(queries: UserQueries, place: str, row: dict[str, Any], items: dict[str,
     at = len(queries.user_ids) - 1
     history: dict[int, float] = {}
     for entry in row.get("history", ()):
-        item_id, value = _entry(place, entry)
+        item_id, value = _entry(origin, entry)
         if item_id in items:
             # Taken out and put in again: the dict's order is that of the latest events.
             history[items[item_id]] = history.pop(items[item_id], 0.0) + value
@@ -175,32 +177,32 @@ def _add(queries: UserQueries, place: str, row: dict[str, Any], items: dict[str,
     return bool(profile and history)
 
 
-def _object(place: str, text: str) -> dict[str, Any]:
+def _object(origin: str, text: str) -> dict[str, Any]:
     try:
         row: dict[str, Any] = json.loads(text)
     except ValueError as error:
-        raise InvalidDataError(f"{place} is not JSON: {error}", _FORMS) from None
+        raise InvalidDataError(f"{origin} is not JSON: {error}", _FORMS) from None
     return row
 
 
-def _check(place: str, row: dict[str, Any]) -> None:
+def _check(origin: str, row: dict[str, Any]) -> None:
     for name, kind, what in (
         ("user_id", str, "a string"),
         ("history", list, "a list of items"),
         ("profile", str, "a text"),
     ):
         if name in row and not isinstance(row[name], kind):
-            raise InvalidDataError(f'{place}: "{name}" must be {what}, not {row[name]!r}', _FORMS)
+            raise InvalidDataError(f'{origin}: "{name}" must be {what}, not {row[name]!r}', _FORMS)
     try:
         json.dumps(row, ensure_ascii=False).encode()
     except UnicodeEncodeError:
-        raise InvalidDataError(f"{place}: a character in it is half of a pair (a lone surrogate)") from None
+        raise InvalidDataError(f"{origin}: a character in it is half of a pair (a lone surrogate)") from None
     unknown = [name for name in row if name not in ("user_id", "history", "profile")]
     if unknown:
-        raise InvalidDataError(f'{place}: unknown field "{unknown[0]}"', _FORMS)
+        raise InvalidDataError(f'{origin}: unknown field "{unknown[0]}"', _FORMS)
 
 
-def _entry(place: str, entry: Any) -> tuple[str, float]:
+def _entry(origin: str, entry: Any) -> tuple[str, float]:
     """Item id and value of one entry of a history: an id, or {"item_id": ..., "value": ...}."""
     value: Any = 1.0
     if isinstance(entry, dict):
@@ -208,7 +210,7 @@ def _entry(place: str, entry: Any) -> tuple[str, float]:
     else:
         item_id = entry
     if not isinstance(item_id, str):
-        raise InvalidDataError(f'{place}: item ids are strings in quotes, not {entry!r} ("007" is not 7)')
+        raise InvalidDataError(f'{origin}: item ids are strings in quotes, not {entry!r} ("007" is not 7)')
     if (
         isinstance(value, bool)
         or not isinstance(value, int | float)
@@ -216,6 +218,6 @@ def _entry(place: str, entry: Any) -> tuple[str, float]:
         or value <= 0
     ):
         raise InvalidDataError(
-            f"{place}: the value of item {item_id!r} must be a number above 0, not {value!r}"
+            f"{origin}: the value of item {item_id!r} must be a number above 0, not {value!r}"
         )
     return item_id, float(value)

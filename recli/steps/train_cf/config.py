@@ -25,7 +25,7 @@ class CommonConfig(Config):
     threads: int = option(
         0,
         "CPU threads. With several, bpr is not reproducible; lmf and dense ease depend on their number. gf-cf, bspm "
-        "and sequential-rules have use for one only.",
+        "and sequential-rules use one only.",
         min=0,
         max=1024,
         default_text="all cores; 1 for bpr, lmf, dense ease",
@@ -39,15 +39,15 @@ class CommonConfig(Config):
     )
     tune: int = option(
         0,
-        "Search the algorithm's options that are not given here, in so many trials, by NDCG@20 on validation.",
+        "Search the options that are not set here, in so many trials, by NDCG@20 on validation.",
         min=0,
         max=100_000,
         default_text="off",
     )
     history_half_life: float = option(
         0.0,
-        "Older events of a history count less: half as much for each so many events that came later. Everybody is "
-        "then scored from the history alone.",
+        "Half-life of the events in a history, counted in later events of the same user: older ones weigh less. All "
+        "users are then scored from their history alone.",
         min=0,
         max=1e6,
         metavar="EVENTS",
@@ -59,7 +59,7 @@ class CommonConfig(Config):
         "row, quarters it. Values of sparse matrices get float16 in either.",
         choices=("float32", "float16", "int8"),
     )
-    refit: bool = option(False, "Refit on train + validation in the end, with the options that were found.")
+    refit: bool = option(False, "Refit on train + validation in the end, with the chosen options.")
 
 
 def _own_options() -> list[tuple[str, Any, Any]]:
@@ -73,7 +73,7 @@ def _own_options() -> list[tuple[str, Any, Any]]:
 
 
 def _merged(owners: list[tuple[str, "dataclasses.Field[Any]"]]) -> Any:
-    """One option that stands for those of the same name: the widest bounds; each algorithm checks its own."""
+    """Merge options of the same name into one with the widest bounds; each algorithm checks its own."""
     fields = [field for _, field in owners]
     specs = [spec_of(field) for field in fields]
     helps = [spec.help for spec in specs]

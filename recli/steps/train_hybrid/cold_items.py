@@ -1,11 +1,10 @@
-"""The boost of cold items: for a share of the lists that is asked for, or for a loss of warm items that is allowed.
+"""Chooses the boost of cold items by a target share of the lists, or by the largest accepted loss of warm items.
 
 The boost is added to all cold items of a user alike. So a user's 20 best warm and 20 best cold items decide the
 top 20 at any boost: they are selected once, and what a boost does is then counted, not estimated.
 
-Nothing here looks for the boost with the best NDCG over all items. The known events of cold items are all among
-the relevant ones, so a free offset tuned on it looks spectacular and is an artifact: the figures of warm and of
-cold items stay apart.
+No boost is tuned on NDCG over all items: all known events of cold items are relevant ones, so an offset tuned on
+them overestimates accuracy. Figures of warm and of cold items are reported separately.
 """
 
 from bisect import bisect_left, bisect_right
@@ -36,9 +35,9 @@ from recli.steps.train_hybrid.weights import Candidates, PseudoColdSplit, valida
 from recli.training.validation import has_validation, known_users, sample_users
 
 SHOWN = (-1.0, 0.0, 0.5, 1.0, 1.5, 2.0)  # boosts of the trade-off
-DIGITS = 4  # of a boost that is found, so that what is printed can be typed: its share is off by < 1e-4
+DIGITS = 4  # of a chosen boost, so that the printed value can be typed: its share is off by < 1e-4
 TOLERANCE = 0.005  # of the share: beyond it, there is a warning
-_COUNTED_USERS = 500  # whose lists are counted: the standard error of a share is then about .01 at most
+_COUNTED_USERS = 500  # sample of users: the standard error of a share is then at most about .01
 
 
 def check_boost(config: TrainHybridConfig, interactions: Interactions, specs: Sequence[SourceSpec]) -> None:
@@ -79,7 +78,7 @@ class ListedCold:
     n_cold: int
     n_items: int
     share: float  # of the top 20 of validation users
-    users: int  # a sample; 0: there are none, and `share` says nothing
+    users: int  # a sample; 0: there are none, and `share` is undefined
     boost: float
 
 
@@ -107,7 +106,7 @@ class BlockTopK:
     """The K best items of one block for n users, best first."""
 
     scores: Float32  # (n, K), -inf beyond the end
-    ties: Int32  # (n, K), which of two equal ones comes first
+    ties: Int32  # (n, K), tie-breaking ranks
     hits: Bool  # (n, K), relevant ones
     relevant: Int64  # (n,), relevant items of the block
 
@@ -122,7 +121,7 @@ class WarmColdRanking:
 
 @dataclass(frozen=True)
 class BoostRankings:
-    """What the boost is found by: rankings with validation rows as relevant items, and with pseudo-cold ones."""
+    """Rankings that the boost is chosen on: those with validation rows as relevant items, and with pseudo-cold ones."""
 
     validation: WarmColdRanking
     pseudo_cold: WarmColdRanking | None
@@ -135,9 +134,9 @@ def rank_for_boost(
     options: FusionConfig,
     pseudo_cold: PseudoColdSplit | None,
 ) -> BoostRankings | None:
-    """Rank warm against cold items by the sources trained on the training split; None: no boost is to be found.
+    """Rank warm against cold items by the sources trained on the training split; None: no boost is searched.
 
-    On the pseudo-cold split the hidden items are among the cold ones, and relevant.
+    On the pseudo-cold split the held-out items are ranked as cold ones, and are the relevant ones.
     """
     if config.boost_target is None:
         return None
@@ -147,19 +146,19 @@ def rank_for_boost(
         return BoostRankings(on_validation, None)
     fusion = build_fusion(options, pseudo_cold.rest, {**trained.models, **pseudo_cold.models})
     candidates = pseudo_cold.candidates
-    with inputs.reporter.progress("warm against hidden items", candidates.users.size) as advance:
+    with inputs.reporter.progress("ranking warm and pseudo-cold items", candidates.users.size) as advance:
         return BoostRankings(on_validation, rank_blocks(fusion, candidates, advance))
 
 
 def rank_validation(
     inputs: TrainingInputs, fusion: Fusion, splits: tuple[str, ...], max_users: int
 ) -> WarmColdRanking:
-    """Warm against cold items for users with validation rows of warm items, or where nobody has, for all users.
+    """Warm against cold items for users with validation rows of warm items, or if no user has any, for all users.
 
     At most `max_users`, a random sample. `splits`: what the model was trained on, and users are known by.
     """
     candidates = validation_candidates(inputs.interactions, max_users, inputs.seed, splits)
-    with inputs.reporter.progress("warm against cold items", candidates.users.size) as advance:
+    with inputs.reporter.progress("ranking warm and cold items", candidates.users.size) as advance:
         return rank_blocks(fusion, candidates, advance)
 
 
@@ -233,7 +232,7 @@ def fit_cold_boost(
 ) -> ColdBoost | None:
     """The boost that reaches the config's target, on validation; None: it has none.
 
-    `fusion`: trained on the config's splits. Warns where the target is not reached, or bounds nothing. Raises
+    `fusion`: trained on the config's splits. Warns where the target is not reached, or has no effect. Raises
     `RecliError` where it cannot be measured.
     """
     if rankings is None:
@@ -256,21 +255,21 @@ def fit_cold_boost(
         boost, bounded = boost_for_loss(measured, config.max_warm_loss)
         if not bounded:
             inputs.reporter.warn(
-                f"{target} bounds nothing: the cold items could stand at the top of every list"
+                f"{target} has no effect: it holds even with the cold items at the top of every list"
             )
     share = share_of_cold(lists, boost)
     if config.cold_share is not None and abs(share - config.cold_share) > TOLERANCE:
         inputs.reporter.warn(f"{target}: the nearest share that a boost can reach is {share:.1%}")
-    hidden = rankings.pseudo_cold
+    pseudo_cold = rankings.pseudo_cold
     return ColdBoost(
         target,
         boost,
         share,
         users,
-        trade_off(measured, hidden, sorted({*SHOWN, boost})),
+        trade_off(measured, pseudo_cold, sorted({*SHOWN, boost})),
         int(measured.warm.relevant.size),
         warm_ndcg(measured, None),
-        None if hidden is None else int(hidden.warm.relevant.size),
+        None if pseudo_cold is None else int(pseudo_cold.warm.relevant.size),
     )
 
 

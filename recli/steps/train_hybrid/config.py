@@ -41,9 +41,9 @@ class TrainHybridConfig(Config):
     tfidf: bool = option(True, "Join TF-IDF vectors (SVD, 200 dimensions) of the texts to the embeddings.")
     sources: str | None = option(
         None,
-        "What is fused: algorithms, or models of the run by name. A model that the run has under the algorithm's "
-        f"name is taken, the others are trained with their defaults. {RECENT_POPULARITY} is popularity with a "
-        "half-life that is chosen on validation. Sources that get weight 0 there are left out of the model.",
+        "Sources of the fusion: algorithms, or models of the run by name. A model that the run has under the "
+        f"algorithm's name is used, the others are trained with their defaults. {RECENT_POPULARITY} is popularity with "
+        "a half-life that is fitted on validation. Sources whose weight is 0 are left out of the model.",
         default_text="ials,bspm,user-knn,ease; with texts content-knn,text-factors, and up to "
         f"{EXACT_ITEMS:,} items cease for ease; with an order of events sequential-rules, with times "
         f"{RECENT_POPULARITY}",
@@ -74,11 +74,11 @@ class TrainHybridConfig(Config):
     )
     history_half_life: float | None = option(
         None,
-        "Older events of a history count less: half as much for each so many events that came later; for all "
-        "sources that know no order themselves. 0: all alike.",
+        "Half-life of the events in a history, counted in later events of the same user: older ones weigh less; for "
+        "all sources that do not use the order themselves. 0: no decay.",
         min=0,
         max=1e6,
-        default_text="found on validation for each source, where the order of events is known",
+        default_text="fitted on validation for each source, where the order of events is known",
         metavar="EVENTS",
         panel=SOURCES,
     )
@@ -87,9 +87,9 @@ class TrainHybridConfig(Config):
     )
     fusion: str = option(
         "linear",
-        "linear: weights found on validation; weighted: those of --weights. By ranks in the lists, with equal weights: "
-        "rrf (sum of 1/(k + rank)), borda (mean rank). Safe only between equally strong sources: one weak one was "
-        "measured to cost rrf 34%.",
+        "linear: weights fitted on validation; weighted: those of --weights. By ranks in the lists, with equal "
+        "weights: rrf (sum of 1/(k + rank)), borda (mean rank). Safe only between equally strong sources: a weak one "
+        "cost rrf 34%.",
         choices=("linear", "weighted", *RANK_FUSIONS),
         panel=FUSION,
         formerly=("voting",),
@@ -106,7 +106,7 @@ class TrainHybridConfig(Config):
     )
     cold_boost: float | None = option(
         None,
-        "Added to items without training events, whose scores are standardized apart; in standard deviations.",
+        "Added to the scores of cold items, which are standardized separately; in standard deviations.",
         min=-100,
         max=100,
         default_text=f"{FusionConfig.cold_boost:g}",
@@ -114,14 +114,14 @@ class TrainHybridConfig(Config):
     )
     cold_share: float | None = option(
         None,
-        "Find the boost at which cold items are this share of the top 20 of validation users, e.g. 0.1.",
+        "Choose the boost at which cold items are this share of the top 20 of validation users, e.g. 0.1.",
         min=0,
         max=1,
         panel=FUSION,
     )
     max_warm_loss: float | None = option(
         None,
-        "Find the largest boost, or the smallest penalty, at which warm items lose at most this share of their "
+        "Choose the largest boost, or the smallest penalty, at which warm items lose at most this share of their "
         "NDCG@20 on validation to cold ones in the lists, e.g. 0.05.",
         min=0,
         max=1,
@@ -129,7 +129,7 @@ class TrainHybridConfig(Config):
     )
     weight_users: int = option(
         5000,
-        "Validation users that weights, and the boost of cold items, are searched on, a random sample.",
+        "Validation users (a random sample) on which weights and the boost of cold items are fitted.",
         min=1,
         max=10_000_000,
         panel=FUSION,
@@ -171,7 +171,9 @@ class TrainHybridConfig(Config):
         boosts = finding | {"--cold-boost": self.cold_boost}
         named = [name for name, value in boosts.items() if value is not None]
         if len(named) > 1:
-            raise UsageError(f"{named[0]} and {named[1]} both say where cold items stand", "give one of them")
+            raise UsageError(
+                f"{named[0]} and {named[1]} both set the boost of cold items", "give one of them"
+            )
         if self.weights is not None and self.fusion != "weighted":
             raise UsageError("--weights needs --fusion weighted")
 
@@ -252,7 +254,7 @@ def _requested_names(config: TrainHybridConfig, interactions: "Interactions", mo
 
 
 def default_sources(interactions: "Interactions", models: list[str], with_texts: bool) -> tuple[str, ...]:
-    """What is fused where nothing is named: as many different views as the interactions allow.
+    """Default sources: as many different kinds of models as the interactions allow.
 
     Of the factor models the one that the run has among its `models`.
     """
@@ -268,7 +270,7 @@ def default_sources(interactions: "Interactions", models: list[str], with_texts:
 
 
 def check_used(config: TrainHybridConfig, sources: tuple[str, ...]) -> None:
-    """Raises `UsageError` for options of something that is not part of what is to be trained."""
+    """Raises `UsageError` for options of sources that are not trained."""
     needed = {
         "rrf_k": ("--fusion rrf", config.fusion == "rrf"),
         "neighbors": ("the source content-knn", "content-knn" in sources),

@@ -1,4 +1,4 @@
-"""One content model by itself: collective EASE, with its options searched on validation, and the others."""
+"""Trains a single content model; the options of collective EASE are searched on validation."""
 
 from __future__ import annotations
 

@@ -35,7 +35,7 @@ def with_popularity_half_life(
 
 
 def recent_popularity_config(inputs: TrainingInputs, advance: Advance) -> PopularityConfig:
-    """Popularity with the best half-life in days, or with none if none is better than all of the past."""
+    """Popularity with the best half-life in days, or without one if none is better than no decay."""
     validator = validator_of(inputs.interactions, inputs.seed, _MAX_USERS)
 
     def ndcg(days: float) -> Float64:
@@ -54,7 +54,7 @@ def with_history_half_lives(
 ) -> TrainedSources:
     """The sources with this half-life of histories, in events; None: with the best one for each on validation.
 
-    Sources that have one already, or go by the order of events themselves, stay as they are.
+    Sources that have one already, or use the order of events themselves, stay unchanged.
     """
     interactions = inputs.interactions
     if half_life is None and not (interactions.has_order and has_validation(interactions)):
@@ -98,7 +98,7 @@ def choose_half_lives(
 def _longest(ndcg: Mapping[float, Float64]) -> float:
     """The longest half-life that is within a standard error of the best; 0, none, is the longest.
 
-    The rule of Breiman et al. 1984 for the simplest of models that are as good: a long half-life rests on most events.
+    The rule of Breiman et al. 1984 for the simplest of models that are as good: a long half-life uses most events.
     The error is that of the mean difference to the best over the same users. `ndcg`: NDCG@20, float64 (n_users,).
     """
     best = max(ndcg.values(), key=lambda of_users: float(of_users.mean()))

@@ -1,4 +1,4 @@
-"""The sources of a hybrid: chosen by name, read from the run, trained."""
+"""Chooses the sources of a hybrid by name, reads them from the run or trains them."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -46,7 +46,7 @@ class SourceSpec:
 
 @dataclass(frozen=True)
 class TrainingInputs:
-    """What sources are trained from."""
+    """Inputs of the training of sources: interactions, splits, features, seed."""
 
     interactions: Interactions
     features: Float32 | None  # (n_items, d)
@@ -150,7 +150,9 @@ def _read_source(run: Path, name: str, interactions: Interactions, reporter: Rep
     if stored.trained_on == TRAIN:
         reporter.say(f"{name}: the run's model")
     else:
-        reporter.say(f"{name}: the run's model has seen validation; its options are trained again without")
+        reporter.say(
+            f"{name}: the run's model has seen validation; it is trained again on train, with the same options"
+        )
     return SourceSpec(
         name,
         stored.algorithm,

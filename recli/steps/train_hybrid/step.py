@@ -56,7 +56,7 @@ class HybridFigures:
     """What was measured while a hybrid was trained; None: not measured, or does not apply to it."""
 
     validation: ValidationFigures | None = None  # of a fusion: among warm items
-    pseudo_cold: ValidationFigures | None = None  # of a fusion: among hidden items
+    pseudo_cold: ValidationFigures | None = None  # of a fusion: among pseudo-cold items
     sources: pl.DataFrame | None = None  # of a fusion, see `FusionWeights.table`
     trials: pl.DataFrame | None = None  # of cease: `l2`, `text_weight`, `ndcg@20`
     listed_cold: ListedCold | None = None
@@ -198,7 +198,7 @@ def _check_options(
         check_order(interactions)
     if config.algorithm == "fusion" and weights is None and not has_validation(interactions):
         raise RecliError(
-            f"there are no validation rows in {config.run} to find weights on",
+            f"there are no validation rows in {config.run} to fit weights on",
             "prepare it with some: recli prepare LOG --out RUN --validation-size 0.1; or give the weights: "
             "--fusion weighted --weights ials=0.5,...",
         )
@@ -213,7 +213,7 @@ def _check_overwriting(
             f"--name {name} would overwrite the model {name}, which is a source of it", "choose another name"
         )
     if name in parts.part_names(run, schema.MODELS):
-        with suppress(RecliError):  # one that is damaged may be replaced without a word
+        with suppress(RecliError):  # a damaged one is replaced without a warning
             part = parts.open_part(run / schema.MODELS / name, schema.MODELS)
             algorithm = metadata.model_meta(part).algorithm
             if algorithm != config.algorithm:

@@ -1,4 +1,4 @@
-"""The items' texts as features of the items, and what a fusion needs to score texts about users."""
+"""Joins embeddings of the items' texts as item features, and fits the map that scores texts about users."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -25,7 +25,7 @@ from recli.storage.parts import Part
 
 @dataclass(frozen=True)
 class Texts:
-    """What is known of the items' texts: joined features, and the first embeddings for texts about users."""
+    """Features of the items from their texts; the first embeddings also encode texts about users."""
 
     features: Float32  # (n_items, d)
     vectors: Float32  # (n_items, d'), of the first embeddings
@@ -39,7 +39,7 @@ class Texts:
 
     @property
     def encoder(self) -> dict[str, Any]:
-        """What it takes to encode another text as the first embeddings were."""
+        """How to encode another text in the space of the first embeddings."""
         part = self.parts[0]
         return {"embeddings": part.path.name, "config": part.config, "summary": part.summary}
 

@@ -38,13 +38,13 @@ from recli.steps.train_hybrid.weight_search import (
 )
 from recli.training.validation import has_validation, known_users, sample_users
 
-PSEUDO_COLD_SHARE = 0.1  # of the warm items, hidden to fit the weights for cold ones
-_MAX_SCORES = 1 << 20  # of one source held at a time: 4 MiB of float32
+PSEUDO_COLD_SHARE = 0.1  # of the warm items, held out to fit the weights of cold ones
+_SCORES_PER_BATCH = 1 << 20  # of one source held at a time: 4 MiB of float32
 
 
 @dataclass(frozen=True)
 class FittedWeights:
-    """Weights of a block's sources, and NDCG@20 of each alone and of all; None: there was nothing to measure on."""
+    """Weights of a block's sources, and NDCG@20 of each alone and of all; None: there is no validation data."""
 
     weights: dict[str, float]
     alone: dict[str, float]
@@ -104,7 +104,7 @@ def _figures(block: FittedWeights, name: str) -> tuple[float | None, float | Non
 
 @dataclass(frozen=True)
 class Candidates:
-    """For whom, and among which items, weights are searched."""
+    """Users and items on which weights are fitted, with the users' histories and relevant items."""
 
     users: Int64  # (n,), row numbers; -1: scored from the history alone
     history: History  # (n, n_items)
@@ -115,10 +115,10 @@ class Candidates:
 
 @dataclass(frozen=True)
 class PseudoColdSplit:
-    """Training rows without some warm items, which stand for cold ones, and content models trained on these rows."""
+    """Training rows without some warm items, which simulate cold ones, and content models trained on these rows."""
 
-    candidates: Candidates  # the hidden items, and users' events with them
-    rest: CSR  # (n_users, n_items), training rows without the hidden items
+    candidates: Candidates  # the pseudo-cold items, and users' events with them
+    rest: CSR  # (n_users, n_items), training rows without the pseudo-cold items
     models: dict[str, Model]
 
 
@@ -129,7 +129,7 @@ def fit_weights(
     fixed: Mapping[str, float] | None,
     config: TrainHybridConfig,
 ) -> tuple[FusionWeights, PseudoColdSplit | None]:
-    """The weights of the sources trained on the training split, and what those of cold items were fitted on.
+    """Fit the weights of sources trained on the training split; returns them and the pseudo-cold split, if it was used.
 
     `fixed`: weights that are not to be searched. Those of cold items are fitted only where the fusion will have some.
     The pseudo-cold models are as large as the content sources: drop them before others are trained.
@@ -169,9 +169,9 @@ def fit_warm_weights(
     log_popularity = standard_logs(matrix.getnnz(axis=0), cold_items(matrix))
     pool = None
     if candidates.relevant.nnz:
-        with inputs.reporter.progress("scoring validation users", candidates.users.size) as advance:
+        with inputs.reporter.progress("scoring sources on validation", candidates.users.size) as advance:
             pool = score_pool(models, log_popularity, candidates, options, advance)
-    with inputs.reporter.progress("weighing", None) as advance:
+    with inputs.reporter.progress("fitting weights", None) as advance:
         return fit_block(pool, names, fixed, advance)
 
 
@@ -184,21 +184,21 @@ def fit_cold_weights(
 ) -> tuple[FittedWeights, PseudoColdSplit | None]:
     """Weights of the content sources among cold items.
 
-    Fitted on a pseudo-cold split: a tenth of the warm items is hidden, the content sources are trained again without
+    Fitted on a pseudo-cold split: a tenth of the warm items is held out, the content sources are trained again without
     them, and users' events with them are predicted from the rest of their histories, folded in.
     """
     names = [spec.name for spec in trained.specs if spec.content]
-    hidden = hide_items(cold_items(inputs.interactions.matrix("train")), inputs.seed)
-    candidates, rest = pseudo_cold_candidates(inputs.interactions, hidden, max_users, inputs.seed)
+    held_out = hold_out_items(cold_items(inputs.interactions.matrix("train")), inputs.seed)
+    candidates, rest = pseudo_cold_candidates(inputs.interactions, held_out, max_users, inputs.seed)
     if not candidates.users.size:
         return fit_block(None, names, fixed, no_progress), None
     collaborative = {name: model for name, model in trained.models.items() if name not in names}
-    with inputs.reporter.progress("learning from hidden items", candidates.users.size) as advance:
+    with inputs.reporter.progress("scoring sources on pseudo-cold items", candidates.users.size) as advance:
         models = train_content(
             replace(inputs, reporter=SILENT), trained.specs, collaborative, rest, cold_items(rest)
         )
         pool = score_pool(models, None, candidates, options, advance)
-    with inputs.reporter.progress("weighing for cold items", None) as advance:
+    with inputs.reporter.progress("fitting weights of cold items", None) as advance:
         fitted = fit_block(pool, names, fixed, advance)
     return fitted, PseudoColdSplit(candidates, rest, models)
 
@@ -215,14 +215,14 @@ def fit_block(
         return FittedWeights(weights, {}, None, 0)
     if fixed is None:
         result = search_weights(pool, advance)
-        # Six digits: what differs in the next is noise of the sums' order.
+        # Six digits: later ones depend on the order of summation.
         weights = {n: round(float(w), 6) for n, w in zip(names, result.weights, strict=True)}
     else:
         weights = {n: float(fixed.get(n, 0.0)) for n in names}
         result = SearchResult(
-            np.asarray(list(weights.values())), 0.0, tuple(pool_ndcg(pool, v) for v in pool.votes), 0
+            np.asarray(list(weights.values())), 0.0, tuple(pool_ndcg(pool, v) for v in pool.source_scores), 0
         )
-    fused = np.einsum("s,snm->nm", np.asarray(list(weights.values()), dtype=np.float32), pool.votes)
+    fused = np.einsum("s,snm->nm", np.asarray(list(weights.values()), dtype=np.float32), pool.source_scores)
     alone = dict(zip(names, result.alone, strict=True))
     ndcg = pool_ndcg(pool, fused)
     if fixed is None:
@@ -231,9 +231,9 @@ def fit_block(
 
 
 def without_weightless(trained: TrainedSources, weights: FusionWeights, reporter: Reporter) -> TrainedSources:
-    """Without the sources that have no weight in either block; but for text-factors, which score texts about users.
+    """Remove the sources whose weight is 0 in both blocks, except text-factors, which score texts about users.
 
-    Their base stays, not fused. At least one source is kept: log-popularity alone is no fusion.
+    Their base model stays, not fused. At least one source is kept: log-popularity alone is not a fusion.
     """
     names = [spec.name for spec in trained.fused]
     weighted = {name for of in (weights.warm, weights.cold) for name, w in of.weights.items() if w}
@@ -257,7 +257,7 @@ def validation_candidates(
 ) -> Candidates:
     """Validation rows of items with training events, for a sample of at most `max_users` of the users who have any.
 
-    Where nobody has: for users with training events. `splits`: what makes their histories, which may be empty.
+    If no user has any: for users with training events. `splits`: what makes their histories, which may be empty.
     """
     relevant, warm = interactions.matrix("validation"), ~cold_items(interactions.matrix("train"))
     eligible = relevant[:, warm].getnnz(axis=1) > 0
@@ -269,25 +269,25 @@ def validation_candidates(
 
 
 def pseudo_cold_candidates(
-    interactions: Interactions, hidden: Bool, max_users: int, seed: int
+    interactions: Interactions, held_out: Bool, max_users: int, seed: int
 ) -> tuple[Candidates, CSR]:
-    """Users' events with the hidden items, to be predicted from the rest of their training rows; and these rows."""
+    """Users' events with the pseudo-cold items, predicted from the rest of their training rows; and these rows."""
     rows = interactions.ordered("train")
-    rest = rows.keep(~hidden[rows.values.indices])
-    items = np.flatnonzero(hidden)
+    rest = rows.keep(~held_out[rows.values.indices])
+    items = np.flatnonzero(held_out)
     events = interactions.matrix("train", "validation")
     eligible = (events[:, items].getnnz(axis=1) > 0) & (rest.sizes > 0)
     users, ties = sample_users(eligible, max_users, seed), interactions.ties
     return Candidates(np.full(users.size, -1), rest[users], events[users], items, ties), rest.values
 
 
-def hide_items(cold: Bool, seed: int, share: float = PSEUDO_COLD_SHARE) -> Bool:
+def hold_out_items(cold: Bool, seed: int, share: float = PSEUDO_COLD_SHARE) -> Bool:
     """A random share of the warm items, bool (n_items,), at least one."""
     warm = np.flatnonzero(~cold)
-    hidden = np.zeros(cold.size, dtype=bool)
+    held_out = np.zeros(cold.size, dtype=bool)
     n = max(1, round(share * warm.size))
-    hidden[np.random.default_rng(seed).choice(warm, n, replace=False)] = True
-    return hidden
+    held_out[np.random.default_rng(seed).choice(warm, n, replace=False)] = True
+    return held_out
 
 
 def score_pool(
@@ -309,7 +309,7 @@ def _score_batches(
     options: FusionConfig,
     advance: Advance,
 ) -> Iterator[ScoreBatch]:
-    size = max(1, min(1024, _MAX_SCORES // candidates.history.shape[1]))
+    size = max(1, min(1024, _SCORES_PER_BATCH // candidates.history.shape[1]))
     for start in range(0, candidates.users.size, size):
         rows = slice(start, start + size)
         history, users = candidates.history[rows], candidates.users[rows]

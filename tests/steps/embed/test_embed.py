@@ -329,7 +329,7 @@ def test_a_shard_is_written_every_few_rows_or_seconds(tmp_path: Path) -> None:
         assert len(list(tmp_path.glob("shard-*"))) == 4
     wanted = np.concatenate([keys[::-1], keys[:1] + 200])
     stored = cache.read(tmp_path, wanted, pytest.fail)
-    assert stored.found.tolist() == [True] * 10 + [False] and stored.dim == 2
+    assert stored.is_cached.tolist() == [True] * 10 + [False] and stored.dim == 2
     read = stored.take(np.arange(11))
     assert (read[:10] == values[::-1]).all() and not read[10].any()
     assert (stored.take(np.array([7, 0, 7])) == values[[2, 9, 2]]).all()

@@ -135,8 +135,8 @@ def test_batches_give_the_same(board: Interactions, monkeypatch: pytest.MonkeyPa
     test_set, _ = make_test_set(board, "test")
     scores = np.random.default_rng(0).random((test_set.n_users, test_set.n_items)).astype(np.float32)
     whole = evaluate_model(Fixed(scores), test_set, History(test_set.seen), test_set.users, 5)
-    monkeypatch.setattr("recli.ranking.topk._CELLS", 7 * test_set.n_items)
-    monkeypatch.setattr("recli.ranking.topk._MAX_CELLS", 0)
+    monkeypatch.setattr("recli.ranking.topk._SCORES_HELD", 7 * test_set.n_items)
+    monkeypatch.setattr("recli.ranking.topk._MAX_SCORES_HELD", 0)
     steps: list[int] = []
     parts = evaluate_model(
         Fixed(scores),
@@ -248,7 +248,7 @@ def test_ratings_of_the_test_pairs_are_what_errors_are_measured_on() -> None:
     rated = rated_pairs(made, "test", test_set)
     assert rated is not None
     # rating = 1 + (user + item) % 5: (0,2) 3, (0,3) 4, (1,5) 2, (3,0) 4; users 0, 1, 3 are the places 0, 1, 2
-    assert rated.places.tolist() == [0, 0, 1, 2] and rated.ratings.tolist() == [3, 4, 2, 4]
+    assert rated.user_rows.tolist() == [0, 0, 1, 2] and rated.ratings.tolist() == [3, 4, 2, 4]
     errors = rating_errors(Fixed(np.zeros((1, 1), dtype=np.float32)), test_set, test_set.users, rated)
     assert errors is not None  # predictions are item % 5: 2, 3, 0, 0
     assert errors.squared.tolist() == [1 + 1, 4, 16] and errors.absolute.tolist() == [2, 2, 4]

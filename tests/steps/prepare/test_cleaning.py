@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from recli.data.event_columns import Rows
 from recli.errors import InvalidDataError
 from recli.steps.prepare import cleaning
-from recli.steps.prepare.cleaning import RowCounts, Weighing
+from recli.steps.prepare.cleaning import EventWeighting, RowCounts
 
 DAY = 86_400_000_000  # microseconds
 
@@ -24,8 +24,8 @@ def log(**columns: list[Any]) -> pl.LazyFrame:
     return frame.lazy()
 
 
-def values(frame: pl.LazyFrame, weighing: Weighing) -> list[float]:
-    return cleaning.index_events(frame, weighing).rows.columns["value"].tolist()
+def values(frame: pl.LazyFrame, weighting: EventWeighting) -> list[float]:
+    return cleaning.index_events(frame, weighting).rows.columns["value"].tolist()
 
 
 def rows_of(events: list[tuple[int, ...]], names: str) -> Rows:
@@ -43,7 +43,7 @@ def table(rows: Rows) -> list[tuple[float, ...]]:
 
 
 def test_ids_are_numbered_in_binary_order_and_stay_strings() -> None:
-    found = cleaning.index_events(log(user_id=["b", "007", "7", "B", "é", "7"]), Weighing())
+    found = cleaning.index_events(log(user_id=["b", "007", "7", "B", "é", "7"]), EventWeighting())
     assert found.user_ids.to_list() == ["007", "7", "B", "b", "é"]
     assert found.rows.user.tolist() == [3, 0, 1, 2, 4, 1]
     assert found.rows.user.dtype == np.int32
@@ -52,8 +52,8 @@ def test_ids_are_numbered_in_binary_order_and_stay_strings() -> None:
 
 def test_event_weights_and_weight_column_multiply() -> None:
     frame = log(user_id=["u"] * 4, event=["view", "buy", "like", "buy"], weight=[3.0, 2.0, 7.0, 0.0])
-    weighing = Weighing(event_weights={"view": 1.0, "buy": 5.0, "skip": 0.0}, weighted=True)
-    found = cleaning.index_events(frame, weighing)
+    weighting = EventWeighting(event_weights={"view": 1.0, "buy": 5.0, "skip": 0.0}, weighted=True)
+    found = cleaning.index_events(frame, weighting)
     assert found.rows.columns["value"].tolist() == [1 * 3, 5 * 2]
     assert found.filtered == {"event_weights": 1, "weight_column": 1}  # the like; the buy of weight 0
     assert found.event_types == {"buy": 2, "like": 1, "view": 1}
@@ -61,25 +61,26 @@ def test_event_weights_and_weight_column_multiply() -> None:
 
 def test_an_event_type_of_weight_zero_is_left_out() -> None:
     found = cleaning.index_events(
-        log(user_id=["u", "u"], event=["view", "buy"]), Weighing(event_weights={"view": 0.0, "buy": 2.0})
+        log(user_id=["u", "u"], event=["view", "buy"]),
+        EventWeighting(event_weights={"view": 0.0, "buy": 2.0}),
     )
     assert (found.rows.columns["value"].tolist(), found.filtered) == ([2.0], {"event_weights": 1})
 
 
 def test_half_life_counts_from_the_latest_event_of_the_whole_log() -> None:
     frame = log(user_id=["u"] * 4, rating=[5.0, 5.0, 5.0, 1.0], timestamp=[0, 10 * DAY, 15 * DAY, 20 * DAY])
-    found = values(frame, Weighing(half_life=10 * 86400, min_rating=2))
+    found = values(frame, EventWeighting(half_life=10 * 86400, min_rating=2))
     # ages 20, 10 and 5 days; the latest event, at day 20, is filtered by its rating but is the clock
     assert found == pytest.approx([0.5**2, 0.5**1, 0.5**0.5])
 
 
 def test_however_old_an_event_is_its_value_stays_above_zero() -> None:
-    assert min(values(log(user_id=["u", "u"], timestamp=[0, 10_000 * DAY]), Weighing(half_life=60))) > 0
+    assert min(values(log(user_id=["u", "u"], timestamp=[0, 10_000 * DAY]), EventWeighting(half_life=60))) > 0
 
 
 def test_min_rating_keeps_the_threshold_itself() -> None:
     found = cleaning.index_events(
-        log(user_id=["a", "b", "c"], rating=[3.5, 4.0, 4.5]), Weighing(min_rating=4)
+        log(user_id=["a", "b", "c"], rating=[3.5, 4.0, 4.5]), EventWeighting(min_rating=4)
     )
     assert found.rows.columns["rating"].tolist() == [4.0, 4.5]
     assert found.user_ids.to_list() == ["b", "c"]  # a is no user of this log any more
@@ -88,14 +89,14 @@ def test_min_rating_keeps_the_threshold_itself() -> None:
 
 def test_an_event_is_filtered_for_one_reason_only() -> None:
     frame = log(user_id=["u"] * 3, event=["x", "x", "y"], rating=[1.0, 5.0, 1.0])
-    found = cleaning.index_events(frame, Weighing(min_rating=3, event_weights={"y": 1.0}))
+    found = cleaning.index_events(frame, EventWeighting(min_rating=3, event_weights={"y": 1.0}))
     assert found.filtered == {"event_weights": 2, "min_rating": 1}
     assert len(found.rows) == 0
 
 
 def test_a_value_beyond_float32_is_an_error() -> None:
     with pytest.raises(InvalidDataError, match="32-bit"):
-        values(log(user_id=["u"], weight=[1e300]), Weighing(weighted=True))
+        values(log(user_id=["u"], weight=[1e300]), EventWeighting(weighted=True))
 
 
 @pytest.mark.parametrize(

@@ -549,7 +549,7 @@ def test_nothing_is_similar_where_nothing_is_known(board_run: Path, recli: Call,
     assert "1 of 2 got no list: nothing is known of them" in err
     recli("train-cf", run, "--algorithm", "popularity")
     _, _, err = recli("recommend", run, "--model", "popularity", "--similar-to", "i004", code=2)
-    assert "gives all users the same, and compares no items" in err
+    assert "gives all users the same, and has no item similarities" in err
 
 
 def test_unknown_items_to_be_similar_to(als: Path, recli: Call) -> None:

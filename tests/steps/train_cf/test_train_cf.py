@@ -293,7 +293,7 @@ def test_tune_needs_something_to_search(board_run: Path, recli: Recli) -> None:
     _, _, err = recli(
         "train-cf", board_run, "--algorithm", "popularity", "--popularity-half-life", 3, "--tune", 2, code=2
     )
-    assert "all it could search is given: --popularity-half-life" in err
+    assert "all options that it could search are set: --popularity-half-life" in err
 
 
 def test_a_missing_gpu_exits_5_and_says_what_is_missing(board_run: Path, recli: Recli) -> None:

@@ -299,7 +299,7 @@ def test_max_warm_loss(run: Path, recli: Recli) -> None:
         boosts.append(said["cold_boost"])
     assert boosts[0] < boosts[1]
     _, _, err = recli("train-hybrid", run, *TWO, "--max-warm-loss", 1, "--quiet")
-    assert "warning: --max-warm-loss 1 bounds nothing" in err  # three cold items cannot fill a list
+    assert "warning: --max-warm-loss 1 has no effect" in err  # three cold items cannot fill a list
 
 
 def test_the_boost_is_found_on_a_sample_of_users(run: Path, recli: Recli) -> None:
@@ -320,9 +320,9 @@ def test_a_boost_that_is_given_or_left_out(run: Path, recli: Recli) -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("--cold-share", 0.1, "--cold-boost", 0), "--cold-share and --cold-boost both say"),
-        (("--cold-boost", 1, "--max-warm-loss", 0.1), "--max-warm-loss and --cold-boost both say"),
-        (("--cold-share", 0.1, "--max-warm-loss", 0.1), "--cold-share and --max-warm-loss both say"),
+        (("--cold-share", 0.1, "--cold-boost", 0), "--cold-share and --cold-boost both set"),
+        (("--cold-boost", 1, "--max-warm-loss", 0.1), "--max-warm-loss and --cold-boost both set"),
+        (("--cold-share", 0.1, "--max-warm-loss", 0.1), "--cold-share and --max-warm-loss both set"),
         (("--algorithm", "cease", "--cold-share", 0.1), "--cold-share is about a fusion"),
         (("--algorithm", "cease", "--max-warm-loss", 0.1), "--max-warm-loss is about a fusion"),
         (("--sources", "user-knn", "--cold-share", 0.1), "needs a source that knows items without events"),

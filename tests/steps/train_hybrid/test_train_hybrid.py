@@ -101,6 +101,7 @@ def test_a_copy_of_the_model_elsewhere_scores_alike(
     assert np.array_equal(runs.read_model(tmp_path / "elsewhere").model.score(board.history()), here)
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_bytes(run: Path, recli: Recli) -> None:
     files = ("manifest.json", "model.safetensors")
     recli("train-hybrid", run)
@@ -223,7 +224,7 @@ def test_the_prior_may_be_named_among_the_sources(run: Path, recli: Recli) -> No
     assert sorted(model.config.weights) == ["content-knn", LOG_POPULARITY, "user-knn"]
 
 
-def test_the_figure_of_the_weighing_is_that_of_the_table(
+def test_the_figure_of_fitted_weights_is_that_of_the_table(
     run: Path, recli: Recli, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def search(pool: CandidatePool, advance: Advance) -> SearchResult:
@@ -233,9 +234,9 @@ def test_the_figure_of_the_weighing_is_that_of_the_table(
 
     monkeypatch.setattr("recli.steps.train_hybrid.weights.search_weights", search)
     _, _, err = recli("train-hybrid", run)
-    said = dict(re.findall(r"^(weighing[a-z ]*): done in .* s, ndcg@20 (\S+)$", err, re.MULTILINE))
+    said = dict(re.findall(r"^(fitting weights[a-z ]*): done in .* s, ndcg@20 (\S+)$", err, re.MULTILINE))
     (table,) = [line.split()[1:] for line in err.splitlines() if line.split()[:1] == ["fusion"]]
-    assert [said["weighing"], said["weighing for cold items"]] == table
+    assert [said["fitting weights"], said["fitting weights of cold items"]] == table
 
 
 def test_it_says_how_often_cold_items_are_listed(run: Path, recli: Recli, board: Interactions) -> None:
@@ -256,6 +257,7 @@ def test_it_says_how_often_cold_items_are_listed(run: Path, recli: Recli, board:
     assert "items are cold" not in err
 
 
+@pytest.mark.slow
 def test_save_sources(run: Path, recli: Recli) -> None:
     recli("train-hybrid", run, *RRF)
     assert parts.part_names(run, "models") == ["hybrid"]
@@ -333,7 +335,7 @@ def test_pseudo_cold_models_are_dropped_before_the_sources_are_trained_again(
 def test_a_config_checks_itself() -> None:
     with pytest.raises(ConfigError, match="--fusion voting is now --fusion rrf or --fusion borda"):
         TrainHybridConfig("run", fusion="voting")
-    with pytest.raises(UsageError, match="--cold-share and --cold-boost both say"):
+    with pytest.raises(UsageError, match="--cold-share and --cold-boost both set"):
         TrainHybridConfig("run", cold_share=0.1, cold_boost=0.0)
     with pytest.raises(UsageError, match="--cf is about a fusion"):
         TrainHybridConfig("run", algorithm="cease", cf=("ials",))
@@ -428,8 +430,8 @@ def test_sources_without_weight_are_left_out_and_change_nothing(
 def test_what_a_search_gives_no_weight_is_left_out(
     run: Path, recli: Recli, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def search(panel: CandidatePool, advance: Callable[[int, str], None]) -> SearchResult:
-        weights = np.zeros(len(panel.votes))
+    def search(pool: CandidatePool, advance: Callable[[int, str], None]) -> SearchResult:
+        weights = np.zeros(len(pool.source_scores))
         weights[:2] = 0.5
         return SearchResult(weights, 0.5, (0.4,) * weights.size, 1)
 

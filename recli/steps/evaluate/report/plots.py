@@ -65,15 +65,15 @@ def _metrics(card: Scorecard) -> Figure:
     figure = _figure(3 * across, down * (0.9 + 0.28 * len(systems)))
     for i, label in enumerate(labels):
         axes = figure.add_subplot(down, across, i + 1)
-        for place, metrics in enumerate(systems.values()):
+        for index, metrics in enumerate(systems.values()):
             row = metrics.get(label)
             if row is not None and row.value is not None:
                 axes.errorbar(
                     [row.value],
-                    [place],
+                    [index],
                     xerr=_whiskers([row.value], [row]),
                     fmt="o",
-                    color=COLORS[place % len(COLORS)],
+                    color=COLORS[index % len(COLORS)],
                 )
         axes.set_yticks(
             range(len(systems)),
@@ -93,14 +93,14 @@ def _slices(card: Scorecard, primary: str) -> Figure:
     figure = _figure(max(6.0, 0.35 * len(parts) * (len(systems) + 1)), 4)
     axes = figure.add_subplot()
     width = 0.8 / max(1, len(systems))
-    for place, system in enumerate(systems):
+    for index, system in enumerate(systems):
         own = [(r, v) for r, v in rows if r.model == system]
         values = [v for _, v in own]
-        shift = (place - (len(systems) - 1) / 2) * width
-        at = [parts.index((r.slice_kind, r.slice)) + shift for r, _ in own]
-        color = COLORS[place % len(COLORS)]
+        shift = (index - (len(systems) - 1) / 2) * width
+        x_positions = [parts.index((r.slice_kind, r.slice)) + shift for r, _ in own]
+        color = COLORS[index % len(COLORS)]
         axes.bar(
-            at,
+            x_positions,
             values,
             width,
             yerr=_whiskers(values, [r for r, _ in own]),
@@ -121,11 +121,11 @@ def _differences(rows: Sequence[ComparisonRow], primary: str) -> Figure:
     """Differences to the baseline with their intervals."""
     figure = _figure(6, 0.9 + 0.35 * len(rows))
     axes = figure.add_subplot()
-    at = list(range(len(rows)))
+    x_positions = list(range(len(rows)))
     values = [r.difference for r in rows]
-    axes.errorbar(values, at, xerr=_whiskers(values, rows), fmt="o", color=COLORS[0])
+    axes.errorbar(values, x_positions, xerr=_whiskers(values, rows), fmt="o", color=COLORS[0])
     axes.axvline(0, color="#888888", linewidth=1)
-    axes.set_yticks(at, [_plain(r.model) for r in rows])
+    axes.set_yticks(x_positions, [_plain(r.model) for r in rows])
     axes.set_ylim(len(rows) - 0.5, -0.5)
     axes.set_xlabel(f"{primary}, difference to {_plain(rows[0].baseline)}")
     _clean(axes)

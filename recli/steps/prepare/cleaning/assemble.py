@@ -50,10 +50,8 @@ def join_catalogue(rows: Rows, item_ids: pl.Series, catalogue: pl.DataFrame | No
     extra = catalogue.select(schema.ITEM_ID).join(seen, on=schema.ITEM_ID, how="anti")
     known = seen if only_seen else pl.concat([seen, extra]).sort(schema.ITEM_ID)
     if known.height > seen.height:
-        places = seen.join(
-            known.with_row_index("place"), on=schema.ITEM_ID, how="left", maintain_order="left"
-        )
-        rows.columns["item"] = places["place"].cast(pl.Int32).to_numpy()[rows.item]
+        joined = seen.join(known.with_row_index("row"), on=schema.ITEM_ID, how="left", maintain_order="left")
+        rows.columns["item"] = joined["row"].cast(pl.Int32).to_numpy()[rows.item]
     frame = known.join(catalogue, on=schema.ITEM_ID, how="left", maintain_order="left")
     text = pl.col(schema.TEXT).str.strip_chars()
     items = frame.select(schema.ITEM_ID, pl.when(text != "").then(text).alias(schema.TEXT))
@@ -73,7 +71,7 @@ def assemble(
 ) -> Interactions:
     """The tables of a run. Takes the columns out of `rows`, one by one, so that they are not held twice.
 
-    `part`: uint8 (n,), the place of each row's split in `schema.SPLITS`.
+    `part`: uint8 (n,), the index of each row's split in `schema.SPLITS`.
     """
     masks = {name: part == code for code, name in enumerate(schema.SPLITS)}
     train = masks["train"]

@@ -44,7 +44,7 @@ def bots(counts: Int64) -> Bots:
 def cap(user: Int32, ranks: Int32, most: int) -> Bool:
     """Which rows to keep so that no user has more than `most`: those with the highest ranks, bool (n,).
 
-    `user`: int32 (n,), sorted; `ranks`: int32 (n,), each row's place among its user's, from 0 (the oldest).
+    `user`: int32 (n,), sorted; `ranks`: int32 (n,), each row's rank among its user's, from 0 (the oldest).
     """
     edges = starts(user)
     sizes = np.diff(edges)

@@ -1,4 +1,4 @@
-"""Pseudonyms of user ids: keyed, so that nobody without the key can check a guess."""
+"""Pseudonyms of user ids: keyed hashes, so that a guess can only be checked with the key."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def pseudonymize(rows: Rows, user_ids: pl.Series, key: bytes) -> pl.Series:
     """Replace user ids by their pseudonyms: returns these, sorted, and renumbers `rows` in place."""
     names = pl.Series(user_ids.name, pseudonyms(user_ids, key), dtype=pl.String)
     order = names.arg_sort().to_numpy()
-    places = np.empty(order.size, dtype=np.int32)
-    places[order] = np.arange(order.size, dtype=np.int32)
-    rows.columns["user"] = places[rows.user]
+    new_rows = np.empty(order.size, dtype=np.int32)
+    new_rows[order] = np.arange(order.size, dtype=np.int32)
+    rows.columns["user"] = new_rows[rows.user]
     return names.sort()

@@ -1,4 +1,4 @@
-"""The account of the rows: in = kept + merged + filtered + rejected."""
+"""Counts what became of each row of the log: in = kept + merged + filtered + rejected."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -18,13 +18,13 @@ class RowCounts:
             self.filtered[reason] = self.filtered.get(reason, 0) + count
 
     def check(self, kept: int) -> None:
-        """Raises `RuntimeError`, a bug, if a row is missing from the account or is in it twice."""
+        """Raises `RuntimeError`, a bug, if a row is counted twice or not at all."""
         accounted = kept + self.merged + sum(self.filtered.values()) + sum(self.rejected.values())
         if accounted != self.rows:
             raise RuntimeError(f"{self.rows} rows came in, but {accounted} are accounted for: {self}")
 
     def summary(self, kept: int) -> dict[str, Any]:
-        """The account as the manifest stores it, after `check`."""
+        """The counts as the manifest stores them, after `check`."""
         self.check(kept)
         return {
             "in": self.rows,

@@ -1,4 +1,4 @@
-"""From events with string ids to columns of numbers: filter single events, weigh them, number the ids."""
+"""From events with string ids to columns of numbers: filters single events, computes their values, numbers the ids."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _TYPES = {"rating": np.float32, "timestamp": np.int64, "position": np.int64, "pa
 
 
 @dataclass(frozen=True)
-class Weighing:
+class EventWeighting:
     """How one event becomes a value, and which events count at all."""
 
     min_rating: float | None = None
@@ -36,7 +36,7 @@ class Indexed:
     event_types: dict[str, int]  # events of each type, where the log has types
 
 
-def index_events(events: pl.LazyFrame, weighing: Weighing) -> Indexed:
+def index_events(events: pl.LazyFrame, weighting: EventWeighting) -> Indexed:
     """Filter, weigh and number `events`: user_id, item_id [, rating] [, event] [, weight] [, timestamp] [, position]
     [, part].
 
@@ -45,8 +45,8 @@ def index_events(events: pl.LazyFrame, weighing: Weighing) -> Indexed:
     Streams: strings are never held all at once. Raises `InvalidDataError` for a value beyond float32.
     """
     columns = events.collect_schema().names()
-    latest = _latest(events) if weighing.half_life is not None else None
-    filtered, kept = _filter(events, weighing)
+    latest = _latest(events) if weighting.half_life is not None else None
+    filtered, kept = _filter(events, weighting)
     ids = [
         kept.select(pl.col(name).unique()).collect(engine="streaming")[name].sort()
         for name in ("user_id", "item_id")
@@ -54,7 +54,7 @@ def index_events(events: pl.LazyFrame, weighing: Weighing) -> Indexed:
     selected = [
         _number("user_id", ids[0]).alias("user"),
         _number("item_id", ids[1]).alias("item"),
-        _value(weighing, latest).alias("value"),
+        _value(weighting, latest).alias("value"),
         *(pl.col(name) for name in _TYPES if name in columns),
     ]
     frame = kept.select(selected).collect(engine="streaming")
@@ -76,15 +76,15 @@ def _latest(events: pl.LazyFrame) -> int | None:
     return latest
 
 
-def _filter(events: pl.LazyFrame, weighing: Weighing) -> tuple[dict[str, int], pl.LazyFrame]:
-    """Count the events that do not count by the first rule that says so, and leave them out."""
+def _filter(events: pl.LazyFrame, weighting: EventWeighting) -> tuple[dict[str, int], pl.LazyFrame]:
+    """Leave out events of weight 0 and low ratings, and count them by the first option that excludes them."""
     rules: dict[str, pl.Expr] = {}
-    if weighing.event_weights is not None:
-        used = [name for name, weight in weighing.event_weights.items() if weight > 0]
+    if weighting.event_weights is not None:
+        used = [name for name, weight in weighting.event_weights.items() if weight > 0]
         rules["event_weights"] = pl.col("event").is_in(used).fill_null(False).not_()
-    if weighing.min_rating is not None:
-        rules["min_rating"] = (pl.col("rating") < weighing.min_rating).fill_null(True)
-    if weighing.weighted:
+    if weighting.min_rating is not None:
+        rules["min_rating"] = (pl.col("rating") < weighting.min_rating).fill_null(True)
+    if weighting.weighted:
         rules["weight_column"] = (pl.col("weight") <= 0).fill_null(True)
     if not rules:
         return {}, events
@@ -97,19 +97,19 @@ def _filter(events: pl.LazyFrame, weighing: Weighing) -> tuple[dict[str, int], p
 
 
 def _number(name: str, ids: pl.Series) -> pl.Expr:
-    """The row number of an id: the place of its category, since the categories are sorted."""
+    """The row number of an id: the index of its category, since the categories are sorted."""
     return pl.col(name).cast(pl.Enum(ids)).to_physical().cast(pl.Int32)
 
 
-def _value(weighing: Weighing, latest: int | None) -> pl.Expr:
+def _value(weighting: EventWeighting, latest: int | None) -> pl.Expr:
     value = pl.lit(1.0, dtype=pl.Float64)
-    if weighing.event_weights is not None:
-        names, weights = list(weighing.event_weights), list(weighing.event_weights.values())
+    if weighting.event_weights is not None:
+        names, weights = list(weighting.event_weights), list(weighting.event_weights.values())
         value = value * pl.col("event").replace_strict(names, weights, default=None, return_dtype=pl.Float64)
-    if weighing.weighted:
+    if weighting.weighted:
         value = value * pl.col("weight")
-    if weighing.half_life is not None and latest is not None:
-        age = (latest - pl.col("timestamp")) / (weighing.half_life * 1e6)  # in half-lives
+    if weighting.half_life is not None and latest is not None:
+        age = (latest - pl.col("timestamp")) / (weighting.half_life * 1e6)  # in half-lives
         value = (value * pl.lit(2.0).pow(-age)).clip(lower_bound=_SMALLEST)
     return value.cast(pl.Float32)
 

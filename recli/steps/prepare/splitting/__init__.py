@@ -1,4 +1,4 @@
-"""Splits: which events a model learns from, which it is tuned on, and which it is judged by."""
+"""Splits: which events are for training, validation and test."""
 
 from recli.steps.prepare.splitting.assign import (
     HISTORY,

@@ -1,4 +1,4 @@
-"""The registry of output formats, and what writes one: batches of rows in, bytes out."""
+"""The registry of output formats, and the interface of sinks, which write batches of rows."""
 
 from __future__ import annotations
 
