@@ -363,6 +363,9 @@ def test_only_some_users_events_keep_rows_and_order() -> None:
     assert (part.values[3] != whole.values[3]).nnz == 0 and part.nnz == whole.sizes[[3, 40]].sum()
     assert part[np.array([3, 40])].steps is not None
     np.testing.assert_array_equal(part[np.array([3, 40])].steps, whole[np.array([3, 40])].steps)
+    alone = data.only(np.array([-1, 40])).history(), data.only(np.array([40])).history()
+    for of_one in alone:
+        assert (of_one.values[40] != whole.values[40]).nnz == 0 and of_one.nnz == whole.sizes[40] > 0
     nobody = data.only(np.array([-1])).history()
     assert (
         nobody.nnz == 0 and nobody.steps is not None
