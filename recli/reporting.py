@@ -47,6 +47,11 @@ class Silent:
 SILENT = Silent()
 
 
+def counted(number: int, what: str) -> str:
+    """`1 item`, `2,000 items`."""
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
+
+
 class StepResult:
     """The base of step results: path-like (the path of its run), so that the next step accepts it as `run`."""
 

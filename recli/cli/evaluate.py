@@ -53,7 +53,7 @@ def _raise_for(gates: Sequence[GateResult]) -> None:
 
 
 @dataclass(frozen=True)
-class Table:
+class TextTable:
     """A table of text."""
 
     title: str
@@ -61,7 +61,7 @@ class Table:
     rows: list[list[str]]
 
 
-def tables(card: Scorecard, confidence: float, width: int = 120) -> list[Table]:
+def tables(card: Scorecard, confidence: float, width: int = 120) -> list[TextTable]:
     """Accuracy, beyond accuracy and ratings, the main metric's differences, its slices.
 
     A table of more than `width` characters becomes several, one below the other.
@@ -74,7 +74,9 @@ def tables(card: Scorecard, confidence: float, width: int = 120) -> list[Table]:
     return shown
 
 
-def _narrow(table: Table, fixed: int, width: int, together: Sequence[int] | None = None) -> list[Table]:
+def _narrow(
+    table: TextTable, fixed: int, width: int, together: Sequence[int] | None = None
+) -> list[TextTable]:
     """The table, or where it is too wide several with the same first `fixed` columns.
 
     `together`: how many of the other columns belong together, group by group; None: each is its own group. A
@@ -96,22 +98,24 @@ def _narrow(table: Table, fixed: int, width: int, together: Sequence[int] | None
             blocks.append(first)
         blocks[-1] = [*blocks[-1], *group]
     return [
-        Table(table.title, [table.columns[i] for i in block], [[row[i] for i in block] for row in table.rows])
+        TextTable(
+            table.title, [table.columns[i] for i in block], [[row[i] for i in block] for row in table.rows]
+        )
         for block in blocks
     ]
 
 
-def _family(card: Scorecard, family: str) -> Table:
+def _family(card: Scorecard, family: str) -> TextTable:
     specs = [s for s in card.specs if s.metric.family == family]
     heads = [s.metric.name + ("" if s.k is None else f"\n@{s.k}") for s in specs]
     rows = []
     for system in card.systems:
         values = [system.overall(s.label) for s in specs]
         rows.append([system.name, *(number(None if v is None else v.value) for v in values)])
-    return Table(family.capitalize(), ["model", *heads], rows)
+    return TextTable(family.capitalize(), ["model", *heads], rows)
 
 
-def _differences(card: Scorecard, label: str, confidence: float) -> Table:
+def _differences(card: Scorecard, label: str, confidence: float) -> TextTable:
     percent = f"{100 * confidence:g}%"
     heads = ["model", label, f"{percent} interval", f"against {card.baseline}", f"{percent} interval", "p"]
     differences = {c.model: c for c in card.comparisons if c.label == label}
@@ -129,18 +133,18 @@ def _differences(card: Scorecard, label: str, confidence: float) -> Table:
         rows.append(row)
     if not card.comparisons:
         heads, rows = heads[:3], [row[:3] for row in rows]
-    return Table(f"{label}: uncertainty", heads, rows)
+    return TextTable(f"{label}: uncertainty", heads, rows)
 
 
 def _interval(low: float | None, high: float | None, sign: bool = False) -> str:
     return "–" if low is None or high is None else f"[{number(low, sign)}, {number(high, sign)}]"
 
 
-def _slices(card: Scorecard, label: str) -> Table:
+def _slices(card: Scorecard, label: str) -> TextTable:
     systems = [s.name for s in card.systems]
     rows = []
     for (kind, part), by_system in card.by_slice(label).items():
         users = str(max(row.users for row in by_system.values()))
         values = [number(by_system[s].value) if s in by_system else "–" for s in systems]
         rows.append([part if kind == "all" else f"{kind}: {part}", users, *values])
-    return Table(f"{label} by slice", ["slice", "users", *systems], rows)
+    return TextTable(f"{label} by slice", ["slice", "users", *systems], rows)

@@ -93,7 +93,7 @@ def _function(config: type[Any], run: Run) -> Callable[..., None]:
     def call(**values: Any) -> None:
         console = Console(quiet=values.pop("quiet"), json=values.pop("json"))
         settings = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
-        guarded(lambda: _run(config, settings, run, console), console)
+        guarded(lambda: run(config(**settings), console), console)
 
     parameters = [_parameter(f, hints[f.name]) for f in fields]
     parameters += [
@@ -103,10 +103,6 @@ def _function(config: type[Any], run: Run) -> Callable[..., None]:
     call.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     call.__annotations__ = {p.name: p.annotation for p in parameters}
     return call
-
-
-def _run(config: type[Any], settings: dict[str, Any], run: Run, console: Console) -> None:
-    run(config(**settings), console)
 
 
 def _parameter(field: dataclasses.Field[Any], hint: Any) -> inspect.Parameter:

@@ -1,6 +1,7 @@
 """`recli prepare` on the terminal."""
 
 from recli.cli.console import Console
+from recli.reporting import counted
 from recli.steps.prepare import step
 from recli.steps.prepare.config import PrepareConfig as PrepareConfig
 from recli.steps.prepare.step import Prepared
@@ -72,7 +73,7 @@ def _bots(prepared: Prepared, config: PrepareConfig) -> list[str]:
     fate = "left out" if config.bots == "drop" else "kept; --bots drop leaves them out"
     largest = ", ".join(f"{user} ({n:,})" for user, n in prepared.largest_bots)
     return [
-        f"possible bots: {_count(bots['users'], 'user')} with {_count(bots['events'], 'event')}, "
+        f"possible bots: {counted(bots['users'], 'user')} with {counted(bots['events'], 'event')}, "
         f"each more than {bots['above']:,.0f} ({fate}): {largest}"
     ]
 
@@ -82,18 +83,16 @@ def _catalogue(prepared: Prepared) -> list[str]:
     if catalogue is None:
         return []
     facts = [
-        f"catalogue: {_count(catalogue['items_without_text'], 'item')} without text, "
+        f"catalogue: {counted(catalogue['items_without_text'], 'item')} without text, "
         f"{catalogue['items_without_events']:,} without events"
     ]
     if catalogue["items_not_in_catalogue"]:
-        events = _count(catalogue["events_not_in_catalogue"], "event")
-        facts.append(f"{_count(catalogue['items_not_in_catalogue'], 'item')} of the log ({events}) not in it")
+        events = counted(catalogue["events_not_in_catalogue"], "event")
+        facts.append(
+            f"{counted(catalogue['items_not_in_catalogue'], 'item')} of the log ({events}) not in it"
+        )
     if catalogue["duplicates"]:
-        facts.append(f"{_count(catalogue['duplicates'], 'repeated id')}: the first row counts")
+        facts.append(f"{counted(catalogue['duplicates'], 'repeated id')}: the first row counts")
     if catalogue["rejected"]:
-        facts.append(f"{_count(sum(catalogue['rejected'].values()), 'row')} rejected")
+        facts.append(f"{counted(sum(catalogue['rejected'].values()), 'row')} rejected")
     return ["; ".join([*facts, f"text: {catalogue['text'] or 'none'}"])]
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number:,} {what}{'' if number == 1 else 's'}"

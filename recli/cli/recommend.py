@@ -86,7 +86,7 @@ def _lists_are(count: int) -> str:
 
 @sink("table", suffixes=(".txt",))
 @dataclass
-class Table:
+class TerminalTables:
     """Prints each list as a small table."""
 
     target: IO[bytes]

@@ -2,11 +2,13 @@
 
 import ctypes
 import os
+import sys
 from collections import deque
 from collections.abc import Callable, Generator, Iterable
 from contextlib import AbstractContextManager
+from functools import lru_cache
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 A = TypeVar("A")
 B = TypeVar("B")
@@ -23,10 +25,19 @@ def one_blas_thread() -> AbstractContextManager[object]:
 def blas_threads(number: int) -> AbstractContextManager[object]:
     """Limit BLAS to so many threads inside the block."""
     import scipy.linalg  # noqa: F401  only a BLAS that is loaded can be limited, and scipy has its own
-    from threadpoolctl import threadpool_limits
 
-    limits: AbstractContextManager[object] = threadpool_limits(number, "blas")
+    limits: AbstractContextManager[object] = _loaded_libraries(len(sys.modules)).limit(
+        limits=number, user_api="blas"
+    )
     return limits
+
+
+@lru_cache(1)
+def _loaded_libraries(n_modules: int) -> Any:
+    """The BLAS libraries of the process: looked for again, which takes 10 ms, once modules were imported."""
+    from threadpoolctl import ThreadpoolController
+
+    return ThreadpoolController()
 
 
 def load_openmp() -> None:

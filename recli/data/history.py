@@ -8,6 +8,7 @@ import numpy as np
 import polars as pl
 
 from recli import schema
+from recli.data.arrays import ranges
 from recli.schema import CSR, Bool, Int32, Int64
 
 _LEAST = 1e-30  # smallest weight: zeros would be dropped entries, and models divide by weights
@@ -43,9 +44,7 @@ class History:
         if self.steps is None:
             return History(self.values[rows])
         chosen = np.arange(self.shape[0])[rows]
-        starts, sizes = self.values.indptr[chosen].astype(np.int64), self.sizes[chosen]
-        ends = np.cumsum(sizes)
-        entries = np.repeat(starts - (ends - sizes), sizes) + np.arange(sizes.sum())
+        entries = ranges(self.values.indptr[chosen].astype(np.int64), self.sizes[chosen])
         return History(self.values[rows], self.steps[entries])
 
     def keep(self, entries: Bool) -> History:

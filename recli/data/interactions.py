@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 import polars as pl
 
 from recli import schema
+from recli.data.arrays import ranges, tie_order
 from recli.data.history import History, order_of, ordered_pairs
-from recli.schema import CSR, Bool, Int64
+from recli.schema import CSR, Bool, Int32, Int64
 
 
 @dataclass(frozen=True)
@@ -36,24 +38,32 @@ class Interactions:
     def n_items(self) -> int:
         return self.items.height
 
+    @cached_property
+    def ties(self) -> Int32:
+        """Tie-breaking ranks of the items: see `tie_order`."""
+        return tie_order(self.items[schema.ITEM_ID])
+
     def only(self, users: Int64) -> Interactions:
         """Without the events of others; users keep their row numbers. `users`: int64 (n,)."""
-        selected = pl.Series(users, dtype=pl.Int32).unique()
-        if selected.len() > self.n_users // 4:  # building all matrices is as fast as selecting users
+        selected = np.unique(users)
+        if selected.size > self.n_users // 4:  # building all matrices is as fast as selecting users
             return self
-        splits = {
-            name: rows.filter(pl.col(schema.USER).is_in(selected.implode()))
-            for name, rows in self.splits.items()
-        }
+        splits = {}
+        for name, rows in self.splits.items():
+            by_user = rows[schema.USER].to_numpy()  # sorted
+            user_keys = selected.astype(by_user.dtype)
+            starts, ends = (np.searchsorted(by_user, user_keys, side) for side in ("left", "right"))
+            together = selected.size == 1  # a slice needs no copy
+            splits[name] = rows[starts[0] : ends[0]] if together else rows[ranges(starts, ends - starts)]
         return replace(self, splits=splits)
 
     def matrix(self, *splits: str, column: str = schema.VALUE) -> CSR:
         """The named splits as one sparse matrix, float32 (n_users, n_items); a pair in two splits is summed."""
         from scipy.sparse import csr_matrix
 
-        rows = pl.concat([self.splits[s].select(schema.USER, schema.ITEM, column) for s in splits])
-        users, items = rows[schema.USER].to_numpy(), rows[schema.ITEM].to_numpy()
-        values = rows[column].cast(pl.Float32).to_numpy()
+        rows = [self.splits[s] for s in splits]
+        users, items = (np.concatenate([r[c].to_numpy() for r in rows]) for c in (schema.USER, schema.ITEM))
+        values = np.concatenate([r[column].cast(pl.Float32).to_numpy() for r in rows])
         matrix = csr_matrix((values, (users, items)), shape=(self.n_users, self.n_items), dtype=np.float32)
         matrix.sum_duplicates()
         matrix.sort_indices()

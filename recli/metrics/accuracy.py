@@ -51,27 +51,22 @@ def ndcg_at(ranked: Int32, relevant: CSR) -> Float64:
     Järvelin and Kekäläinen (2002).
     """
     rows, ranks = np.nonzero(hits_of(ranked, relevant))
-    return _ndcg(rows, ranks, np.diff(relevant.indptr), ranked.shape[1])
+    return ndcg_of_ranks(rows, ranks, np.diff(relevant.indptr), ranked.shape[1])
 
 
-def _ndcg(rows: Int64, ranks: Int64, n_relevant: Int64, k: int) -> Float64:
-    gains = np.bincount(rows, discounts(k)[ranks], minlength=n_relevant.size)
-    return ratio(gains, ideal_dcg(k)[np.minimum(n_relevant, k)], 0.0)
-
-
-def discounts(k: int) -> Float64:
-    """The gain of a relevant item at each rank from 0, 1 / log2(rank + 2), float64 (k,)."""
-    return np.asarray(1 / np.log2(np.arange(2, k + 2)))
-
-
-def ideal_dcg(k: int) -> Float64:
-    """The gain of the best list with 0, 1, ... k relevant items, float64 (k + 1,): NDCG's denominator."""
-    return np.concatenate([[0.0], np.cumsum(discounts(k))])
+def ndcg_of_ranks(rows: Int64, ranks: Int64, n_relevant: Int64, k: int) -> Float64:
+    """NDCG@k of each list, float64 (n,), from the rows and the ranks below k of relevant items, (hits,)."""
+    discounts = 1 / np.log2(np.arange(2, k + 2))
+    ideal = np.concatenate(
+        [[0.0], np.cumsum(discounts)]
+    )  # gain of the best list with 0, 1, ... k relevant items
+    gains = np.bincount(rows, discounts[ranks], minlength=n_relevant.size)
+    return ratio(gains, ideal[np.minimum(n_relevant, k)], 0.0)
 
 
 @metric("ndcg", help="discounted gain over that of the best list possible with min(k, test items) items")
 def ndcg(lists: EvaluatedLists) -> Float64:
-    return _ndcg(*lists.hit_positions, lists.relevant, lists.k)
+    return ndcg_of_ranks(*lists.hit_positions, lists.relevant, lists.k)
 
 
 @metric(

@@ -5,9 +5,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from recli.config import Config, Tune, option
+from recli.data.arrays import binary
 from recli.data.history import History
 from recli.errors import RecliError
 from recli.models.base import Model, Training, algorithm, pack_csr, unpack_csr
+from recli.models.kernels.neighbors import dense, neighbors_option
 from recli.reporting import Advance
 from recli.schema import CSR, Bool, Float32, Int64, State
 
@@ -16,13 +18,8 @@ _SIMILARITIES_HELD = 1 << 24  # similarities held at a time: 64 MiB of float32
 
 @dataclass(frozen=True)
 class ContentKnnConfig(Config):
-    neighbors: int = option(
-        200,
-        "Number of neighbors: the nearest items kept for each (content-knn).",
-        min=1,
-        max=100_000,
-        tune=Tune(20, 500, log=True),
-        formerly=("neighbours",),
+    neighbors: int = neighbors_option(
+        200, "the nearest items kept for each (content-knn).", Tune(20, 500, log=True)
     )
     power: float = option(
         2.0,
@@ -42,12 +39,8 @@ class ContentKnn(Model):
     binary: bool = True
 
     def score(self, history: History, users: Int64 | None = None) -> Float32:
-        values = history.values
-        if self.binary:
-            values = values.astype(np.float32, copy=True)
-            values.data = np.ones_like(values.data)
-        dense: Float32 = (values @ self.similarity).toarray()
-        return dense.astype(np.float32, copy=False)
+        values = binary(history.values) if self.binary else history.values
+        return dense(values @ self.similarity)
 
     @property
     def ignores_values(self) -> bool:

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from recli.config import Config, from_dict, option
+from recli.data.arrays import binary, unit_rows
 from recli.data.history import History
 from recli.errors import RecliError
 from recli.models.base import Model, Training, algorithm, algorithms, nest, nested
@@ -28,7 +29,7 @@ _SCORES_HELD = 1 << 22  # scores of one source held at a time: 16 MiB of float32
 
 
 @dataclass(frozen=True)
-class Source:
+class FusedSource:
     """One model of a fusion, as the manifest describes it."""
 
     name: str
@@ -49,7 +50,7 @@ class FusionConfig(Config):
     )
     rrf_k: int = 60
     cold_boost: float = 0.0
-    sources: tuple[dict[str, Any], ...] = ()  # of `Source`
+    sources: tuple[dict[str, Any], ...] = ()  # of `FusedSource`
     weights: dict[str, float] = field(default_factory=dict)
     cold_weights: dict[str, float] = field(default_factory=dict)
 
@@ -183,11 +184,7 @@ class Fusion(Model):
         base = None if text is None else text.base.item_embeddings()
         if text is None or base is None:
             return None
-        parts = []
-        for factors in (base, text.item_factors):
-            lengths = np.linalg.norm(factors, axis=1, keepdims=True)
-            parts.append(np.divide(factors, lengths, out=np.zeros_like(factors), where=lengths > 0))
-        return np.hstack(parts)
+        return np.hstack([unit_rows(base), unit_rows(text.item_factors)])
 
     def blocks(self, history: CSR) -> tuple[Block, Block]:
         """The warm and the cold block."""
@@ -337,8 +334,8 @@ class _SourceScores:
         return scores
 
 
-def _source(described: Mapping[str, Any]) -> Source:
-    source: Source = from_dict(Source, described)
+def _source(described: Mapping[str, Any]) -> FusedSource:
+    source: FusedSource = from_dict(FusedSource, described)
     return source
 
 
@@ -380,12 +377,8 @@ def profile_map(
     `vectors`: float32 (n_items, d), of the part whose tensors are `space`; `history`: (n_users, n_items);
     `user_factors`: (n_users, f). Users without a text in their history are left out.
     """
-    binary = history.astype(np.float32, copy=True)
-    binary.data = np.ones_like(binary.data)
-    means = np.asarray(binary @ vectors, dtype=np.float32)
-    lengths = np.linalg.norm(means, axis=1)
-    kept = lengths > 0
-    means = means[kept] / lengths[kept, None]
-    weights, mean_x, mean_y = fit_ridge(means, user_factors[kept], ridge)
+    means = np.asarray(binary(history) @ vectors, dtype=np.float32)
+    kept = means.any(axis=1)
+    weights, mean_x, mean_y = fit_ridge(unit_rows(means[kept]), user_factors[kept], ridge)
     intercept = mean_y - mean_x @ weights
     return ProfileMap(np.ascontiguousarray(np.vstack([weights, intercept]), dtype=np.float32), space)

@@ -7,7 +7,7 @@ import numpy as np
 from recli.config import Config, Tune, option
 from recli.data.history import History
 from recli.models.base import Model, Training, algorithm, pack_csr, unpack_csr
-from recli.models.kernels.neighbors import mean_history, nearest, row_lengths, scaled
+from recli.models.kernels.neighbors import dense, mean_history, nearest, neighbors_option, row_lengths, scaled
 from recli.schema import CSR, Float32, Float64, Int64, State
 
 _K1, _B = 1.2, 0.75  # BM25's usual constants
@@ -15,13 +15,8 @@ _K1, _B = 1.2, 0.75  # BM25's usual constants
 
 @dataclass(frozen=True)
 class ItemKnnConfig(Config):
-    neighbors: int = option(
-        400,
-        "Number of neighbors: the most similar items that are kept for each.",
-        min=1,
-        max=100_000,
-        tune=Tune(50, 1000, log=True),
-        formerly=("neighbours",),
+    neighbors: int = neighbors_option(
+        400, "the most similar items that are kept for each.", Tune(50, 1000, log=True)
     )
     weighting: str = option(
         "damped",
@@ -46,8 +41,7 @@ class ItemKnn(Model):
     similar: CSR  # float32 (n_items, n_items), row j: the items most similar to j
 
     def score(self, history: History, users: Int64 | None = None) -> Float32:
-        scores: Float32 = (history.values @ self.similar).toarray()
-        return scores.astype(np.float32, copy=False)
+        return dense(history.values @ self.similar)
 
     def state(self) -> State:
         return pack_csr("similar", self.similar)

@@ -11,7 +11,7 @@ import numpy as np
 from recli.config import Config, Tune, option
 from recli.models.base import Training, algorithm, unpack_csr
 from recli.models.item_knn import ItemKnn
-from recli.models.kernels.neighbors import mean_history, nearest, scaled
+from recli.models.kernels.neighbors import mean_history, nearest, neighbors_option, scaled
 from recli.schema import CSR, Float64, State
 
 
@@ -28,13 +28,8 @@ class Rp3betaConfig(Config):
     beta: float | None = option(
         None, "Exponent of the popularity penalty.", min=0, max=10, default_text="as alpha", tune=Tune(0, 0.8)
     )
-    neighbors: int = option(
-        500,
-        "Number of neighbors: the most similar items that are kept for each.",
-        min=1,
-        max=100_000,
-        tune=Tune(50, 1000, log=True),
-        formerly=("neighbours",),
+    neighbors: int = neighbors_option(
+        500, "the most similar items that are kept for each.", Tune(50, 1000, log=True)
     )
 
 

@@ -16,7 +16,7 @@ from recli.config import Config, Tune, option
 from recli.data.history import History, order_of, ordered_pairs
 from recli.errors import RecliError
 from recli.models.base import Model, Training, algorithm, pack_csr, unpack_csr
-from recli.models.kernels.neighbors import keep_largest, scaled
+from recli.models.kernels.neighbors import dense, keep_largest, neighbors_option, scaled
 from recli.schema import CSR, Float32, Float64, Int64, State
 
 _PAIRS_PER_BLOCK = 4_000_000  # pairs that are added at a time
@@ -59,14 +59,7 @@ class SequentialRulesConfig(Config):
         max=1e6,
         tune=Tune(0, 40),
     )
-    neighbors: int = option(
-        200,
-        "Number of neighbors: rules that are kept for each item.",
-        min=1,
-        max=100_000,
-        tune=Tune(20, 500, log=True),
-        formerly=("neighbours",),
-    )
+    neighbors: int = neighbors_option(200, "rules that are kept for each item.", Tune(20, 500, log=True))
 
 
 @dataclass(frozen=True)
@@ -85,8 +78,7 @@ class SequentialRules(Model):
         if history.steps is not None:
             values = values.astype(np.float32, copy=True)
             values.data *= (1.0 + history.steps).astype(np.float32) ** np.float32(-self.recency)
-        scores: Float32 = (values @ self.rules).toarray()
-        return scores.astype(np.float32, copy=False)
+        return dense(values @ self.rules)
 
     @property
     def uses_order(self) -> bool:

@@ -7,7 +7,15 @@ import numpy as np
 from recli.config import Config, Tune, option
 from recli.data.history import History
 from recli.models.base import Model, Training, algorithm, pack_csr, unpack_csr
-from recli.models.kernels.neighbors import idf, keep_largest, mean_history, row_lengths, scaled
+from recli.models.kernels.neighbors import (
+    dense,
+    idf,
+    keep_largest,
+    mean_history,
+    neighbors_option,
+    row_lengths,
+    scaled,
+)
 from recli.schema import CSR, Float32, Float64, Int64, State
 
 _SAME = 1.0 - 1e-5  # a similarity of 1, up to float32's rounding
@@ -15,14 +23,7 @@ _SAME = 1.0 - 1e-5  # a similarity of 1, up to float32's rounding
 
 @dataclass(frozen=True)
 class UserKnnConfig(Config):
-    neighbors: int = option(
-        300,
-        "Number of neighbors: the most similar users.",
-        min=1,
-        max=100_000,
-        tune=Tune(50, 1000, log=True),
-        formerly=("neighbours",),
-    )
+    neighbors: int = neighbors_option(300, "the most similar users.", Tune(50, 1000, log=True))
     weighting: str = option(
         "idf",
         "How items count in a similarity: rare ones more (idf), or all equally (cosine).",
@@ -50,8 +51,7 @@ class UserKnn(Model):
 
     def score(self, history: History, users: Int64 | None = None) -> Float32:
         neighbors = self.neighbors(history.values, users)
-        scores: Float32 = (neighbors @ self.matrix).toarray()
-        return scores.astype(np.float32, copy=False)
+        return dense(neighbors @ self.matrix)
 
     def neighbors(self, history: CSR, users: Int64 | None = None) -> CSR:
         """Weights of each user's neighbors, csr float32 (batch, n_users); no user is their own neighbor.

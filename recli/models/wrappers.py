@@ -6,6 +6,7 @@ from typing import Self
 
 import numpy as np
 
+from recli.data.arrays import binary
 from recli.data.history import History
 from recli.models.base import Model
 from recli.schema import CSR, Bool, Float32, Int64, State
@@ -104,9 +105,7 @@ class RecencyWeighted(ModelWrapper):
         """The model that uses values, and the history in which older events have smaller ones."""
         model = self.model
         if model.ignores_values:
-            ones = history.values.astype(np.float32, copy=True)
-            ones.data = np.ones_like(ones.data)
-            model, history = model.with_values(), replace(history, values=ones)
+            model, history = model.with_values(), replace(history, values=binary(history.values))
         return model, replace(history, values=history.decayed(self.half_life))
 
 

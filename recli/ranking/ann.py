@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from recli.data.arrays import unit_rows
 from recli.errors import DeviceError
 from recli.schema import Bool, Float32, Int64
 
@@ -45,9 +46,8 @@ class Index:
 
         `n_probe`: how many lists are searched. `allowed`: a faiss.IDSelector.
         """
-        lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
         queries = np.zeros((len(vectors), self.lists.d), dtype=np.float32)
-        queries[:, : vectors.shape[1]] = vectors / np.where(lengths > 0, lengths, 1)
+        queries[:, : vectors.shape[1]] = unit_rows(vectors)
         parameters = faiss().SearchParametersIVF(nprobe=n_probe, sel=allowed)
         items: Int64 = self.lists.search(queries, k, params=parameters)[1]
         return items

@@ -1,4 +1,4 @@
-"""Candidates for the k best items by dot products: selected by products in bfloat16, scored exactly in float32.
+"""ShortlistedItems for the k best items by dot products: selected by products in bfloat16, scored exactly in float32.
 
 Products in bfloat16 take a fraction of the time of float32's where the CPU multiplies it natively, and half the memory.
 Their error is bounded, so that no item of the k best is missed; the few that remain are scored in float32.
@@ -37,7 +37,7 @@ _PRODUCTS_HELD = 1 << 26  # products in bfloat16 held at a time by a thread, 128
 
 
 @dataclass(frozen=True)
-class Candidates:
+class ShortlistedItems:
     """Items for each row, one row after the other: `sizes` int64 (n,); `items` int32 and `scores` float32.
 
     `needs_exact`: bool (n,), rows for which bfloat16 is not precise enough: they have no candidates.
@@ -65,7 +65,7 @@ class Shortlist:
         """Users per batch."""
         return max(64, min(_MAX_USERS, _PRODUCTS_HELD // self.bfloat16.shape[1]))
 
-    def candidates(self, users: Float32, masked: CSR | None, k: int) -> Candidates:
+    def candidates(self, users: Float32, masked: CSR | None, k: int) -> ShortlistedItems:
         """All items that can be among each user's k best, (n, d); few more than k. k >= 1.
 
         `masked`: (n, n_items), entries where an item must not be listed.
@@ -107,7 +107,7 @@ class Shortlist:
         needs_exact |= sizes < 0
         sizes[needs_exact] = 0
         total = int(sizes.sum())
-        return Candidates(sizes, items[:total], scores[:total], needs_exact)
+        return ShortlistedItems(sizes, items[:total], scores[:total], needs_exact)
 
 
 def shortlist(items: Float32, n_users: int, k: int, allowed_rows: Int64 | None = None) -> Shortlist | None:

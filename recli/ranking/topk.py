@@ -1,7 +1,6 @@
 """Ranks scores into top-k lists: masks items, selects the top k, breaks ties; the same for every model."""
 
-import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,18 +23,6 @@ class Ranked:
 
     items: Int32
     scores: Float32
-
-
-def tie_order(item_ids: Iterable[str]) -> Int32:
-    """A fixed pseudo-random rank of items, int32 (n_items,), to break ties by.
-
-    It depends on the id alone. Item numbers are not used: they correlate with popularity.
-    """
-    digests = [hashlib.blake2b(i.encode(), digest_size=8).digest() for i in item_ids]
-    keys = np.frombuffer(b"".join(digests), dtype=">u8").astype(np.uint64)
-    ranks = np.empty(keys.size, dtype=np.int32)
-    ranks[np.argsort(keys, kind="stable")] = np.arange(keys.size, dtype=np.int32)
-    return ranks
 
 
 def score_batches(

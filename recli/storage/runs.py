@@ -14,6 +14,7 @@ import polars as pl
 
 from recli import schema
 from recli.config import from_dict
+from recli.data.arrays import unit_rows
 from recli.data.history import History
 from recli.data.interactions import Interactions
 from recli.errors import RecliError
@@ -150,6 +151,12 @@ class StoredModel:
     def item_counts(self) -> Float32:
         """Users of each item in what the model was trained on, float32 (n_items,)."""
         return item_counts(self.interactions.matrix(*self.trained_on))
+
+    @cached_property
+    def similar_vectors(self) -> Float32 | None:
+        """The model's item vectors at length 1, float32 (n_items, d): their products rank similar items; None: none."""
+        vectors = self.model.item_vectors()
+        return None if vectors is None else unit_rows(vectors)
 
     @property
     def catalogue(self) -> pl.DataFrame | None:

@@ -71,7 +71,7 @@ def validator_of(interactions: Interactions, seed: int = 0, max_users: int = MAX
             "prepare the run with a validation split: recli prepare LOG --out RUN --validation-size 0.1",
         )
     train = interactions.ordered("train")
-    ties = topk.tie_order(interactions.items["item_id"])
+    ties = interactions.ties
     return Validator(users, train[users], relevant[users], ties, item_counts(train.values))
 
 

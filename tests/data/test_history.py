@@ -16,7 +16,7 @@ from recli.data.interactions import Interactions
 from recli.errors import RecliError, UsageError
 from recli.models.base import Model, Training, algorithms
 from recli.models.content_knn import ContentKnn
-from recli.models.fusion import Fusion, FusionConfig, Source
+from recli.models.fusion import FusedSource, Fusion, FusionConfig
 from recli.models.wrappers import RecencyWeighted, unwrap, with_recency
 from recli.ranking import topk
 from recli.schema import Float32, Int64, State
@@ -189,7 +189,7 @@ def test_a_huge_half_life_is_the_plain_model_folded_in(name: str, board: Interac
 def test_a_fusion_hands_the_order_to_its_sources(board: Interactions) -> None:
     fit = algorithms["item-knn"]
     model = fit.fit(fit.config(), Training(board.matrix("train")))
-    sources = tuple(vars(Source(n, "item-knn", {}, None, h)) for n, h in (("old", 0.0), ("new", 1.0)))
+    sources = tuple(vars(FusedSource(n, "item-knn", {}, None, h)) for n, h in (("old", 0.0), ("new", 1.0)))
     popularity, cold = np.ones(30, dtype=np.float32), np.zeros(30, dtype=bool)
     config = FusionConfig(sources=sources, weights={"new": 1.0})
     fused = Fusion(config, {"old": model, "new": RecencyWeighted(model, 1.0)}, popularity, cold)
@@ -363,6 +363,9 @@ def test_only_some_users_events_keep_rows_and_order() -> None:
     assert (part.values[3] != whole.values[3]).nnz == 0 and part.nnz == whole.sizes[[3, 40]].sum()
     assert part[np.array([3, 40])].steps is not None
     np.testing.assert_array_equal(part[np.array([3, 40])].steps, whole[np.array([3, 40])].steps)
+    alone = data.only(np.array([-1, 40])).history(), data.only(np.array([40])).history()
+    for of_one in alone:
+        assert (of_one.values[40] != whole.values[40]).nnz == 0 and of_one.nnz == whole.sizes[40] > 0
     nobody = data.only(np.array([-1])).history()
     assert (
         nobody.nnz == 0 and nobody.steps is not None

@@ -43,7 +43,7 @@ def known_users(board: Interactions) -> np.ndarray:
 def lists(model: Model, board: Interactions, users: np.ndarray, known: bool, k: int = 2) -> np.ndarray:
     history = board.history()[users]
     rows = users if known else np.full(len(users), -1)
-    ties = topk.tie_order(board.items["item_id"])
+    ties = board.ties
     return topk.rank(model, history, rows, k=k, ties=ties, seen=history.values).items
 
 

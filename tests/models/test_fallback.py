@@ -17,10 +17,10 @@ from recli.data.history import History
 from recli.data.interactions import Interactions
 from recli.metrics import ndcg_at
 from recli.models.base import Model, Training, algorithms
-from recli.models.fusion import LOG_POPULARITY, Fusion, FusionConfig, Source
+from recli.models.fusion import LOG_POPULARITY, FusedSource, Fusion, FusionConfig
 from recli.models.popularity import Popularity
 from recli.models.wrappers import RecencyWeighted, WithFallback, item_counts
-from recli.ranking.topk import tie_order, top_k
+from recli.ranking.topk import top_k
 from recli.schema import Float32, Int64, State
 from recli.storage import parts, runs
 from recli.training import validation
@@ -113,7 +113,7 @@ def test_the_judge_measures_what_is_served(board: Interactions) -> None:
             return {}
 
     counts = np.bincount(rows["item"].to_numpy(), minlength=data.n_items).astype(np.float32)
-    popular = top_k(np.tile(counts, (2, 1)), 20, tie_order(data.items["item_id"]))
+    popular = top_k(np.tile(counts, (2, 1)), 20, data.ties)
     two = ndcg_at(popular.items, relevant[:2])
     assert validator(Oracle()) == pytest.approx((n - 2 + two.sum()) / n) and 0 < two.sum() < 2
 
@@ -206,8 +206,8 @@ def test_a_fusion_serves_its_own_popularity(run: Path, recli: Recli) -> None:
     knn, data = train(run, "item-knn"), runs.read_interactions(run)
     with_recency = Popularity(np.arange(data.n_items, dtype=np.float32))  # the last item is best
     described = (
-        Source("item-knn", "item-knn", to_dict(algorithms["item-knn"].config())),
-        Source("recent-popularity", "popularity", to_dict(algorithms["popularity"].config())),
+        FusedSource("item-knn", "item-knn", to_dict(algorithms["item-knn"].config())),
+        FusedSource("recent-popularity", "popularity", to_dict(algorithms["popularity"].config())),
     )
     weights = {"item-knn": 0.6, "recent-popularity": 0.3, LOG_POPULARITY: 0.1}
     config = FusionConfig(sources=tuple(map(to_dict, described)), weights=weights)

@@ -107,7 +107,7 @@ def users_of(board: Interactions) -> np.ndarray:  # type: ignore[type-arg]
 @pytest.mark.parametrize("name", ALL)
 def test_the_block_is_recommended_and_seen_items_never(board: Interactions, name: str) -> None:
     model, history = made_by(board, name), board.history()
-    ties = topk.tie_order(board.items["item_id"])
+    ties = board.ties
     top = topk.rank(model, history, users_of(board), k=4, ties=ties, seen=history.values).items
     for user in range(board.n_users):
         assert (top[user] // 10 == user // 12).all(), (user, top[user])
@@ -416,7 +416,7 @@ def test_blocks_are_standardized_apart_and_the_boost_moves_the_cold_one(board: I
 
 def test_more_boost_means_more_cold_items_in_lists(board: Interactions) -> None:
     history, users = board.history(), users_of(board)
-    ties, cold = topk.tie_order(board.items["item_id"]), cold_items(board.matrix("train"))
+    ties, cold = board.ties, cold_items(board.matrix("train"))
     shares = []
     for boost in (-10.0, 0.0, 1.0, 10.0):
         model = fusion_of(board, cold_boost=boost)

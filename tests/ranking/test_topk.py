@@ -6,11 +6,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.sparse import csr_matrix
 
+from recli.data.arrays import tie_order
 from recli.data.history import History
 from recli.data.interactions import Interactions
 from recli.errors import RecliError
 from recli.models.base import Model
-from recli.ranking.topk import rank, score_batches, tie_order, top_k
+from recli.ranking.topk import rank, score_batches, top_k
 from recli.schema import Float32, Int32, Int64, State
 
 
@@ -108,9 +109,7 @@ def test_seen_and_forbidden_items_never_come_back(board: Interactions) -> None:
     model = Fixed(rng.standard_normal((n, n_items)).astype(np.float32))
     seen, allowed = board.seen(), np.arange(n_items) % 2 == 0
     users = np.arange(n, dtype=np.int64)
-    found = rank(
-        model, board.history(), users, k=8, ties=tie_order(board.items["item_id"]), seen=seen, allowed=allowed
-    )
+    found = rank(model, board.history(), users, k=8, ties=board.ties, seen=seen, allowed=allowed)
     dense = seen.toarray() > 0
     for user, items in enumerate(found.items):
         listed = items[items >= 0]

@@ -4,21 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 import polars as pl
 
 from recli.data.files import disk_errors
 from recli.data.readers.table import RAW_LIMIT, Reject
 
-if TYPE_CHECKING:
-    Schema = Mapping[str, type[pl.DataType]]
-
 
 class Spool:
     """A growing table on disk: `add` frames, then `scan` them, in order."""
 
-    def __init__(self, folder: Path, name: str, schema: Schema) -> None:
+    def __init__(self, folder: Path, name: str, schema: Mapping[str, Any]) -> None:
         self._folder = folder
         self._name = name
         self._schema = schema
@@ -37,7 +34,7 @@ class Spool:
         return pl.scan_parquet(self._files) if self._files else pl.LazyFrame(schema=self._schema)
 
 
-def reject_schema() -> Schema:
+def reject_schema() -> dict[str, Any]:
     texts = dict.fromkeys(("column", "reason", "raw", "value"), pl.String)
     return {"file": pl.String, "line": pl.Int64, **texts}
 
@@ -48,4 +45,4 @@ def reject_frame(file: str, rejects: Sequence[Reject]) -> pl.DataFrame:
         (file, r.line, r.column, r.reason, r.raw[:RAW_LIMIT], r.value and r.value[:RAW_LIMIT])
         for r in sorted(rejects, key=lambda r: r.line)
     ]
-    return pl.DataFrame(rows, schema=dict(reject_schema()), orient="row")
+    return pl.DataFrame(rows, schema=reject_schema(), orient="row")

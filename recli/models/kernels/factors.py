@@ -10,6 +10,7 @@ from typing import Any, Protocol, TypeVar, runtime_checkable
 import numpy as np
 
 from recli.compute.threads import one_blas_thread
+from recli.data import arrays
 from recli.data.history import History
 from recli.errors import RecliError
 from recli.models.base import BestState, Model, Training
@@ -179,9 +180,7 @@ class HistoryMap:
 
     def features(self, history: CSR) -> Float64:
         """Mean and damped sum of a history's item factors, log of its size, 1: float64 (batch, 2d + 2)."""
-        if self.binary:
-            history = history.copy()
-            history.data = np.ones_like(history.data)
+        history = arrays.binary(history) if self.binary else history
         size = np.maximum(np.asarray(history.sum(axis=1), dtype=np.float64), 1.0).reshape(-1, 1)
         total = np.asarray(history @ self.item_factors, dtype=np.float64)  # (batch, d)
         return np.hstack([total / size, total / np.sqrt(size), np.log(size), np.ones_like(size)])

@@ -22,7 +22,7 @@ _ROWS_PER_BLOCK = 65_536  # rows that are float64 at a time
 
 
 @dataclass(frozen=True)
-class Batch:
+class PaddedRows:
     """Rows of about the same number of cells; cells that only fill up have weight 0."""
 
     rows: Tensor  # int64 (b,)
@@ -33,7 +33,7 @@ class Batch:
 
 @dataclass(frozen=True)
 class Batches:
-    batches: list[Batch]
+    batches: list[PaddedRows]
     empty: Tensor  # int64, rows without cells
     l2: Tensor  # float64 (n_rows,)
 
@@ -59,7 +59,9 @@ class TorchEngine:
             cells = np.where(filled, side.starts[rows][:, None] + offset, 0)
             weights = np.where(filled, side.weights[cells], np.float32(0))
             others = side.others[cells].astype(np.int64)
-            batches.append(Batch(tensor(rows), tensor(others), tensor(weights), tensor(side.l2[rows, None])))
+            batches.append(
+                PaddedRows(tensor(rows), tensor(others), tensor(weights), tensor(side.l2[rows, None]))
+            )
         return Batches(batches, tensor(np.flatnonzero(lengths == 0)), tensor(side.l2.astype(np.float64)))
 
     def array(self, factors: Float32) -> Tensor:
@@ -96,7 +98,7 @@ class TorchEngine:
         return turned, fixed, loss
 
 
-def _solve(batch: Batch, x: Tensor, y: Tensor, diagonal: Tensor, steps: int) -> tuple[Tensor, Tensor]:
+def _solve(batch: PaddedRows, x: Tensor, y: Tensor, diagonal: Tensor, steps: int) -> tuple[Tensor, Tensor]:
     """x (b, d) after conjugate gradients for the factors y (b, l, d) of its cells, and its loss (b,)."""
     import torch
 

@@ -2,13 +2,27 @@
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import numpy as np
 
 from recli.compute.threads import cores
-from recli.schema import CSR, Float64, Int64
+from recli.config import Tune, option
+from recli.schema import CSR, Float32, Float64, Int64
 
 _ROWS_PER_BLOCK = 1024  # rows whose products with all others are held at a time
+
+
+def neighbors_option(default: int, what: str, tune: Tune) -> Any:
+    """The option `--neighbors`. `what`: which ones they are; `tune`: what `--tune` searches."""
+    return option(
+        default, f"Number of neighbors: {what}", min=1, max=100_000, tune=tune, formerly=("neighbours",)
+    )
+
+
+def dense(products: CSR) -> Float32:
+    """A sparse product as an array, float32."""
+    return np.asarray(products.toarray(), dtype=np.float32)
 
 
 def row_lengths(matrix: CSR) -> Float64:

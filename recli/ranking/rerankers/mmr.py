@@ -5,6 +5,7 @@ from functools import partial
 
 import numpy as np
 
+from recli.data.arrays import unit_rows
 from recli.ranking.rerankers.base import Rerank, RerankerInputs, reranker
 from recli.ranking.topk import Ranked, nothing
 from recli.schema import CSR, Float32, Int32, Int64
@@ -76,12 +77,6 @@ def factor_similarity(factors: Float32, items: Int32) -> Float32:
     vectors[items < 0] = 0
     similarity: Float32 = np.matmul(vectors, vectors.transpose(0, 2, 1))
     return similarity
-
-
-def unit_rows(vectors: Float32) -> Float32:
-    """The rows at length 1, float32 (n, d); zero rows stay zero."""
-    norms = np.linalg.norm(vectors, axis=1, keepdims=True)
-    return np.asarray(vectors / np.where(norms > 0, norms, 1), dtype=np.float32)
 
 
 def unit_item_rows(matrix: CSR) -> CSR:

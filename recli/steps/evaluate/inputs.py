@@ -13,6 +13,7 @@ from recli import schema
 from recli.data.arrays import unit_rows
 from recli.data.interactions import Interactions
 from recli.errors import InvalidDataError, RecliError, UsageError
+from recli.reporting import counted
 from recli.schema import CSR, Float32
 from recli.storage import atomic, metadata, parts, runs
 from recli.storage.parts import Part
@@ -108,7 +109,7 @@ def read_recommendations(path: str, interactions: Interactions, warn: Warn) -> t
     if rejects.height:
         first = rejects.row(0, named=True)
         where = f"the first in line {first['line']}: {first['reason']}"
-        warn(f"{path}: {rejects.height} bad row{'s' if rejects.height > 1 else ''}, {where}")
+        warn(f"{path}: {counted(rejects.height, 'bad row')}, {where}")
     if not pairs.height:
         raise InvalidDataError(
             f"{path} holds no recommendation", "it needs the columns user_id,item_id[,score|rank]"

@@ -11,7 +11,7 @@ from recli.metrics.base import EvaluatedLists, RatingErrors, TestSet
 from recli.metrics.positions import counter
 from recli.metrics.ratings import errors_of
 from recli.models.base import Model
-from recli.ranking.topk import rank, ranked_batches, score_batches, tie_order, top_k
+from recli.ranking.topk import rank, ranked_batches, score_batches, top_k
 from recli.reporting import Advance, no_progress
 from recli.schema import Bool, Float64, Int32, Int64
 
@@ -53,7 +53,7 @@ def make_test_set(
         counts=counts,
         n_training_users=int(interactions.having("train").sum()),
         cold=cold,
-        ties=tie_order(interactions.items["item_id"]),
+        ties=interactions.ties,
         allowed=~cold if warm_only else None,
     )
     return test_set, TestSetCounts(

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from recli.errors import UsageError
+from recli.ranking import ann
+from recli.ranking.ann import Index
+from recli.ranking.approximate import Approximate
 from recli.reporting import Reporter
 from recli.steps.recommend.config import RecommendConfig
-
-if TYPE_CHECKING:
-    from recli.ranking.ann import Index
-    from recli.ranking.approximate import Approximate
-    from recli.storage.runs import StoredModel
+from recli.storage import atomic, cache
+from recli.storage.runs import StoredModel
 
 
 def approximate(
@@ -24,10 +23,6 @@ def approximate(
     """
     if config.approximate is None:
         return None
-    from recli.ranking import ann
-    from recli.ranking.approximate import Approximate
-    from recli.storage import atomic
-
     if stored.model.item_embeddings() is None:
         raise UsageError(
             f"--approximate: {stored.name} ({stored.algorithm}) is no dot product of factors, so its items cannot "
@@ -43,10 +38,6 @@ def approximate(
 
 def _index(run: Path | None, stored: StoredModel, config: RecommendConfig, reporter: Reporter) -> Index:
     """The index of the model's items, read from the run or made and kept there."""
-    from recli.ranking import ann
-    from recli.steps.recommend.recommender import similar_vectors
-    from recli.storage import cache
-
     kind = "similar" if config.similar_to else "items"
     made_from = f"{kind} {stored.part.sha256} {ann.faiss().__version__}"
     file = None if run is None else run / "cache" / "indexes" / f"{stored.name}-{kind}.safetensors"
@@ -55,7 +46,7 @@ def _index(run: Path | None, stored: StoredModel, config: RecommendConfig, repor
         return ann.from_bytes(stored_index)
     n_items = stored.interactions.items.height
     reporter.say(f"indexing {n_items:,} items{'' if file is None else f'; kept in {file.parent}'}")
-    vectors = similar_vectors(stored.model) if config.similar_to else stored.model.item_embeddings()
+    vectors = stored.similar_vectors if config.similar_to else stored.model.item_embeddings()
     assert vectors is not None  # a dot product has them
     index = ann.build(vectors)
     if file is not None:

@@ -33,11 +33,10 @@ class ItemLabels:
 TITLES = ("title", "name", "headline", "label", "product_name", "product_title")
 
 
-def labels_of(stored: StoredModel, who: Sequence[str], titles: list[str | None] | None) -> ItemLabels:
+def labels_of(stored: StoredModel, who: Sequence[str], titles: pl.Series | None) -> ItemLabels:
     """What is printed for the items of the model's run."""
-    shown = None if titles is None else pl.Series(titles, dtype=pl.String)
     ids = stored.interactions.items[schema.ITEM_ID]
-    return ItemLabels(pl.Series(who, dtype=pl.String), ids, shown, stored.item_counts)
+    return ItemLabels(pl.Series(who, dtype=pl.String), ids, titles, stored.item_counts)
 
 
 def title_column(columns: Sequence[str]) -> str | None:
@@ -59,14 +58,14 @@ def frame_of(batch: RecommendationBatch, labels: ItemLabels, first: str, explain
     list_rows = np.repeat(np.arange(lengths.size), lengths)  # each row's list
     ranks = np.nonzero(there)[1] + 1
     columns = {
-        first: labels.who.gather(batch.positions[list_rows]),
+        first: labels.who[batch.positions[list_rows]],
         "rank": pl.Series(ranks, dtype=pl.Int32),
-        "item_id": labels.item_ids.gather(items),
+        "item_id": labels.item_ids[items],
         "score": pl.Series(batch.ranked.scores[there], dtype=pl.Float32),
-        "source": pl.Series(batch.sources, dtype=pl.String).gather(list_rows),
+        "source": pl.Series([batch.sources[row] for row in list_rows.tolist()], dtype=pl.String),
     }
     if labels.titles is not None:
-        columns["title"] = labels.titles.gather(items)
+        columns["title"] = labels.titles[items]
     if explained:
         columns |= _because(batch, items.tolist(), list_rows.tolist(), labels)
     return pl.DataFrame(columns)

@@ -10,7 +10,7 @@ import polars as pl
 from recli import schema
 from recli.errors import RecliError, UsageError
 from recli.models.base import algorithms
-from recli.reporting import SILENT, Reporter
+from recli.reporting import SILENT, Reporter, counted
 from recli.schema import Bool, Float32, Int64
 from recli.steps.recommend import candidates, frames
 from recli.steps.recommend.config import RecommendConfig
@@ -77,16 +77,15 @@ def _is_file(text: str) -> bool:
         return False
 
 
-def _index(ids: Sequence[str]) -> dict[str, int]:
-    return {id: row for row, id in enumerate(ids)}
+def row_numbers(ids: pl.Series) -> dict[str, int]:
+    return {id: row for row, id in enumerate(ids.to_list())}
 
 
 def read_users(stored: StoredModel, config: RecommendConfig, reporter: Reporter) -> UserQueries:
-    user_ids = stored.interactions.users[schema.USER_ID].to_list()
     if not (config.users or config.histories or config.profiles):
-        return all_users(user_ids)
-    users = _index(user_ids)
-    items = _index(stored.interactions.items[schema.ITEM_ID].to_list())
+        return all_users(stored.interactions.users[schema.USER_ID].to_list())
+    users = row_numbers(stored.interactions.users[schema.USER_ID])
+    items = row_numbers(stored.interactions.items[schema.ITEM_ID])
     needs = "history" if config.histories else "profile" if config.profiles else None
     file = config.histories or config.profiles
     if file is not None and file != "-" and not _is_file(file):
@@ -94,25 +93,20 @@ def read_users(stored: StoredModel, config: RecommendConfig, reporter: Reporter)
     lines = _lines(config.users if file is None else (file,), users)
     queries = parse(lines, users, items, skip_unknown=config.skip_unknown, needs=needs)
     if queries.skipped:
-        users_out = (
-            "1 unknown user" if len(queries.skipped) == 1 else f"{len(queries.skipped):,} unknown users"
-        )
-        reporter.warn(f"{users_out} left out: {_some(queries.skipped)}")
+        reporter.warn(f"{counted(len(queries.skipped), 'unknown user')} left out: {_some(queries.skipped)}")
     if queries.unused_profiles:
         reporter.warn(f"{queries.unused_profiles:,} profiles were not used: a history says more")
     if queries.repeated:
         reporter.warn(f"{queries.repeated:,} users were named more than once: they get one list")
     if queries.unknown_items:
-        reporter.warn(
-            f"{len(queries.unknown_items):,} unknown item{'' if len(queries.unknown_items) == 1 else 's'} "
-            f"in histories left out: {_some(queries.unknown_items)}"
-        )
+        items_are = counted(len(queries.unknown_items), "unknown item")
+        reporter.warn(f"{items_are} in histories left out: {_some(queries.unknown_items)}")
     if not queries.user_ids:
         raise RecliError("no user is left to recommend to", "name at least one with --users")
     return queries
 
 
-def item_titles(catalogue: pl.DataFrame | None, named: str | None = None) -> list[str | None] | None:
+def item_titles(catalogue: pl.DataFrame | None, named: str | None = None) -> pl.Series | None:
     """Titles of the items, from the catalogue's column `named` or the one that looks like it; None: no such column.
 
     Raises `UsageError` for a named column that is not there, or holds lists.
@@ -130,7 +124,7 @@ def item_titles(catalogue: pl.DataFrame | None, named: str | None = None) -> lis
         if named is None:
             return None
         raise UsageError(f"--title-column: {named} is of type {catalogue[column].dtype}, which is no name")
-    return catalogue[column].cast(pl.String, strict=False).to_list()
+    return catalogue[column].cast(pl.String, strict=False)
 
 
 def _some(ids: Sequence[str], most: int = 5) -> str:
@@ -151,7 +145,7 @@ def allowed_items(stored: StoredModel, config: RecommendConfig, reporter: Report
     items = stored.interactions.items
     if not (config.allow or config.deny or config.where):
         return None
-    index = _index(items[schema.ITEM_ID].to_list())
+    index = row_numbers(items[schema.ITEM_ID])
     allowed = candidates.mask_of(range(items.height), items.height)
     for name, ids, keep in (("--allow", config.allow, True), ("--deny", config.deny, False)):
         if not ids:
@@ -181,15 +175,12 @@ def allowed_items(stored: StoredModel, config: RecommendConfig, reporter: Report
 
 
 def similar_to_rows(stored: StoredModel, config: RecommendConfig) -> Int64:
-
-    from recli.models.base import algorithms
-
     if not algorithms[stored.algorithm].personal:
         raise UsageError(
             f"--similar-to: {stored.name} ({stored.algorithm}) gives all users the same, and has no item similarities",
             "choose another one with --model",
         )
-    index = _index(stored.interactions.items[schema.ITEM_ID].to_list())
+    index = row_numbers(stored.interactions.items[schema.ITEM_ID])
     rows, unknown = candidates.rows_of([text for _, text in _lines(config.similar_to, index) if text], index)
     if unknown:
         raise RecliError(

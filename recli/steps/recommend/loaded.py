@@ -8,21 +8,19 @@ from dataclasses import dataclass
 from functools import cached_property
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import polars as pl
 
 from recli import schema
 from recli.errors import ConfigError, RecliError
+from recli.schema import Bool
 from recli.steps.recommend import frames, inputs, users
 from recli.steps.recommend.candidates import did_you_mean
 from recli.steps.recommend.recommender import RecommendOptions, recommend_batches, similar_items
 from recli.storage.parts import part_names
 from recli.storage.runs import StoredModel, read_model
-
-if TYPE_CHECKING:
-    from recli.schema import Bool
 
 Entry = str | Mapping[str, Any]  # an item id, or {"item_id": ..., "value": ...}
 
@@ -66,14 +64,14 @@ class LoadedModel:
 
     @cached_property
     def _user_rows(self) -> dict[str, int]:
-        return _rows(self.stored.interactions.users[schema.USER_ID])
+        return inputs.row_numbers(self.stored.interactions.users[schema.USER_ID])
 
     @cached_property
     def _item_rows(self) -> dict[str, int]:
-        return _rows(self.items[schema.ITEM_ID])
+        return inputs.row_numbers(self.items[schema.ITEM_ID])
 
     @cached_property
-    def _titles(self) -> list[str | None] | None:
+    def _titles(self) -> pl.Series | None:
         return inputs.item_titles(self.stored.catalogue)
 
     def recommend(
@@ -167,10 +165,6 @@ class LoadedModel:
 def _check_k(k: int) -> None:
     if not isinstance(k, int) or k < 1:
         raise ConfigError(f"k must be a whole number of at least 1, not {k!r}")
-
-
-def _rows(ids: pl.Series) -> dict[str, int]:
-    return {id: row for row, id in enumerate(ids.to_list())}
 
 
 def _concat(parts: list[pl.DataFrame]) -> pl.DataFrame:

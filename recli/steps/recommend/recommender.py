@@ -14,8 +14,7 @@ from recli.models.base import Model
 from recli.models.wrappers import POPULARITY, ModelWrapper, WithFallback
 from recli.ranking.approximate import Approximate, RankingRequest, rank_batches
 from recli.ranking.rerankers.base import RerankerInputs, rerankers
-from recli.ranking.rerankers.mmr import unit_rows
-from recli.ranking.topk import Ranked, ranked_batches, tie_order
+from recli.ranking.topk import Ranked, ranked_batches
 from recli.schema import CSR, Bool, Float32, Int32, Int64
 from recli.steps.recommend import explain
 from recli.steps.recommend.explain import Reason
@@ -138,17 +137,11 @@ def similar_items(
     data = stored.interactions
     ones, ends = np.ones(items.size, dtype=np.float32), np.arange(items.size + 1)
     alone = csr_matrix((ones, items, ends), shape=(items.size, data.n_items))
-    vectors = similar_vectors(stored.model)
+    vectors = stored.similar_vectors
     model = stored.model if vectors is None else _Cosines(vectors)
     rows = np.full(items.size, -1) if vectors is None else items
     scorer = UserScorer(WithFallback(model, stored.item_counts, "none"), rows)
     yield from _lists(stored, scorer, History(alone, np.zeros(items.size, dtype=np.int32)), alone, options)
-
-
-def similar_vectors(model: Model) -> Float32 | None:
-    """The model's item vectors at length 1: their dot products are the cosines that `similar_items` ranks by."""
-    vectors = model.item_vectors()
-    return None if vectors is None else unit_rows(vectors)
 
 
 @dataclass(frozen=True)
@@ -175,7 +168,7 @@ def _lists(
     stored: StoredModel, scorer: UserScorer, history: History, masked: CSR | None, options: RecommendOptions
 ) -> Iterator[RecommendationBatch]:
     n, n_items = history.shape
-    ties = tie_order(stored.interactions.items[schema.ITEM_ID])
+    ties = stored.interactions.ties
     reranker = None
     if options.diversify is not None:
         inputs = RerankerInputs(

@@ -26,7 +26,7 @@ from recli.steps.recommend.recommender import (
     similar_items,
 )
 from recli.steps.recommend.sinks.base import Sink, format_of, formats
-from recli.steps.recommend.sinks.files import Spool
+from recli.steps.recommend.sinks.files import BatchSpool
 from recli.storage import atomic, parts
 from recli.storage.runs import StoredModel
 
@@ -186,7 +186,7 @@ def _save(
         atomic.scratch(run) as folder,
         parts.write_part(run / schema.RECOMMENDATIONS, schema.RECOMMENDATIONS, settings, read) as writer,
     ):
-        spool = Spool(folder)
+        spool = BatchSpool(folder)
         counts = lists.write(spool, advance)
         writer.table("recommendations", spool.scan())
         writer.summary.update(vars(counts))

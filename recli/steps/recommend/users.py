@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import IO, Any, NamedTuple
 
 import numpy as np
@@ -90,20 +90,6 @@ def lines_of(file: IO[bytes], name: str) -> Iterator[tuple[str, str]]:
         yield origin, text
 
 
-@dataclass
-class _Reading:
-    """Collects users while they are read."""
-
-    user_ids: list[str] = field(default_factory=list)
-    rows: list[int] = field(default_factory=list)
-    histories: dict[int, NewUserHistory] = field(default_factory=dict)
-    profiles: dict[int, str] = field(default_factory=dict)
-    skipped: list[str] = field(default_factory=list)
-    unknown_items: dict[str, None] = field(default_factory=dict)
-    repeated: int = 0
-    unused_profiles: int = 0
-
-
 def parse(
     lines: Iterable[tuple[str, str]],
     users: dict[str, int],
@@ -121,8 +107,10 @@ def parse(
     `history` or `profile`, where each line must have one. Raises `InvalidDataError` for bad lines, `RecliError`
     for unknown users unless `skip_unknown`.
     """
-    reading = _Reading()
+    queries = UserQueries([], np.empty(0, dtype=np.int64))
     seen: set[str] = set()
+    rows: list[int] = []
+    repeated = unused_profiles = 0
     for number, (origin, text) in enumerate(((p, t.strip()) for p, t in lines if t.strip()), start=1):
         row: dict[str, Any] = _object(origin, text) if text.startswith("{") else {"user_id": text}
         if needs and needs not in row:
@@ -137,7 +125,7 @@ def parse(
         if user_id in seen:
             if new:
                 raise InvalidDataError(f"{origin}: user {user_id!r} came before", "give each user another id")
-            reading.repeated += 1
+            repeated += 1
             continue
         seen.add(user_id)
         if not new and user_id not in users:
@@ -148,35 +136,26 @@ def parse(
                     did_you_mean(user_id, list(users))
                     or "leave unknown users out with --skip-unknown, or give a history: " + _FORMS,
                 )
-            reading.skipped.append(user_id)
+            queries.skipped.append(user_id)
             continue
-        _add(reading, origin, user_id, row, users, items)
-    return UserQueries(
-        reading.user_ids,
-        np.asarray(reading.rows, dtype=np.int64),
-        reading.histories,
-        reading.profiles,
-        reading.skipped,
-        reading.repeated,
-        list(reading.unknown_items),
-        reading.unused_profiles,
+        rows.append(-1 if new else users[user_id])
+        queries.user_ids.append(user_id)
+        unused_profiles += _add(queries, origin, row, items)
+    return replace(
+        queries,
+        rows=np.asarray(rows, dtype=np.int64),
+        repeated=repeated,
+        unknown_items=list(dict.fromkeys(queries.unknown_items)),
+        unused_profiles=unused_profiles,
     )
 
 
 _FORMS = '{"user_id": "new", "history": ["item", ...]} or {"user_id": "new", "profile": "text"}'
 
 
-def _add(
-    reading: _Reading,
-    origin: str,
-    user_id: str,
-    row: dict[str, Any],
-    users: dict[str, int],
-    items: dict[str, int],
-) -> None:
-    position = len(reading.user_ids)
-    reading.user_ids.append(user_id)
-    reading.rows.append(-1 if "history" in row or "profile" in row else users[user_id])
+def _add(queries: UserQueries, origin: str, row: dict[str, Any], items: dict[str, int]) -> bool:
+    """Add history or profile of the last user; whether the profile is unused, as there is a history."""
+    position = len(queries.user_ids) - 1
     history: dict[int, float] = {}
     for entry in row.get("history", ()):
         item_id, value = _entry(origin, entry)
@@ -184,19 +163,18 @@ def _add(
             # Taken out and put in again: the dict's order is that of the latest events.
             history[items[item_id]] = history.pop(items[item_id], 0.0) + value
         else:
-            reading.unknown_items[item_id] = None
+            queries.unknown_items.append(item_id)
     if history:
         latest_last = np.fromiter(history, dtype=np.int64)
         order = np.argsort(latest_last)
         values = np.fromiter(history.values(), dtype=np.float32)
-        reading.histories[position] = NewUserHistory(
+        queries.histories[position] = NewUserHistory(
             latest_last[order], values[order], (order.size - 1 - order).astype(np.int32)
         )
     profile = row.get("profile", "").strip()
-    if profile and history:  # only users without a history are scored by their profile
-        reading.unused_profiles += 1
-    elif profile:
-        reading.profiles[position] = profile
+    if profile and not history:
+        queries.profiles[position] = profile
+    return bool(profile and history)
 
 
 def _object(origin: str, text: str) -> dict[str, Any]:

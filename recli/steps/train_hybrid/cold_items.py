@@ -16,10 +16,9 @@ import numpy as np
 
 from recli.data.interactions import Interactions
 from recli.errors import RecliError, UsageError
-from recli.metrics.accuracy import hits_of, ideal_dcg
-from recli.metrics.base import ratio
+from recli.metrics.accuracy import hits_of, ndcg_of_ranks
 from recli.models.fusion import Fusion, FusionConfig
-from recli.ranking.topk import Ranked, rank, score_batches, tie_order, top_k
+from recli.ranking.topk import Ranked, rank, score_batches, top_k
 from recli.reporting import Advance
 from recli.schema import CSR, Bool, Float32, Float64, Int32, Int64
 from recli.steps.train_hybrid.config import TrainHybridConfig
@@ -33,7 +32,7 @@ from recli.steps.train_hybrid.sources import (
 )
 from recli.steps.train_hybrid.weight_search import K
 from recli.steps.train_hybrid.weights import Candidates, PseudoColdSplit, validation_candidates
-from recli.training.validation import known_users, sample_users
+from recli.training.validation import has_validation, known_users, sample_users
 
 SHOWN = (-1.0, 0.0, 0.5, 1.0, 1.5, 2.0)  # boosts of the trade-off
 DIGITS = 4  # of a chosen boost, so that the printed value can be typed: its share is off by < 1e-4
@@ -57,7 +56,7 @@ def check_boost(config: TrainHybridConfig, interactions: Interactions, specs: Se
             f"{target} needs a source that knows items without events",
             "add one that reads texts to --sources: content-knn or text-factors",
         )
-    if config.max_warm_loss is not None and not interactions.splits["validation"].height:
+    if config.max_warm_loss is not None and not has_validation(interactions):
         raise RecliError(
             f"{target} is measured on validation rows, and there are none",
             "prepare the run with some: recli prepare LOG --out RUN --validation-size 0.1; or ask for a share "
@@ -95,7 +94,7 @@ def count_listed(fusion: Fusion, interactions: Interactions, config: TrainHybrid
     share = 0.0
     if users.size:
         history = interactions.ordered(*config.trained_on)[users]
-        known, ties = known_users(users, history), tie_order(interactions.items["item_id"])
+        known, ties = known_users(users, history), interactions.ties
         items = rank(fusion, history, known, k=K, ties=ties, seen=history.values).items
         listed = items[items >= 0]
         share = float(fusion.cold[listed].mean()) if listed.size else 0.0
@@ -384,8 +383,8 @@ def _ranks(block: BlockTopK, other: BlockTopK | None) -> Int64:
 def _ndcg(block: BlockTopK, other: BlockTopK | None) -> Float64:
     """NDCG@K of each user with the block's relevant items alone, (n,); 0 for those who have none."""
     ranks = _ranks(block, other)
-    gains = np.where(block.hits & (ranks < K), 1 / np.log2(ranks + 2), 0.0).sum(axis=1)
-    return ratio(gains, ideal_dcg(K)[np.minimum(block.relevant, K)], 0.0)
+    rows, columns = np.nonzero(block.hits & (ranks < K))
+    return ndcg_of_ranks(rows, ranks[rows, columns], block.relevant, K)
 
 
 def _mean(figures: Any, block: BlockTopK) -> float | None:

@@ -1,10 +1,10 @@
 """The options of `recli train-hybrid`, their checks, and the names of the sources that they ask for."""
 
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING
 
 from recli import schema
 from recli.config import Config, argument, option, option_name, parse_pairs, spec_of
+from recli.data.interactions import Interactions
 from recli.errors import RecliError, UsageError
 from recli.models.base import algorithms
 from recli.models.cease import CeaseConfig
@@ -12,9 +12,6 @@ from recli.models.content_knn import ContentKnnConfig
 from recli.models.fusion import LOG_POPULARITY, FusionConfig
 from recli.models.popularity import RECENT_POPULARITY
 from recli.models.text_factors import TextFactorsConfig
-
-if TYPE_CHECKING:
-    from recli.data.interactions import Interactions
 
 FUSION, SOURCES, CEASE = "Fusion", "Sources", "Collective EASE"  # panels of the help
 RANK_FUSIONS = ("rrf", "borda")

@@ -13,7 +13,7 @@ from recli.data.interactions import Interactions
 from recli.errors import RecliError
 from recli.models.base import Model, Training, algorithms
 from recli.models.content_knn import ContentKnnConfig
-from recli.models.fusion import Fusion, FusionConfig, Source
+from recli.models.fusion import FusedSource, Fusion, FusionConfig
 from recli.models.popularity import RECENT_POPULARITY, PopularityConfig
 from recli.models.text_factors import TextFactors, TextFactorsConfig
 from recli.models.wrappers import unwrap, with_recency
@@ -73,7 +73,9 @@ class TrainedSources:
             if isinstance(model, TextFactors):  # its user vectors are those of another source: stored once
                 base = next((s.name for s in self.fused if unwrap(self.models[s.name]) is model.base), None)
             options = to_dict(spec.config)
-            described.append(asdict(Source(spec.name, spec.algorithm, options, base, spec.history_half_life)))
+            described.append(
+                asdict(FusedSource(spec.name, spec.algorithm, options, base, spec.history_half_life))
+            )
         return tuple(described)
 
 

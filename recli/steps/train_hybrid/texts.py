@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from recli import schema
+from recli.data.arrays import unit_rows
 from recli.data.history import History
 from recli.data.interactions import Interactions
 from recli.encoders import tfidf
@@ -98,14 +99,7 @@ def join_features(blocks: Sequence[Float32]) -> Float32:
 
     Two encoders side by side were measured 5 to 7% better than either.
     """
-    joined = np.concatenate([_unit(block) for block in blocks], axis=1)
-    return np.ascontiguousarray(_unit(joined), dtype=np.float32)
-
-
-def _unit(rows: Float32) -> Float32:
-    lengths = np.linalg.norm(rows, axis=1, keepdims=True)
-    unit: Float32 = np.divide(rows, lengths, out=np.zeros_like(rows), where=lengths > 0)
-    return unit
+    return unit_rows(np.concatenate([unit_rows(block) for block in blocks], axis=1))
 
 
 def with_profiles(fusion: Fusion, texts: Texts, history: CSR) -> Fusion:

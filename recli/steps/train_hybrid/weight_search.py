@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from recli.compute.compiled import compiled
+from recli.metrics.accuracy import ndcg_of_ranks
 from recli.ranking.topk import top_k
 from recli.reporting import Advance, no_progress
 from recli.schema import Bool, Float32, Float64, Int32, Int64
@@ -113,16 +114,13 @@ def user_ndcg(pool: CandidatePool, fused: Float32, k: int = K) -> Float64:
     """NDCG@k of each of the pool's users with a relevant item, for fused scores (n, m); a single 0 if there is none.
 
     The rank of a relevant item is 1 + the candidates above it (a tie is above if its tie-breaking rank is lower).
-    The ideal list is cut at min(k, relevant items).
     """
     scores = np.where(pool.there, fused, np.float32(-np.inf))
     ranks = np.empty(pool.rows.size, dtype=np.int64)
     _compiled()(scores, pool.ties, pool.rows, pool.columns, ranks)
-    gains = np.bincount(pool.rows, np.where(ranks < k, 1 / np.log2(ranks + 2), 0), minlength=pool.n_users)
-    discounts = np.concatenate([[0.0], np.cumsum(1 / np.log2(np.arange(2, k + 2)))])
-    ideal = discounts[np.minimum(pool.n_relevant, k)]
-    counted = ideal > 0
-    return gains[counted] / ideal[counted] if counted.any() else np.zeros(1)
+    listed, counted = ranks < k, pool.n_relevant > 0
+    ndcg = ndcg_of_ranks(pool.rows[listed], ranks[listed], pool.n_relevant, k)
+    return ndcg[counted] if counted.any() else np.zeros(1)
 
 
 def _count(scores: Float32, ties: Int32, rows: Int64, columns: Int64, above: Int64) -> None:

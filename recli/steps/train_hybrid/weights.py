@@ -18,7 +18,6 @@ from recli.models.fusion import (
     standard_logs,
 )
 from recli.models.popularity import RECENT_POPULARITY
-from recli.ranking.topk import tie_order
 from recli.reporting import SILENT, Advance, Reporter, no_progress
 from recli.schema import CSR, Bool, Float32, Int32, Int64
 from recli.steps.train_hybrid.config import FACTOR_MODELS, TrainHybridConfig
@@ -37,7 +36,7 @@ from recli.steps.train_hybrid.weight_search import (
     pool_of,
     search_weights,
 )
-from recli.training.validation import known_users, sample_users
+from recli.training.validation import has_validation, known_users, sample_users
 
 PSEUDO_COLD_SHARE = 0.1  # of the warm items, held out to fit the weights of cold ones
 _SCORES_PER_BATCH = 1 << 20  # of one source held at a time: 4 MiB of float32
@@ -163,7 +162,7 @@ def fit_warm_weights(
     """Weights of all sources and log-popularity among warm items, on the validation split where there is one."""
     models = {spec.name: trained.models[spec.name] for spec in trained.fused}
     names = [*models, LOG_POPULARITY]
-    if not inputs.interactions.splits["validation"].height:
+    if not has_validation(inputs.interactions):
         return fit_block(None, names, fixed, no_progress)
     candidates = validation_candidates(inputs.interactions, max_users, inputs.seed)
     matrix = inputs.interactions.matrix("train")
@@ -265,7 +264,7 @@ def validation_candidates(
     if not eligible.any():
         eligible = interactions.matrix("train").getnnz(axis=1) > 0
     users = sample_users(eligible, max_users, seed)
-    history, ties = interactions.ordered(*splits)[users], tie_order(interactions.items["item_id"])
+    history, ties = interactions.ordered(*splits)[users], interactions.ties
     return Candidates(known_users(users, history), history, relevant[users], np.flatnonzero(warm), ties)
 
 
@@ -278,7 +277,7 @@ def pseudo_cold_candidates(
     items = np.flatnonzero(held_out)
     events = interactions.matrix("train", "validation")
     eligible = (events[:, items].getnnz(axis=1) > 0) & (rest.sizes > 0)
-    users, ties = sample_users(eligible, max_users, seed), tie_order(interactions.items["item_id"])
+    users, ties = sample_users(eligible, max_users, seed), interactions.ties
     return Candidates(np.full(users.size, -1), rest[users], events[users], items, ties), rest.values
 
 

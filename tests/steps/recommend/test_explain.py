@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from scipy.sparse import csr_matrix
 
+from recli.data.arrays import unit_rows
 from recli.data.history import History
 from recli.models.base import Model
 from recli.ranking.rerankers.mmr import (
@@ -13,7 +14,6 @@ from recli.ranking.rerankers.mmr import (
     factor_similarity,
     mmr,
     unit_item_rows,
-    unit_rows,
 )
 from recli.schema import Bool, Float32, Int64, State
 from recli.steps.recommend.explain import (

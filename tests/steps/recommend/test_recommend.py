@@ -22,7 +22,7 @@ from recli.data.history import History
 from recli.data.interactions import Interactions
 from recli.errors import RecliError, UsageError
 from recli.models.base import Algorithm, Model, Training, algorithms
-from recli.ranking.topk import rank, tie_order
+from recli.ranking.topk import rank
 from recli.schema import Float32, Int64, State
 from recli.steps.recommend.config import RecommendConfig
 from recli.steps.recommend.sinks.base import formats, sink
@@ -150,9 +150,7 @@ def test_lists_are_what_the_ranking_gives(als: Path, recli: Call) -> None:
     stored = runs.read_model(als / "models" / "als")
     data = stored.interactions
     users = np.where(data.users["cold"].to_numpy(), -1, np.arange(data.n_users))
-    expected = rank(
-        stored.model, data.history(), users, k=4, ties=tie_order(data.items["item_id"]), seen=data.seen()
-    )
+    expected = rank(stored.model, data.history(), users, k=4, ties=data.ties, seen=data.seen())
     rows = rows_of(recli("recommend", als, "-k", 4)[1])
     ids = data.items["item_id"].to_numpy()
     assert [r["item_id"] for r in rows] == ids[expected.items.ravel()].tolist()
@@ -380,7 +378,7 @@ def test_popularity_stands_in_where_nothing_is_known(als: Path, recli: Call, tmp
     assert "1 unknown item in histories left out: zzz" in err
     data = runs.read_interactions(als)
     counts = data.matrix("train").getnnz(axis=0)
-    best = np.lexsort((tie_order(data.items["item_id"]), -counts))[:3]
+    best = np.lexsort((data.ties, -counts))[:3]
     assert [r["item_id"] for r in rows[3:6]] == [data.items["item_id"][int(i)] for i in best]
     assert rows[3]["score"] == counts[best[0]]
     assert rows[3]["because"] == f"popular: {counts[best[0]]} users"

@@ -367,7 +367,7 @@ def test_the_validator_is_mean_ndcg_over_users_with_validation_rows(board: Inter
     assert validator.users.tolist() == [u for u in range(36) if u not in (11, 23, 35)]  # not the cold ones
     assert validator(Oracle()) == 1.0
     popular = algorithms["popularity"].fit(algorithms["popularity"].config(), Training(board.matrix("train")))
-    train, ties = board.ordered("train")[validator.users], topk.tie_order(board.items["item_id"])
+    train, ties = board.ordered("train")[validator.users], board.ties
     ranked = topk.rank(popular, train, validator.users, k=20, ties=ties, seen=train.values)
     expected = ndcg_at(ranked.items, board.matrix("validation")[validator.users]).mean()
     assert validator(popular) == pytest.approx(expected) and 0 < expected < 1

@@ -13,13 +13,14 @@ from conftest import checkerboard, write_board
 from scipy.sparse import csr_matrix
 from test_train_hybrid import embed, stored
 
+from recli.data.arrays import tie_order
 from recli.data.history import History
 from recli.data.interactions import Interactions
 from recli.metrics import ndcg_at
 from recli.metrics.accuracy import hits_of
 from recli.models.base import Model
 from recli.models.fusion import Fusion, FusionConfig
-from recli.ranking.topk import rank, tie_order
+from recli.ranking.topk import rank
 from recli.reporting import no_progress
 from recli.schema import CSR, Float32, Int64, State
 from recli.steps.train_hybrid.cold_items import (
@@ -258,7 +259,7 @@ def run(board_run: Path) -> Path:
 def measured_share(run: Path, board: Interactions, splits: tuple[str, ...] = ("train",)) -> float:
     """Of cold items (the last of each block) in the lists that the stored model gives validation users."""
     users = np.unique(board.splits["validation"]["user"].to_numpy()).astype(np.int64)
-    history, ties = board.ordered(*splits)[users], tie_order(board.items["item_id"])
+    history, ties = board.ordered(*splits)[users], board.ties
     top = rank(stored(run).model, history, users, k=20, ties=ties, seen=history.values).items
     return float((top[top >= 0] % 10 == 9).mean())
 

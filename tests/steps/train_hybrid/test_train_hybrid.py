@@ -246,7 +246,7 @@ def test_it_says_how_often_cold_items_are_listed(run: Path, recli: Recli, board:
         _, _, err = recli("train-hybrid", run, "--sources", "user-knn,content-knn", "--cold-boost", boost)
         history = board.ordered("train")
         users = np.unique(board.splits["validation"]["user"].to_numpy()).astype(np.int64)
-        ties = topk.tie_order(board.items["item_id"])
+        ties = board.ties
         top = topk.rank(
             stored(run).model, history[users], users, k=20, ties=ties, seen=history.values[users]
         ).items
@@ -665,7 +665,7 @@ def test_cold_boost_raises_cold_items(run: Path, recli: Recli, board: Interactio
     for boost in (-5, 0, 5):
         recli("train-hybrid", run, "--sources", "user-knn,content-knn", "--cold-boost", boost)
         history = board.history()
-        users, ties = np.full(board.n_users, -1), topk.tie_order(board.items["item_id"])
+        users, ties = np.full(board.n_users, -1), board.ties
         top = topk.rank(stored(run).model, history, users, k=3, ties=ties, seen=history.values).items
         shares.append(float((top % 10 == 9).mean()))
     assert shares == sorted(shares)

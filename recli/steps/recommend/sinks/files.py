@@ -56,7 +56,7 @@ class Csv:
 
 
 @dataclass
-class Spool:
+class BatchSpool:
     """Batches of rows as files in a folder, read back as one lazy frame."""
 
     folder: Path
@@ -87,7 +87,7 @@ class _Columnar:
 
     format: str
     target: IO[bytes]
-    spool: Spool
+    spool: BatchSpool
 
     def add(self, rows: pl.DataFrame) -> None:
         self.spool.add(rows)
@@ -108,9 +108,9 @@ class _Columnar:
 
 @sink("parquet", suffixes=(".parquet",), binary=True)
 def parquet(target: IO[bytes], folder: Path) -> _Columnar:
-    return _Columnar("parquet", target, Spool(folder))
+    return _Columnar("parquet", target, BatchSpool(folder))
 
 
 @sink("arrow", suffixes=(".arrow", ".feather"), binary=True)
 def arrow(target: IO[bytes], folder: Path) -> _Columnar:
-    return _Columnar("arrow", target, Spool(folder))
+    return _Columnar("arrow", target, BatchSpool(folder))
