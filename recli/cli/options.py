@@ -92,8 +92,8 @@ def _function(config: type[Any], run: Run) -> Callable[..., None]:
 
     def call(**values: Any) -> None:
         console = Console(quiet=values.pop("quiet"), json=values.pop("json"))
-        given = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
-        guarded(lambda: run(config(**given), console), console)
+        settings = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
+        guarded(lambda: run(config(**settings), console), console)
 
     parameters = [_parameter(f, hints[f.name]) for f in fields]
     parameters += [

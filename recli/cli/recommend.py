@@ -87,7 +87,7 @@ def _lists_are(count: int) -> str:
 @sink("table", suffixes=(".txt",))
 @dataclass
 class TerminalTables:
-    """For people: one small table for each list."""
+    """Prints each list as a small table."""
 
     target: IO[bytes]
     folder: Path

@@ -46,7 +46,7 @@ class Interactions:
     def only(self, users: Int64) -> Interactions:
         """Without the events of others; users keep their row numbers. `users`: int64 (n,)."""
         selected = np.unique(users)
-        if selected.size > self.n_users // 4:  # making matrices of all is as quick as looking for some
+        if selected.size > self.n_users // 4:  # building all matrices is as fast as selecting users
             return self
         splits = {}
         for name, rows in self.splits.items():

@@ -58,11 +58,11 @@ def frame_of(batch: RecommendationBatch, labels: ItemLabels, first: str, explain
     list_rows = np.repeat(np.arange(lengths.size), lengths)  # each row's list
     ranks = np.nonzero(there)[1] + 1
     columns = {
-        first: labels.who[batch.places[of]],
+        first: labels.who[batch.positions[list_rows]],
         "rank": pl.Series(ranks, dtype=pl.Int32),
         "item_id": labels.item_ids[items],
         "score": pl.Series(batch.ranked.scores[there], dtype=pl.Float32),
-        "source": pl.Series([batch.sources[at] for at in of.tolist()], dtype=pl.String),
+        "source": pl.Series([batch.sources[at] for at in list_rows.tolist()], dtype=pl.String),
     }
     if labels.titles is not None:
         columns["title"] = labels.titles[items]

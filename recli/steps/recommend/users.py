@@ -111,7 +111,7 @@ def parse(
     seen: set[str] = set()
     rows: list[int] = []
     repeated = unused_profiles = 0
-    for number, (place, text) in enumerate(((p, t.strip()) for p, t in lines if t.strip()), start=1):
+    for number, (origin, text) in enumerate(((p, t.strip()) for p, t in lines if t.strip()), start=1):
         row: dict[str, Any] = _object(place, text) if text.startswith("{") else {"user_id": text}
         if needs and needs not in row:
             raise InvalidDataError(f'{origin}: there is no "{needs}" in it', _FORMS)
@@ -140,7 +140,7 @@ def parse(
             continue
         rows.append(-1 if new else users[user_id])
         queries.user_ids.append(user_id)
-        unused_profiles += _add(queries, place, row, items)
+        unused_profiles += _add(queries, origin, row, items)
     return replace(
         queries,
         rows=np.asarray(rows, dtype=np.int64),
@@ -153,7 +153,7 @@ def parse(
 _FORMS = '{"user_id": "new", "history": ["item", ...]} or {"user_id": "new", "profile": "text"}'
 
 
-def _add(queries: UserQueries, place: str, row: dict[str, Any], items: dict[str, int]) -> bool:
+def _add(queries: UserQueries, origin: str, row: dict[str, Any], items: dict[str, int]) -> bool:
     """Add history or profile of the last user; whether the profile is unused, as there is a history."""
     at = len(queries.user_ids) - 1
     history: dict[int, float] = {}
