@@ -112,7 +112,7 @@ def parse(
     rows: list[int] = []
     repeated = unused_profiles = 0
     for number, (origin, text) in enumerate(((p, t.strip()) for p, t in lines if t.strip()), start=1):
-        row: dict[str, Any] = _object(place, text) if text.startswith("{") else {"user_id": text}
+        row: dict[str, Any] = _object(origin, text) if text.startswith("{") else {"user_id": text}
         if needs and needs not in row:
             raise InvalidDataError(f'{origin}: there is no "{needs}" in it', _FORMS)
         _check(origin, row)
@@ -124,7 +124,7 @@ def parse(
             )
         if user_id in seen:
             if new:
-                raise InvalidDataError(f"{place}: user {user_id!r} came before", "give each user another id")
+                raise InvalidDataError(f"{origin}: user {user_id!r} came before", "give each user another id")
             repeated += 1
             continue
         seen.add(user_id)
