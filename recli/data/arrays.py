@@ -18,7 +18,7 @@ def unit_rows(vectors: Float32 | Float64) -> Float32:
 def tie_order(item_ids: Iterable[str]) -> Int32:
     """A fixed pseudo-random rank of items, int32 (n_items,), to break ties by.
 
-    It depends on the id alone. Item numbers will not do: they correlate with popularity.
+    It depends on the id alone. Item numbers are not used: they correlate with popularity.
     """
     digests = [hashlib.blake2b(i.encode(), digest_size=8).digest() for i in item_ids]
     keys = np.frombuffer(b"".join(digests), dtype=">u8").astype(np.uint64)
