@@ -116,6 +116,7 @@ def test_an_installed_algorithm_is_trained_evaluated_and_recommends(board_run: P
     assert python(packages, "-c", names)[0].split() == ["mmr", "worst-first"]
 
 
+@pytest.mark.slow
 def test_an_entry_point_that_cannot_be_loaded_is_skipped_with_a_warning(tmp_path: Path) -> None:
     installed(tmp_path, "broken", "import no_such_library\n", "algorithms")
     taken = OWN.replace('"last-items", help', '"popularity", help')

@@ -105,6 +105,7 @@ def test_a_closed_form_runs_beside_its_peer(capsys: pytest.CaptureFixture[str]) 
     assert all(float(row[at]) >= 0 for at in (2, 3, 6, 7)) and float(row[4]) > 20
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", list(train_speed.CASES))
 def test_every_case_and_its_peer_run(name: str) -> None:
     case = replace(train_speed.CASES[name], items=20)

@@ -78,6 +78,7 @@ def test_a_command_that_recli_refuses_would_be_found() -> None:
         parsed("train-cf {run} --no-such-option 1")
 
 
+@pytest.mark.slow
 def test_every_row_is_named_as_its_model_in_the_run() -> None:
     for name, dataset in DATASETS.items():
         assert dataset.rows, name

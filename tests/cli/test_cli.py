@@ -56,6 +56,7 @@ def test_every_help_is_light_and_ends_with_an_example(recli: Recli, command: str
     assert loaded(command, "--no-such-option") == set()
 
 
+@pytest.mark.slow
 def test_a_shell_completes_commands_and_their_options() -> None:
     for words, found in (("recli train", "train-cf\ntrain-hybrid"), ("recli prepare --in", "--in-order")):
         asked = {"_RECLI_COMPLETE": "complete_bash", "COMP_WORDS": words, "COMP_CWORD": str(words.count(" "))}
@@ -134,6 +135,7 @@ def test_the_six_steps_chain_in_a_shell_and_stop_at_the_first_failure(tmp_path: 
     assert done.stdout == ""
 
 
+@pytest.mark.slow
 def test_colors_only_on_a_terminal(board_run: Path) -> None:
     command = [sys.executable, "-m", "recli", "train-cf", str(board_run), "--algorithm", "popularity"]
     environment = {**os.environ, "TERM": "xterm-256color"}

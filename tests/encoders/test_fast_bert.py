@@ -55,6 +55,7 @@ def roberta(config: Callable[..., Any], model: Callable[..., Any]) -> Any:
     return model(made).eval()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("act", ["gelu", "gelu_new"])
 def test_bert_in_float32(tmp_path: Path, act: str) -> None:
     model = bert(tmp_path, hidden_act=act)

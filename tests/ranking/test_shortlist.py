@@ -122,6 +122,7 @@ def test_candidates_are_few_and_none_is_missed() -> None:
     assert 7 not in found.items[: ends[0]]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(12))
 def test_none_is_missed_whatever_the_factors_lengths(seed: int) -> None:
     """The bound holds for items of very different lengths, and is close: few more than k are looked at."""

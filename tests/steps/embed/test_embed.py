@@ -111,6 +111,7 @@ def test_what_is_written(recli: Recli, board_run: Path, board: Interactions, mod
     }
 
 
+@pytest.mark.slow
 def test_two_runs_give_the_same_bytes(recli: Recli, tmp_path: Path, board: Interactions, model: Path) -> None:
     parts = []
     for place in ("a", "b"):

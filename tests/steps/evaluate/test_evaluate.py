@@ -508,7 +508,7 @@ def test_one_is_not_several(run: Path, tmp_path: Path, recli: Recli) -> None:
     path = lists(tmp_path / "x.csv", [("u000", "i001"), ("ghost", "i002"), ("u001", "zzz")])
     _, _, err = recli("evaluate", run, "--recommendations", path)
     assert "1 user that the run does not know" in err
-    assert "1 item that the catalogue does not have: it keeps its place" in err
+    assert "1 item that the catalogue does not have: it keeps its rank" in err
     assert "34 evaluated users without a list: they count 0" in err
 
 

@@ -208,6 +208,7 @@ def test_numbers() -> None:
     assert number(0.5, sign=True) == "+0.5000"
 
 
+@pytest.mark.slow
 def test_figures_are_repeatable_and_carry_the_names(summary: EvaluationSummary) -> None:
     card = renamed(summary, "lists", "$x$").card
     drawn = figures(card)

@@ -672,6 +672,7 @@ def shell(command: str, run: Path) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("format", ["jsonl", "csv"])
 def test_a_closed_pipe_is_no_error(popular: Path, format: str, monkeypatch: pytest.MonkeyPatch) -> None:
     many = " ".join(["--users u000"] + [f'--users \'{{"history": ["i00{n % 9}"]}}\'' for n in range(400)])
