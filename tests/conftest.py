@@ -11,6 +11,8 @@ if "PYTEST_XDIST_WORKER" in os.environ:
     for _library in ("OMP", "OPENBLAS", "MKL"):
         os.environ.setdefault(f"{_library}_NUM_THREADS", "1")
 
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # else each of a few hundred commands compiles recli anew
+
 import numpy as np
 import polars as pl
 import pytest

@@ -23,7 +23,7 @@ def test_steps_follow_each_other_and_are_profiled(
     assert all(float(cell) > 0 for row in rows for cell in row[1:])
     assert [line for line in lines[6:] if line and not line.startswith(" ")] == [row[0] for row in rows]
     named = [line.split()[-1] for line in lines[6:] if line.startswith(" ")]
-    assert len(named) == 8 and {"commands.prepare.prepare", "commands.evaluate.evaluate"} < set(named)
+    assert len(named) == 8 and {"steps.train_cf.step.train_cf", "steps.evaluate.step.evaluate"} < set(named)
 
 
 def test_what_fails_is_left_out_with_what_needs_it(

@@ -258,7 +258,7 @@ def test_one_seed_one_spectrum_whatever_the_method(monkeypatch: pytest.MonkeyPat
 SPECTRUM_OF_A_FRESH_PROCESS = """
 import hashlib, numpy as np
 from scipy.sparse import random as random_csr
-from recli.models.spectral import top_singular
+from recli.models.kernels.spectral import top_singular
 given = random_csr(4000, 4100, 0.002, format="csr", dtype=np.float32, random_state=1)
 print(hashlib.sha256(top_singular(given, 40, seed=0)[1].tobytes()).hexdigest())
 """
