@@ -24,7 +24,7 @@ from recli.encoders.base import encoder, fitted
 from recli.metrics.base import metric
 from recli.models.base import Model, algorithm
 from recli.ranking.rerankers.base import reranker
-from recli.ranking.topk import Ranked
+from recli.ranking.ranked import Ranked
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,6 @@
 from dataclasses import replace
 
 from recli.cli.console import Console, run_path
-from recli.steps.embed import step
 from recli.steps.embed.config import EmbedConfig as EmbedConfig
 
 
@@ -16,6 +15,8 @@ def embed(config: EmbedConfig, console: Console) -> None:
 
     Example: recli embed sample_data/run --model tfidf
     """
+    from recli.steps.embed import step
+
     embedded = step.embed(replace(config, run=str(run_path(config.run))), console)
     summary = embedded.summary
     n_unknown = summary["zero_vectors"] - summary["without_text"]

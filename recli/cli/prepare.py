@@ -1,10 +1,15 @@
 """`recli prepare` on the terminal."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 from recli.cli.console import Console
 from recli.reporting import counted
-from recli.steps.prepare import step
 from recli.steps.prepare.config import PrepareConfig as PrepareConfig
-from recli.steps.prepare.step import Prepared
+
+if TYPE_CHECKING:
+    from recli.steps.prepare.step import Prepared
 
 _MAX_COLUMNS = 10  # unused columns that are listed
 _TIED_SHARE = 0.1  # share of tied events from which a warning is shown
@@ -19,6 +24,8 @@ def prepare(config: PrepareConfig, console: Console) -> None:
 
     Example: recli prepare sample_data/events.csv --items sample_data/items.csv --out run
     """
+    from recli.steps.prepare import step
+
     prepared = step.prepare(config, console)
     _show_tables(prepared, console)
     for line in (*_columns(prepared, config), *_bots(prepared, config), *_catalogue(prepared)):

@@ -17,7 +17,8 @@ from recli.data.history import History
 from recli.errors import RecliError
 from recli.models.base import Model
 from recli.ranking.ann import Index, only
-from recli.ranking.topk import Ranked, nothing, rank, ranked_batches
+from recli.ranking.ranked import Ranked, nothing
+from recli.ranking.topk import rank, ranked_batches
 from recli.reporting import SILENT
 from recli.schema import CSR, Bool, Float32, Int32, Int64
 

@@ -9,20 +9,13 @@ from recli.compute.threads import in_threads
 from recli.data.history import History
 from recli.errors import RecliError
 from recli.models.base import Model
+from recli.ranking.ranked import Ranked, nothing
 from recli.ranking.shortlist import Shortlist, shortlist
 from recli.schema import CSR, Bool, Float32, Int32, Int64, UInt64
 
 _SCORES_HELD = 1 << 23  # scores held at a time: 32 MiB of float32; larger batches were up to twice as slow
 _FEW_ITEMS = 0.25  # share of the items up to which allowed items are scored alone
 _MAX_SCORES_HELD = 1 << 26  # but 64 users at least, up to 256 MiB, so that products of matrices pay
-
-
-@dataclass(frozen=True)
-class Ranked:
-    """Top-k lists: `items` int32 (n, k), best first, -1 beyond a list's end; `scores` float32 (n, k)."""
-
-    items: Int32
-    scores: Float32
 
 
 def score_batches(
@@ -82,11 +75,6 @@ def top_k(scores: Float32, k: int, ties: Int32) -> Ranked:
     flat, sizes = _reach(scores, k, by_ties)
     items = flat - np.repeat(np.arange(n) * n_items, sizes)
     return _listed(sizes, items, scores.ravel()[flat], k, by_ties, _places_in(by_ties))
-
-
-def nothing(n: int, k: int) -> Ranked:
-    """Empty lists of n users, to be filled."""
-    return Ranked(np.full((n, k), -1, dtype=np.int32), np.full((n, k), -np.inf, dtype=np.float32))
 
 
 def _places_in(by_ties: Int32) -> UInt64:

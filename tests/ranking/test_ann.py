@@ -14,7 +14,7 @@ from scipy.sparse import csr_matrix
 from recli.data.history import History
 from recli.models.kernels.factors import Factors
 from recli.ranking import ann, approximate
-from recli.ranking.topk import Ranked
+from recli.ranking.ranked import Ranked
 from recli.storage import cache
 
 pytest.importorskip("faiss")

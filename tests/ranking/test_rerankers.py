@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from scipy.sparse import csr_matrix
 
+from recli.ranking.ranked import Ranked
 from recli.ranking.rerankers import mmr
 from recli.ranking.rerankers.base import RerankerInputs, rerankers
-from recli.ranking.topk import Ranked
 from recli.schema import Float32
 
 N_ITEMS = 12

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from recli.ranking.topk import Ranked
+from recli.ranking.ranked import Ranked
 from recli.registry import Registry
 from recli.schema import CSR, Float32
 

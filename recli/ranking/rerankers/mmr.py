@@ -6,8 +6,8 @@ from functools import partial
 import numpy as np
 
 from recli.data.arrays import unit_rows
+from recli.ranking.ranked import Ranked, nothing
 from recli.ranking.rerankers.base import Rerank, RerankerInputs, reranker
-from recli.ranking.topk import Ranked, nothing
 from recli.schema import CSR, Float32, Int32, Int64
 
 _SIMILARITIES_HELD = 1 << 24  # similarities held at a time: 64 MiB of float32

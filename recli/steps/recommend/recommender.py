@@ -13,8 +13,9 @@ from recli.errors import RecliError
 from recli.models.base import Model
 from recli.models.wrappers import POPULARITY, ModelWrapper, WithFallback
 from recli.ranking.approximate import Approximate, RankingRequest, rank_batches
+from recli.ranking.ranked import Ranked
 from recli.ranking.rerankers.base import RerankerInputs, rerankers
-from recli.ranking.topk import Ranked, ranked_batches
+from recli.ranking.topk import ranked_batches
 from recli.schema import CSR, Bool, Float32, Int32, Int64
 from recli.steps.recommend import explain
 from recli.steps.recommend.explain import Reason

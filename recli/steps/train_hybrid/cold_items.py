@@ -18,7 +18,8 @@ from recli.data.interactions import Interactions
 from recli.errors import RecliError, UsageError
 from recli.metrics.accuracy import hits_of, ndcg_of_ranks
 from recli.models.fusion import Fusion, FusionConfig
-from recli.ranking.topk import Ranked, rank, score_batches, top_k
+from recli.ranking.ranked import Ranked
+from recli.ranking.topk import rank, score_batches, top_k
 from recli.reporting import Advance
 from recli.schema import CSR, Bool, Float32, Float64, Int32, Int64
 from recli.steps.train_hybrid.config import TrainHybridConfig
