@@ -57,6 +57,7 @@ def __dir__() -> list[str]:
 def _step(name: str) -> Any:
     """The step as a function whose keywords are the fields of its config."""
     from recli.config import spec_of
+    from recli.errors import RecliError
     from recli.reporting import SILENT
 
     config = getattr(
@@ -72,7 +73,10 @@ def _step(name: str) -> Any:
         values = {key: _plain(config, key, value) for key, value in {**bound, **options}.items()}
         if first not in values:
             raise TypeError(f"{name}() needs {first!r}")
-        return step(config(**values), reporter)
+        try:
+            return step(config(**values), reporter)
+        except RecliError as error:  # it names options as they are typed on the command line
+            raise type(error)(_as_keywords(error.what, fields), error.fix) from None
 
     parameters = [_parameter(field, positional=field.name == first) for field in fields]
     reported = inspect.Parameter("reporter", inspect.Parameter.KEYWORD_ONLY, default=SILENT)
@@ -129,6 +133,15 @@ def _check_names(step: str, config: type[Any], options: dict[str, Any]) -> None:
                 else ""
             )
             raise TypeError(f"{step}() has no keyword {name!r}{hint}")
+
+
+def _as_keywords(message: str, fields: Any) -> str:
+    """A message with the keywords of the step in place of the options of the command."""
+    from recli.config import option_name
+
+    for field in sorted(fields, key=lambda field: -len(field.name)):
+        message = message.replace(option_name(field), field.name)
+    return message
 
 
 def _plain(config: type[Any], name: str, value: Any) -> Any:

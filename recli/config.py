@@ -91,11 +91,14 @@ def option_name(field: dataclasses.Field[Any]) -> str:
 
 
 def validate(config: Any) -> None:
-    """Check a config's bounds and choices. Raises `ConfigError` naming the option."""
+    """Check a config's types, bounds and choices. Raises `ConfigError` naming the option."""
     for field in dataclasses.fields(config):
         if "spec" not in field.metadata:
             continue
         spec, value = spec_of(field), getattr(config, field.name)
+        for kind, what in ((bool, "True or False"), (int, "a whole number")):
+            if type(field.default) is kind and type(value) is not kind:
+                raise ConfigError(f"{option_name(field)} must be {what}, not {value!r}")
         for item in value if isinstance(value, tuple) else (value,):
             check_value(option_name(field), spec, item)
 

@@ -212,6 +212,7 @@ def test_a_run_is_read(run: Path) -> None:
         ("item-knn", "neighbors", 0),
         ("ease", "l2", float("nan")),
         ("ials", "factors", "many"),
+        ("ials", "factors", 2.5),
     ],
 )
 def test_values_out_of_bounds_are_config_errors(
@@ -219,10 +220,15 @@ def test_values_out_of_bounds_are_config_errors(
 ) -> None:
     from recli.models.base import algorithms
 
-    with pytest.raises(ConfigError, match=option):
+    with pytest.raises(ConfigError, match=f"--{option}"):
         algorithms[algorithm].config(**{option: value})
-    with pytest.raises(ConfigError, match=option):
+    with pytest.raises(ConfigError, match=rf"^{option} must be"):
         recli.train_cf(run, algorithm=algorithm, **{option: value})
+
+
+def test_flags_are_true_or_false(run: Path) -> None:
+    with pytest.raises(ConfigError, match="refit must be True or False, not 'yes'"):
+        recli.train_cf(run, refit="yes")  # type: ignore[arg-type]
 
 
 def test_unknown_keywords_name_the_one_that_is_meant(tmp_path: Path) -> None:
