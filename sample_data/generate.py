@@ -3,7 +3,7 @@
     python generate.py [--out DIR]
 
 600 users, 400 books in 8 genres, 30,000 views, likes and purchases over a year. What is in it, by construction:
-texts tell the genre and not the style; readers follow genres (which drift over the year) and styles, so behaviour
+texts tell the genre and not the style; readers follow genres (which drift over the year) and styles, so behavior
 knows something that texts do not, and the reverse for the 40 new books and the 30 new readers. Popularity is
 skewed. `events_bad.csv` is the same log's bad day: rows as they come from broken exports.
 """

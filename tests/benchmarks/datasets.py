@@ -228,13 +228,13 @@ def measured(command: list[str]) -> Measured:
     process = subprocess.Popen([sys.executable, "-m", "recli", *command], stdout=subprocess.PIPE)
     assert process.stdout is not None
     with process.stdout as printed:
-        told = printed.read().decode()
+        summary = printed.read().decode()
     _, status, usage = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
     if status:
         raise Failed(f"exit code {process.returncode}: recli {' '.join(command)}")
     cpu = usage.ru_utime + usage.ru_stime
-    return Measured(time.monotonic() - started, cpu, usage.ru_maxrss / 1024, told)
+    return Measured(time.monotonic() - started, cpu, usage.ru_maxrss / 1024, summary)
 
 
 def shown(command: str) -> str:
@@ -290,8 +290,8 @@ class Run:
         """What `evaluate --json` says of these models."""
         models = ",".join(names)
         command = f"evaluate {{run}} --models {models} --metrics {RECALL},{NDCG} {options} --json --quiet"
-        told: dict[str, Any] = json.loads(self.measure(command).printed)
-        return told
+        summary: dict[str, Any] = json.loads(self.measure(command).printed)
+        return summary
 
 
 def verdict(recall: float, ndcg: float, published: Published | None) -> str:
@@ -303,8 +303,8 @@ def verdict(recall: float, ndcg: float, published: Published | None) -> str:
     missed = {name: gap for name, gap in gaps.items() if (abs(gap) if published.exact else -gap) > 5e-5}
     if not missed:
         return "equal" if published.exact else "reached"
-    told = ", ".join(f"{name} {gap:+.4f}" for name, gap in missed.items())
-    return f"**{'differs' if published.exact else 'short'}**: {told}"
+    summary = ", ".join(f"{name} {gap:+.4f}" for name, gap in missed.items())
+    return f"**{'differs' if published.exact else 'short'}**: {summary}"
 
 
 @dataclass(frozen=True)
@@ -351,13 +351,13 @@ class Benchmark:
         """Train and evaluate; the figures as `evaluate --json` has them, None where a command failed."""
         try:
             took = self.run.once(row.train)
-            told = self.run.evaluate([row.name], "--samples 0")
+            summary = self.run.evaluate([row.name], "--samples 0")
         except Failed as failed:
             print(f"| {row.name} | | | | **failed** | `{shown(row.train)}` | | |", flush=True)
             print(failed, file=sys.stderr)
             self.note(row=row.name, command=shown(row.train), failed=str(failed))
             return None
-        recall, ndcg = (told["models"][row.name][metric]["value"] for metric in (RECALL, NDCG))
+        recall, ndcg = (summary["models"][row.name][metric]["value"] for metric in (RECALL, NDCG))
         said = verdict(recall, ndcg, row.published)
         against = f"{_pair(row.published)} {row.published.source}" if row.published else ""
         cells = [row.name, f"{recall:.4f}", f"{ndcg:.4f}", against, said, f"`{shown(row.train)}`"]
@@ -366,18 +366,18 @@ class Benchmark:
             row=row.name,
             command=shown(row.train),
             **{RECALL: recall, NDCG: ndcg},
-            users=told["models"][row.name][NDCG]["users"],
-            slices=[_slice(s) for s in told["slices"] if s["slice"] in SLICES],
+            users=summary["models"][row.name][NDCG]["users"],
+            slices=[_slice(s) for s in summary["slices"] if s["slice"] in SLICES],
             published=asdict(row.published) if row.published else None,
             verdict=said,
             **_times(took),
         )
-        return told
+        return summary
 
     def slices(self, found: dict[str, dict[str, Any]], asked: dict[str, float | None]) -> None:
         """NDCG@20 of warm and of cold items, which one figure would mix; and what the warm ones lose to the cold."""
         print(f"\n| NDCG@20 | {' | '.join(asked)} |\n|---|{'---:|' * len(asked)}")
-        table = {name: _by_slice(told) for name, told in found.items()}
+        table = {name: _by_slice(summary) for name, summary in found.items()}
         for name, values in table.items():
             print(f"| {name} | {' | '.join(_digits(values.get(part)) for part in asked)} |")
         if "hybrid" not in table:
@@ -401,13 +401,13 @@ class Benchmark:
     def lead(self, names: list[str], asked: float) -> None:
         """The hybrid against the best other by NDCG@20, with the paired bootstrap interval of the difference."""
         try:
-            told = self.run.evaluate(names, "--compare hybrid")
+            summary = self.run.evaluate(names, "--compare hybrid")
         except Failed as failed:
             print(f"\n- hybrid against the others: **failed** ({failed})")
             return
-        against = [c for c in told["comparisons"] if c["metric"] == "ndcg"]
+        against = [c for c in summary["comparisons"] if c["metric"] == "ndcg"]
         best = max(against, key=lambda c: c["difference"])
-        ours = told["models"]["hybrid"][NDCG]["value"]
+        ours = summary["models"]["hybrid"][NDCG]["value"]
         theirs, difference = (
             ours + best["difference"],
             -best["difference"],
@@ -423,7 +423,7 @@ class Benchmark:
         )
         self.note(
             best_other=best["model"], difference=difference, low=low, high=high, ahead=ahead, asked=asked,
-            comparisons=told["comparisons"],
+            comparisons=summary["comparisons"],
         )  # fmt: skip
 
 
@@ -435,9 +435,9 @@ def _slice(row: dict[str, Any]) -> dict[str, Any]:
     return {key: row[key] for key in ("metric", "slice", "value", "users")}
 
 
-def _by_slice(told: dict[str, Any]) -> dict[str, float]:
+def _by_slice(summary: dict[str, Any]) -> dict[str, float]:
     """NDCG@20 by slice of the one model that was evaluated."""
-    return {s["slice"]: s["value"] for s in told["slices"] if s["metric"] == "ndcg"}
+    return {s["slice"]: s["value"] for s in summary["slices"] if s["metric"] == "ndcg"}
 
 
 def _pair(figures: Published) -> str:

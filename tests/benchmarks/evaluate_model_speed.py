@@ -7,7 +7,7 @@ A synthetic log (50 topics, activity and popularity fall with a power of the ran
 process, on one thread: `rank`, the ranking alone, 20 items for all users with test items, what they had masked; `recli
 recommend` of the same lists, which reads and writes too; `recli evaluate` with its default metrics; the same and `auc`,
 the one metric for which lists are not enough. CPU seconds of the process, medians over the rounds; the command's are
-also told by part. Limit: the command cannot take less than the ranking; `start` is what Python, numpy, scipy and polars
+also by part. Limit: the command cannot take less than the ranking; `start` is what Python, numpy, scipy and polars
 take to be imported, and does not grow with users.
 """
 
@@ -138,8 +138,8 @@ def measured(what: str, run: Path, *options: str) -> dict[str, float]:
         str(run),
         *(f"--option={o}" for o in options),
     ]
-    told = subprocess.run(call, check=True, env=ENVIRONMENT, stdout=subprocess.PIPE, text=True).stdout
-    found: dict[str, float] = json.loads(told.splitlines()[-1])
+    result = subprocess.run(call, check=True, env=ENVIRONMENT, stdout=subprocess.PIPE, text=True).stdout
+    found: dict[str, float] = json.loads(result.splitlines()[-1])
     return found
 
 

@@ -96,8 +96,8 @@ def by_recli(lists: Any, users: Any, items: Any, n_items: int) -> dict[str, floa
     relevant = csr_matrix((np.ones(items.size, dtype=np.float32), items, ends), shape=(n, n_items))
     nothing, counts = csr_matrix((n, n_items), dtype=np.float32), np.ones(n_items, dtype=np.int64)
     ties = np.arange(n_items, dtype=np.int32)
-    judged = evaluate_lists(TestSet(np.arange(n), relevant, nothing, counts, n, counts == 0, ties), lists)
-    cuts = {k: judged.cut(k) for k in (10, 20)}
+    evaluated = evaluate_lists(TestSet(np.arange(n), relevant, nothing, counts, n, counts == 0, ties), lists)
+    cuts = {k: evaluated.cut(k) for k in (10, 20)}
     return {
         one.label: float(np.mean(one.metric.function(cuts[one.k]))) for one in parse_metrics(list(METRICS))
     }
@@ -133,8 +133,8 @@ def ranx_seconds(given: tuple[Any, Any, Any], rounds: int) -> tuple[dict[str, li
 
 def rectools_seconds(python: str, folder: Path, rounds: int) -> tuple[list[float], dict[str, float]]:
     call = [python, "-c", RECTOOLS, str(folder), str(rounds), json.dumps(METRICS)]
-    told = json.loads(subprocess.run(call, check=True, env=ENVIRONMENT, stdout=subprocess.PIPE).stdout)
-    return told["seconds"], told["values"]
+    result = json.loads(subprocess.run(call, check=True, env=ENVIRONMENT, stdout=subprocess.PIPE).stdout)
+    return result["seconds"], result["values"]
 
 
 def timed(work: Callable[[], Any]) -> tuple[float, Any]:

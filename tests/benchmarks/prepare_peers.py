@@ -1,7 +1,7 @@
 """The job of `prepare_speed.py` in plain polars and in pandas, as a user would write it.
 
     python tests/benchmarks/prepare_peers.py polars|packed|pandas|scan LOG OUT
-    python tests/benchmarks/prepare_peers.py figures FOLDER     (of anybody's train, validation and test)
+    python tests/benchmarks/prepare_peers.py figures FOLDER     (of given train, validation and test files)
 
 The last event of each user with each item; users and items with 5 events at least, in turn until all have them; ids as
 numbers; of each user the latest tenth to test, the tenth before it to validation. That the log is in order of time is
@@ -59,7 +59,7 @@ def write_splits(events: Any, out: Path) -> None:
 
 
 def packed(log: Path, out: Path) -> None:
-    """The same by somebody who knows polars inside out: pairs as one integer, sorts in place of `unique` and `over`."""
+    """The same with all that polars offers: pairs as one integer, sorts in place of `unique` and `over`."""
     import polars as pl
 
     events = lazily(log).with_columns(pl.col(PAIR).cast(pl.Categorical)).collect(engine="streaming")

@@ -5,7 +5,7 @@
 
 The job: the last event of each user and item, a 5-core, ids as numbers, a split by each user's time, written as
 Parquet, of a log that `prepare_log.py` makes. `polars` and `pandas` are `prepare_peers.py`; `packed` is polars again,
-by somebody who packs each pair of ids into one integer and sorts these. `recli` also checks every value, accounts for
+by code that packs each pair of ids into one integer and sorts these. `recli` also checks every value, accounts for
 all rows, sorts by user and time, and writes sha256 of it all. Whole processes, start-up included, in turn; all cores;
 medians over the rounds (one above 10M events). A side that needs more than `--memory` is stopped, and left out of
 larger logs of that format. The physical limit is what reading takes: `scan` counts what is in all columns by polars,

@@ -117,8 +117,8 @@ def test_verdicts_compare_what_is_printed() -> None:
 
 
 def test_commands_are_shown_as_they_are_typed_beside_the_files() -> None:
-    told = shown("prepare {data}/a.csv --items {data}/b.csv --out {run}")
-    assert told == "recli prepare a.csv --items b.csv --out run"
+    result = shown("prepare {data}/a.csv --items {data}/b.csv --out {run}")
+    assert result == "recli prepare a.csv --items b.csv --out run"
 
 
 class FakeRecli:
@@ -132,10 +132,10 @@ class FakeRecli:
         monkeypatch.setattr(datasets, "measured", self)
 
     def __call__(self, command: list[str]) -> Measured:
-        told = " ".join(command)
-        self.commands.append(told)
-        if self.broken in told:
-            raise Failed(f"exit code 1: recli {told}")
+        result = " ".join(command)
+        self.commands.append(result)
+        if self.broken in result:
+            raise Failed(f"exit code 1: recli {result}")
         if command[0] == "prepare":
             Path(command[-1]).mkdir()
         return Measured(

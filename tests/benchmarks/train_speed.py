@@ -274,8 +274,8 @@ def child(side: str, name: str, threads: int, stored: Path) -> None:
 
 def one(side: str, name: str, threads: int, stored: Path) -> list[float]:
     command = [sys.executable, __file__, "--one", side, name, str(threads), str(stored)]
-    told = subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout
-    made: list[float] = json.loads(told)
+    result = subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout
+    made: list[float] = json.loads(result)
     return made
 
 
