@@ -4,6 +4,7 @@ import dataclasses
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 # Two workers on two cores: a thread for each. Read when the libraries are loaded, so set before.
@@ -11,6 +12,12 @@ if "PYTEST_XDIST_WORKER" in os.environ:
     for _library in ("OMP", "OPENBLAS", "MKL"):
         os.environ.setdefault(f"{_library}_NUM_THREADS", "1")
 
+if not os.access(
+    Path.home(), os.W_OK
+):  # libraries that tests use write there: ir_datasets (of ranx), transformers
+    _LIBRARIES = TemporaryDirectory(prefix="recli-tests-")
+    for _name in ("IR_DATASETS_HOME", "HF_MODULES_CACHE"):
+        os.environ.setdefault(_name, _LIBRARIES.name)
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # else each of a few hundred commands compiles recli anew
 
 import numpy as np
