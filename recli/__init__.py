@@ -139,9 +139,8 @@ def _as_keywords(message: str, fields: Any) -> str:
     """A message with the keywords of the step in place of the options of the command."""
     from recli.config import option_name
 
-    for field in sorted(fields, key=lambda field: -len(field.name)):
-        message = message.replace(option_name(field), field.name)
-    return message
+    keywords = {option_name(field): field.name for field in fields}
+    return re.sub(r"--[a-z0-9-]+", lambda option: keywords.get(option[0], option[0]), message)
 
 
 def _plain(config: type[Any], name: str, value: Any) -> Any:

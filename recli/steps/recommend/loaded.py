@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cached_property
 from os import PathLike
 from pathlib import Path
@@ -14,10 +14,12 @@ import numpy as np
 import polars as pl
 
 from recli import schema
+from recli.config import check_value, spec_of
 from recli.errors import ConfigError, RecliError
 from recli.schema import Bool
 from recli.steps.recommend import frames, inputs, users
 from recli.steps.recommend.candidates import did_you_mean
+from recli.steps.recommend.config import RecommendConfig
 from recli.steps.recommend.recommender import RecommendOptions, recommend_batches, similar_items
 from recli.storage.parts import part_names
 from recli.storage.runs import StoredModel, read_model
@@ -98,12 +100,9 @@ class LoadedModel:
         """
         queries = self._query(history, user, profile)
         _check_k(k)
-        for name, value, choices in (
-            ("mask", mask, ("seen", "all", "none")),
-            ("fallback", fallback, ("popularity", "none")),
-        ):
-            if value not in choices:
-                raise ConfigError(f"{name} must be one of {', '.join(choices)}, not {value!r}")
+        specs = {field.name: spec_of(field) for field in fields(RecommendConfig)}
+        check_value("mask", specs["mask"], mask)
+        check_value("fallback", specs["fallback"], fallback)
         options = RecommendOptions(
             k=k, mask=mask, allowed=self._allowed(allow, deny), fallback=fallback, reasons=3 if explain else 0
         )

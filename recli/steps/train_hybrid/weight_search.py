@@ -216,10 +216,10 @@ def _share(pool: CandidatePool, weights: Float64, best: Float64) -> tuple[Float6
     cosines = source_scores @ source_scores.T / np.outer(lengths, lengths)
     groups, ndcg, tried = np.arange(weights.size), best, 0
     for first, second in sorted(combinations(range(weights.size), 2), key=lambda pair: -cosines[pair]):
-        joined = (groups == groups[first]) | (groups == groups[second])
-        shared = np.where(joined, weights[joined].mean(), weights)
         if groups[first] == groups[second]:
             continue
+        joined = (groups == groups[first]) | (groups == groups[second])
+        shared = np.where(joined, weights[joined].mean(), weights)
         trial = user_ndcg(pool, _sum(pool, shared)) if shared[first] else ndcg  # 0: neither has any weight
         tried += 1
         if not _exceeds(best, trial):
