@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from recli.data.readers import EventLog, ReadOptions, read_events, streams
 from recli.data.readers.delimited import parse_block
-from recli.data.readers.malformed_lines import parse_lines
+from recli.data.readers.malformed_lines import LineFormat, parse_lines
 from recli.errors import RecliError
 
 HEADER = b"user,item,rating,ts\n"
@@ -225,8 +225,9 @@ def test_the_fast_path_and_the_careful_one_agree(
     text: bytes, width: int, separator: str, last_wanted: bool
 ) -> None:
     wanted = {"user": 0, "item": 1, "rating": width - 1 if last_wanted else 0}
-    fast, taken, rest = parse_block(text, 5, True, separator, width, wanted)
-    slow, taken_slow, rest_slow = parse_lines(text, 5, True, separator, width, wanted)
+    form = LineFormat(separator, width)
+    fast, taken, rest = parse_block(text, 5, True, form, wanted)
+    slow, taken_slow, rest_slow = parse_lines(text, 5, True, form, wanted)
     assert (taken, rest) == (taken_slow, rest_slow) == (taken, b"")
     empty_is_null = pl.all().replace("", None) if fast.frame.height else pl.all()
     assert fast.frame.select("line").equals(slow.frame.select("line"))

@@ -13,10 +13,12 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
-from recli.data.readers.malformed_lines import parse_lines
+from recli.data.readers.malformed_lines import LineFormat, parse_lines
 from recli.data.readers.options import OptionNames, ReadOptions
+from recli.data.readers.preamble import header_further_down, read_preamble
+from recli.data.readers.quoting import QUOTED_BY_CUSTOM, proves_quotes
 from recli.data.readers.streams import Source, Stream
-from recli.data.readers.table import Batch, Table
+from recli.data.readers.table import Batch, LineCounts, Table
 from recli.errors import InvalidDataError, UsageError
 
 SEPARATORS = ("::", "\t", ";", ",", "|")
@@ -28,11 +30,17 @@ Known = Callable[[Sequence[str]], int]
 
 @dataclass(frozen=True)
 class Layout:
-    """How a file's lines are cut; `skip`: lines before the data (blank ones, the header)."""
+    """How a file's lines are cut; `before`: lines before the data (blank ones, comments, the header).
+
+    `quoting`: auto, standard or none; None: to be decided by the first block with a quote in it.
+    """
 
     separator: str
     names: list[str]
-    skip: int
+    before: LineCounts
+    quoting: str | None = "auto"
+    comment: str = ""
+    notes: tuple[str, ...] = ()
 
 
 def open_delimited(stream: Stream, options: ReadOptions, known: Known) -> Table | None:
@@ -40,29 +48,49 @@ def open_delimited(stream: Stream, options: ReadOptions, known: Known) -> Table 
     layout = _layout(stream, options, known)
     if layout is None:
         return None
-    known_layout = layout
-    return Table(known_layout.names, lambda numbers_by_name: _batches(stream, known_layout, numbers_by_name))
+    known_layout, notes = layout, list(layout.notes)
+    return Table(
+        known_layout.names,
+        lambda numbers_by_name: _batches(stream, known_layout, numbers_by_name, notes, options.advice),
+        notes,
+        known_layout.before,
+    )
 
 
 def _layout(stream: Stream, options: ReadOptions, known: Known) -> Layout | None:
     text = stream.head.decode("utf-8", errors="replace")
-    lines = text.split("\n")[: _SAMPLE_LINES + 1]
+    lines = [line.removesuffix("\r") for line in text.split("\n")]
     if len(lines) > 2:
         lines = lines[:-1]  # it may be cut
-    before = next((i for i, line in enumerate(lines) if line.strip()), None)
-    if before is None:
+    preamble = read_preamble(lines, options, known)
+    first = preamble.lines
+    first += next((i for i, line in enumerate(lines[first:]) if line.strip()), len(lines))
+    sample = [line for line in lines[first : first + _SAMPLE_LINES] if line.strip()]
+    if not sample:
         return None
-    sample = [line.removesuffix("\r") for line in lines[before:] if line.strip()]
-    separator = options.delimiter or _find_separator(sample, known)
-    cells = [cell.strip() for cell in split_line(sample[0], separator)]
-    if _is_header(cells, sample[0], stream.source, options, known):
-        return Layout(separator, cells, before + 1)
-    return Layout(separator, [c.strip() for c in options.columns], 0)
+    separator = options.delimiter or preamble.separator or _find_separator(sample, known)
+    header = sample[0].lstrip().removeprefix(preamble.mark) if preamble.header_is_marked else sample[0]
+    quoting = _quoting(options.quoting, separator, sample[0])
+    cells = [cell.strip() for cell in split_line(header, separator, quoting or "auto")]
+    told = (preamble.comment, tuple(f"{stream.source}: {note}" for note in preamble.notes))
+    if _is_header(cells, lines[first:], stream.source, options, known, first):
+        return Layout(separator, cells, LineCounts(first + 1), quoting, *told)
+    names = [c.strip() for c in options.columns]
+    return Layout(separator, names, LineCounts(preamble.lines), quoting, *told)
 
 
-def split_line(line: str, separator: str) -> list[str]:
-    """The fields of one line; quotes count with separators of one character."""
-    if len(separator) > 1 or '"' not in line:
+def _quoting(wanted: str, separator: str, header: str) -> str | None:
+    """How quotes are read, where that is known without the data."""
+    if wanted != "auto":
+        return wanted
+    if len(separator) > 1:
+        return "none"
+    return "auto" if separator in QUOTED_BY_CUSTOM or header.startswith('"') else None
+
+
+def split_line(line: str, separator: str, quoting: str = "auto") -> list[str]:
+    """The fields of one line; quotes count with separators of one character, unless `quoting` is none."""
+    if len(separator) > 1 or quoting == "none" or '"' not in line:
         return line.split(separator)
     try:
         return next(csv.reader([line], delimiter=separator))
@@ -83,9 +111,17 @@ def _find_separator(sample: Sequence[str], known: Known) -> str:
     return chosen
 
 
-def _is_header(cells: Sequence[str], line: str, source: Source, options: ReadOptions, known: Known) -> bool:
+def _is_header(
+    cells: Sequence[str],
+    lines: Sequence[str],
+    source: Source,
+    options: ReadOptions,
+    known: Known,
+    before: int,
+) -> bool:
     if options.header is not None:
         return options.header
+    line = lines[0]
     looks = known(cells) > 0 and not any(_is_number(cell) for cell in cells)
     if options.columns:
         if looks:
@@ -98,6 +134,13 @@ def _is_header(cells: Sequence[str], line: str, source: Source, options: ReadOpt
     named = any(options.column_of(r) for r in ("user", "item", "rating", "event", "weight", "time"))
     if looks or (named and not any(_is_number(cell) for cell in cells)):
         return True
+    later = header_further_down(lines, known)
+    if later and options.advice.skip_lines:
+        raise InvalidDataError(
+            f"{source}: the first line is no header: {line[:200]}; line {before + later + 1} is one: "
+            f"{lines[later][:200]}",
+            f"leave out what stands before it: {options.advice.skip_lines} {before + later}",
+        )
     raise InvalidDataError(
         f"{source}: the first line has no known column name: {line[:200]}",
         _advised(options.advice),
@@ -124,51 +167,69 @@ def _is_number(cell: str) -> bool:
     return True
 
 
-def _batches(stream: Stream, layout: Layout, numbers_by_name: Mapping[str, int]) -> Iterator[Batch]:
-    line, skip, rest = 1, layout.skip, b""
+def _batches(
+    stream: Stream, layout: Layout, numbers_by_name: Mapping[str, int], notes: list[str], advice: OptionNames
+) -> Iterator[Batch]:
+    line, skip, rest = 1, layout.before.taken, b""
+    width, quoting = len(layout.names), layout.quoting
     for block, last in stream.blocks():
         data = rest + block if rest else block
         while skip and data:
             data = data[data.find(b"\n") + 1 :] if b"\n" in data else b""
             line, skip = line + 1, skip - 1
-        batch, taken, rest = parse_block(
-            data, line, last, layout.separator, len(layout.names), numbers_by_name
-        )
+        if quoting is None and b'"' in data:
+            lines = data.decode(errors="replace").replace("\r", "").split("\n")
+            quoting = "auto" if proves_quotes(lines, layout.separator, width) else "none"
+            notes.append(_note_of_quotes(stream.source, line, lines, quoting, layout.separator, advice))
+        form = LineFormat(layout.separator, width, quoting or "none", layout.comment)
+        batch, taken, rest = parse_block(data, line, last, form, numbers_by_name)
         line += taken
         yield batch
 
 
+def _note_of_quotes(
+    source: Source, line: int, lines: Sequence[str], quoting: str, separator: str, advice: OptionNames
+) -> str:
+    at = next(i for i, text in enumerate(lines) if '"' in text)
+    what = "are around fields" if quoting == "auto" else "are plain characters"
+    other = "none" if quoting == "auto" else "standard"
+    cell = next(cell for cell in lines[at].split(separator) if '"' in cell)
+    option = f"; otherwise {advice.quoting} {other}" if advice.quoting else ""
+    return f"{source}: quotes {what}, as in line {line + at}: {cell[:60]}{option}"
+
+
 def parse_block(
-    data: bytes, line: int, last: bool, separator: str, width: int, numbers_by_name: Mapping[str, int]
+    data: bytes, line: int, last: bool, form: LineFormat, numbers_by_name: Mapping[str, int]
 ) -> tuple[Batch, int, bytes]:
     """Parse whole lines, the first of which is number `line`.
 
     Returns the batch, the number of lines taken, and the bytes left for the next block (a quoted field
     that goes on there; never where `last`).
     """
-    frame = _parse_clean(data, line, separator, width, numbers_by_name)
+    frame = _parse_clean(data, line, form, numbers_by_name)
     if frame is None:
-        return parse_lines(data, line, last, separator, width, numbers_by_name)
+        return parse_lines(data, line, last, form, numbers_by_name)
 
     def raw(numbers: Sequence[int]) -> list[str]:
         lines = data.split(b"\n")
         return [lines[n - line].removesuffix(b"\r").decode() for n in numbers]
 
-    return Batch(frame, raw), frame.height, b""
+    return Batch(frame, raw, lines=LineCounts(frame.height)), frame.height, b""
 
 
 def _parse_clean(
-    data: bytes, line: int, separator: str, width: int, numbers_by_name: Mapping[str, int]
+    data: bytes, line: int, form: LineFormat, numbers_by_name: Mapping[str, int]
 ) -> pl.DataFrame | None:
     """All lines at once, or None where any of them needs a closer look.
 
     polars lets some lines with a wrong number of fields pass, so the separators are counted here. A quoted
     field with a separator or a line's end in it leaves pieces with a lone quote.
     """
+    separator, width = form.separator, form.width
     n_lines = _count_lines(data, separator.encode(), width)
     if n_lines == 0 or b"\0" in data or data.startswith(b"\xef\xbb\xbf"):
         return None
-    quotes = b'"' in data
+    quotes = form.quoting != "none" and b'"' in data
     numbers = list(range(width)) if quotes else sorted(set(numbers_by_name.values()))
     try:
         data.decode()

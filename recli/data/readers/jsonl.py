@@ -9,8 +9,9 @@ from typing import Any
 import polars as pl
 
 from recli.data.readers.options import OptionNames
+from recli.data.readers.python_literals import looks_like_dict, parse_dict
 from recli.data.readers.streams import Source, Stream
-from recli.data.readers.table import Batch, Reject, Table, is_free
+from recli.data.readers.table import Batch, LineCounts, Reject, Table, is_free
 from recli.errors import InvalidDataError
 
 INVALID_JSON, NOT_OBJECT, WRONG_TYPE = "invalid JSON", "not a JSON object", "wrong type"
@@ -56,11 +57,18 @@ def open_jsonl(
             if frame is None:
                 batch, taken = parse_objects(block, line, keys)
             else:
-                batch, taken = Batch(frame, _RawLines(block, line)), frame.height
+                taken = frame.height
+                batch = Batch(frame, _RawLines(block, line), lines=LineCounts(taken))
             line += taken
             yield batch
 
-    return Table(names, batches)
+    return Table(names, batches, _notes(stream.source, lines))
+
+
+def _notes(source: Source, lines: Sequence[bytes]) -> list[str]:
+    """What is said of lines that are no JSON."""
+    python = next((text for line in lines if looks_like_dict(text := line.decode(errors="replace"))), None)
+    return [] if python is None else [f"{source}: lines of Python dicts are read as JSON: {python[:60]}"]
 
 
 def _no_objects(source: Source, advice: OptionNames) -> InvalidDataError:
@@ -84,11 +92,12 @@ def _keys(line: bytes) -> Iterable[str]:
 def _object(line: bytes, decode: Callable[[str], Any] = _decode) -> tuple[dict[str, Any] | None, str]:
     """The object of a line, or None and the reason."""
     try:
-        value = decode(line.decode())
+        text = line.decode()
+        value = decode(text)
     except UnicodeDecodeError:
         return None, BROKEN_UTF8
     except (ValueError, RecursionError):
-        return None, INVALID_JSON
+        return (parse_dict(text) if looks_like_dict(text) else None), INVALID_JSON
     return (value, "") if isinstance(value, dict) else (None, NOT_OBJECT)
 
 
@@ -184,7 +193,8 @@ def parse_objects(data: bytes, line: int, keys: Mapping[str, str]) -> tuple[Batc
             Reject(numbers[index], key, reason, _raw(rows[numbers[index] - line]))
             for index, (key, reason) in faults.items()
         ]
-    return Batch(frame, _RawLines(data, line), rejects), len(rows)
+    blank = sum(not row.strip() for row in rows)
+    return Batch(frame, _RawLines(data, line), rejects, LineCounts(len(rows), blank)), len(rows)
 
 
 def _texts(cells: list[Any], name: str) -> tuple[list[str | None], dict[int, str]]:

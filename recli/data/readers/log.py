@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import polars as pl
@@ -12,6 +12,7 @@ import polars as pl
 from recli.data.readers.column_roles import EVENT_ROLES, Role, known_names, recognize
 from recli.data.readers.delimited import open_delimited
 from recli.data.readers.jsonl import open_jsonl
+from recli.data.readers.line_account import LineAccount
 from recli.data.readers.options import ReadOptions
 from recli.data.readers.parquet import open_parquet
 from recli.data.readers.spool import Spool, reject_frame, reject_schema
@@ -29,7 +30,9 @@ class EventLog:
     `events`: user_id, item_id (String) [, rating Float64] [, event String] [, weight Float64]
     [, timestamp Int64, microseconds], in the order of the input. `rejects`: file, line (from 1), column,
     reason, raw, value (a bad number or time). `columns`: the column used for each role (user, item, rating,
-    event, weight, time). `unused`: the other columns.
+    event, weight, time). `unused`: the other columns. `lines`: the physical lines of text files, all of which are
+    accounted for: rows + before (headers and comments) + blank + continued (lines of a record after its first).
+    `notes`: what was assumed about the files.
     Both frames read files below the spool folder: use them before it is removed.
     """
 
@@ -39,6 +42,8 @@ class EventLog:
     rejected: dict[str, int]
     columns: dict[str, str]
     unused: tuple[str, ...] = ()
+    lines: dict[str, int] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
 
 def read_events(
@@ -61,11 +66,14 @@ def read_rows(
     rejected: Counter[str] = Counter()
     columns: dict[str, str] = {}
     unused: dict[str, None] = {}
+    lines = LineAccount()
+    notes: list[str] = []
     rows = 0
     for source in inputs:
         table = open_table(source, options, roles)
         if table is None:
             continue
+        table = lines.follow(table, source)
         numbers = recognize(table.names, roles, options, str(source))
         names = {role: table.names[number] for role, number in numbers.items()}
         unused |= {name: None for name in table.names if name and name not in names.values()}
@@ -80,11 +88,21 @@ def read_rows(
             done = good.height + len(bad)
             rows += done
             advance(done, f"{rows:,} rows")
+        notes += table.notes
     if kept is None or rows == 0:
         names_text = ", ".join(str(s) for s in inputs[:5])
         what = "is empty" if kept is None else "has a header and no rows"
         raise InvalidDataError(f"{names_text} {what}", "name a file with rows in it")
-    return EventLog(kept.scan(), rejects.scan(), rows, dict(sorted(rejected.items())), columns, tuple(unused))
+    return EventLog(
+        kept.scan(),
+        rejects.scan(),
+        rows,
+        dict(sorted(rejected.items())),
+        columns,
+        tuple(unused),
+        lines.counts,
+        (*notes, *lines.notes()),
+    )
 
 
 def open_table(

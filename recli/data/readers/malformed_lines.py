@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import polars as pl
 
-from recli.data.readers.table import Batch, Reject
+from recli.data.readers.quoting import RECORD_LINES, following, read_record, swallows_rows
+from recli.data.readers.table import Batch, LineCounts, Reject
 
-RECORD_LINES = 100  # a quoted field may go on for so many lines; a quote left open does not swallow more
 _PENDING = 8 << 20  # bytes of an open quoted field that are carried into the next block
 
 TOO_FEW, TOO_MANY = "too few fields", "too many fields"
@@ -17,31 +18,48 @@ BROKEN_UTF8, NUL = "broken UTF-8", "NUL byte"
 UNTERMINATED, BROKEN_QUOTES, TOO_LONG = "unterminated quote", "broken quotes", "field too long"
 
 
+@dataclass(frozen=True)
+class LineFormat:
+    """How the lines of a file are cut into `width` fields.
+
+    `quoting`: auto, standard or none; auto is standard, but a record of many lines that are rows by themselves is none.
+    `comment`: what comments begin with; "": there are none.
+    """
+
+    separator: str
+    width: int
+    quoting: str = "auto"
+    comment: str = ""
+
+
 def parse_lines(
-    data: bytes, line: int, last: bool, separator: str, width: int, numbers_by_name: Mapping[str, int]
+    data: bytes, line: int, last: bool, form: LineFormat, numbers_by_name: Mapping[str, int]
 ) -> tuple[Batch, int, bytes]:
     """As `delimited.parse_block`, for any bytes."""
+    separator, width = form.separator, form.width
     lines, rejects = _decode(data, line)
     records: dict[int, list[str]] = {}
     spans: dict[int, int] = {}
+    inside: set[int] = set()  # lines of records
     end = len(lines)
     frame = pl.DataFrame(
         {"line": range(line, line + end), "text": lines}, schema={"line": pl.Int64, "text": pl.String}
     )
     blank = "".join({" ", "\t"} - set(separator))
-    frame = frame.filter(pl.col("text").str.strip_chars(blank) != "")  # rejected lines are null by now
-    quotes = len(separator) == 1 and b'"' in data
+    is_blank = pl.col("text").str.strip_chars(blank) == ""
+    blank_lines = frame.filter(is_blank)["line"]
+    frame = frame.filter(~is_blank)  # rejected lines are null by now
+    quotes = form.quoting != "none" and len(separator) == 1 and b'"' in data
     if quotes:
         quoted_lines = frame.filter(pl.col("text").str.contains('"', literal=True))
         hard = quoted_lines.filter(_needs_quotes(pl.col("text"), separator))["line"].to_list()
-        records, spans, quoted, end = _records(
-            [n - line for n in hard], lines, separator, width, numbers_by_name, last
-        )
+        records, spans, quoted, end = _records([n - line for n in hard], lines, form, numbers_by_name, last)
         rejects += [r._replace(line=r.line + line) for r in quoted]
         inside = {line + start + k for start, n in spans.items() for k in range(n)}
         taken = inside | {r.line for r in rejects}
         frame = frame.filter(~pl.col("line").is_in(sorted(taken)) & (pl.col("line") < line + end))
         rejects = [r for r in rejects if r.line < line + end]
+    frame, comments = _without_comments(frame, form)
     good, ragged = _split(frame, separator, width, numbers_by_name, quotes)
     rejects += ragged
     if records:
@@ -54,7 +72,11 @@ def parse_lines(
         return ["\n".join(str(t) for t in lines[s : s + spans.get(s, 1)]) for s in starts]
 
     rest = b"" if end == len(lines) else b"\n".join(data.split(b"\n")[end:])
-    return Batch(good, raw, sorted(rejects)), end, rest
+    continued = sum(span - 1 for span in spans.values())
+    longest = max(((span, line + start) for start, span in spans.items() if span > 1), default=None)
+    outside = (blank_lines < line + end) & ~blank_lines.is_in(sorted(inside))
+    counts = LineCounts(end, int(outside.sum()), continued, longest, comments)
+    return Batch(good, raw, sorted(rejects), counts), end, rest
 
 
 def _decode(data: bytes, line: int) -> tuple[list[str | None], list[Reject]]:
@@ -102,8 +124,7 @@ def _needs_quotes(text: pl.Expr, separator: str) -> pl.Expr:
 def _records(
     hard: Sequence[int],
     lines: Sequence[str | None],
-    separator: str,
-    width: int,
+    form: LineFormat,
     numbers_by_name: Mapping[str, int],
     last: bool,
 ) -> tuple[dict[int, list[str]], dict[int, int], list[Reject], int]:
@@ -112,6 +133,7 @@ def _records(
     Returns the fields by starting line, the number of lines of each, rejects, and where to stop: a record
     that may go on in the next block is left for it.
     """
+    separator, width = form.separator, form.width
     records: dict[int, list[str]] = {}
     spans: dict[int, int] = {}
     rejects: list[Reject] = []
@@ -119,30 +141,29 @@ def _records(
     for start in hard:
         if start < free:
             continue
-        ahead = list(_following(lines, start))
-        reader = csv.reader([text + "\n" for text in ahead], delimiter=separator, strict=True)
-        try:
-            row = next(reader)
-            span = reader.line_num
-            reason = _check_record(row, span, width, numbers_by_name)
-        except csv.Error as error:
-            span, reason = 1, _reason(str(error))
-            open_end = start + len(ahead) == len(lines) and len(ahead) < RECORD_LINES
-            if reason == UNTERMINATED and open_end and not last and sum(map(len, ahead)) < _PENDING:
+        record = read_record(lines, start, separator)
+        row: list[str] = []
+        span, reason = 1, None
+        if isinstance(record, csv.Error):
+            reason = _reason(str(record))
+            if reason == UNTERMINATED and not last and _may_go_on(lines, start):
                 return records, spans, rejects, start
-            row = []
+        else:
+            row, span = record
+            reason = _check_record(row, span, width, numbers_by_name)
+            if span > 1 and form.quoting == "auto" and swallows_rows(lines, start, span, separator, width):
+                reason = UNTERMINATED
         if reason is None:
             records[start], spans[start], free = row, span, start + span
         else:  # resume at the next line: a stray quote costs one row, not a hundred
-            rejects.append(Reject(start, None, reason, ahead[0]))
+            rejects.append(Reject(start, None, reason, str(lines[start])))
     return records, spans, rejects, len(lines)
 
 
-def _following(lines: Sequence[str | None], start: int) -> Iterator[str]:
-    for text in lines[start : start + RECORD_LINES]:
-        if text is None:
-            return
-        yield text
+def _may_go_on(lines: Sequence[str | None], start: int) -> bool:
+    """Whether an open quoted field may be closed in the next block."""
+    ahead = list(following(lines, start))
+    return start + len(ahead) == len(lines) and len(ahead) < RECORD_LINES and sum(map(len, ahead)) < _PENDING
 
 
 def _check_record(
@@ -159,6 +180,15 @@ def _reason(message: str) -> str:
     if "unexpected end" in message:
         return UNTERMINATED
     return TOO_LONG if "field limit" in message else BROKEN_QUOTES
+
+
+def _without_comments(frame: pl.DataFrame, form: LineFormat) -> tuple[pl.DataFrame, int]:
+    """Without comments: lines that begin with the mark of the comments and have not all fields; and their number."""
+    if not form.comment:
+        return frame, 0
+    cut = pl.col("text").str.count_matches(form.separator, literal=True) + 1 != form.width
+    kept = frame.filter(~(pl.col("text").str.starts_with(form.comment) & cut))
+    return kept, frame.height - kept.height
 
 
 def _split(

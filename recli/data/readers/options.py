@@ -5,6 +5,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from recli.data.readers.quoting import QUOTING
 from recli.errors import UsageError
 
 FORMATS = ("auto", "csv", "jsonl", "parquet")
@@ -20,14 +21,28 @@ class OptionNames:
     no_header: str | None = None
     columns: str | None = None
     separator: str | None = None
+    quoting: str | None = None
+    skip_lines: str | None = None
 
 
 _ROLES = ("user", "item", "rating", "event", "weight", "time")
 LOG = OptionNames(
-    {role: f"--{role}-column" for role in _ROLES}, "--format", "--no-header", "--columns", "--separator"
+    {role: f"--{role}-column" for role in _ROLES},
+    "--format",
+    "--no-header",
+    "--columns",
+    "--separator",
+    "--quoting",
+    "--skip-lines",
 )
 ITEMS = OptionNames(
-    {"item": "--item-id-column"}, None, "--items-no-header", "--items-columns", "--items-separator"
+    {"item": "--item-id-column"},
+    None,
+    "--items-no-header",
+    "--items-columns",
+    "--items-separator",
+    "--items-quoting",
+    "--items-skip-lines",
 )
 LISTS = OptionNames({})
 
@@ -37,13 +52,17 @@ class ReadOptions:
     """The user's settings for reading files.
 
     A `*_column` of None is recognized by common names; the empty string switches an optional role off.
-    `separator` is of any length, `\\t` is a tab. `header` None: detected; `columns` names the columns of
+    `separator` is of any length, `\\t` is a tab. `quoting`: standard (RFC 4180), none (quotes are characters) or auto:
+    standard where fields are separated by `,` or `;`, or where the data proves it. `skip_lines`: lines left out at the
+    beginning. `header` None: detected; `columns` names the columns of
     files without one. `time_format`: as `%d.%m.%Y %H:%M`; without a zone the times are UTC. `decimal_comma`:
     numbers are written 2,8 (and a point makes none).
     """
 
     format: str = "auto"
     separator: str | None = None
+    quoting: str = "auto"
+    skip_lines: int = 0
     header: bool | None = None
     columns: tuple[str, ...] = ()
     user_column: str | None = None
@@ -61,6 +80,8 @@ class ReadOptions:
     def __post_init__(self) -> None:
         if self.format not in FORMATS:
             raise UsageError(f"the format must be one of {', '.join(FORMATS)}, not {self.format!r}")
+        if self.quoting not in QUOTING:
+            raise UsageError(f"quoting must be one of {', '.join(QUOTING)}, not {self.quoting!r}")
         if self.time_unit not in TIME_UNITS:
             raise UsageError(f"the time unit must be one of {', '.join(TIME_UNITS)}, not {self.time_unit!r}")
         if self.time_format is not None:

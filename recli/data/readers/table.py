@@ -34,21 +34,40 @@ class Reject(NamedTuple):
 
 
 @dataclass(frozen=True)
+class LineCounts:
+    """Physical lines of a text file: `taken` = rows + rejects + `blank` + `continued` (lines of a record after its
+    first; `longest`: the lines of the longest record and where it begins) + `comments`."""
+
+    taken: int
+    blank: int = 0
+    continued: int = 0
+    longest: tuple[int, int] | None = None
+    comments: int = 0
+
+
+@dataclass(frozen=True)
 class Batch:
     """Some rows of one file, in order.
 
     `frame`: `line` (Int64) and the requested columns, String (or native types, from Parquet); null is missing.
     `rejects`: rows of wrong shape. `raw(lines)`: the text of rows of this batch by line number.
+    `lines`: of a text file.
     """
 
     frame: pl.DataFrame
     raw: Callable[[Sequence[int]], list[str]]
     rejects: list[Reject] = field(default_factory=list)
+    lines: LineCounts | None = None
 
 
 @dataclass(frozen=True)
 class Table:
-    """An opened file: its columns' names, and its batches with the columns selected by `{new name: number}`."""
+    """An opened file: its columns' names, and its batches with the columns selected by `{new name: number}`.
+
+    `notes`: what was assumed about the file, complete when all batches are read. `before`: lines before the data.
+    """
 
     names: list[str]
     batches: Callable[[Mapping[str, int]], Iterator[Batch]]
+    notes: list[str] = field(default_factory=list)
+    before: LineCounts | None = None

@@ -30,6 +30,14 @@ class PrepareConfig(Config):
     separator: str | None = option(
         None, "Separator of columns, any length, e.g. :: or \\t.", default_text="detected", panel=_INPUT
     )
+    quoting: str = option(
+        "auto",
+        "Quotes around fields: standard (doubled within), none (they are characters), or auto: standard where , or ; "
+        "separates columns, or where the data proves it.",
+        choices=("auto", "standard", "none"),
+        panel=_INPUT,
+    )
+    skip_lines: int = option(0, "Leave out so many lines at the beginning of each file.", min=0, panel=_INPUT)
     no_header: bool = option(False, "The first line is data: name the columns with --columns.", panel=_INPUT)
     columns: str | None = option(None, "Names of the columns, e.g. user_id,item_id,rating.", panel=_INPUT)
     user_column: str | None = option(None, "Column of user ids.", default_text="recognized", panel=_INPUT)
@@ -72,6 +80,15 @@ class PrepareConfig(Config):
     )
     items_separator: str | None = option(
         None, "Separator of the catalogue's columns.", default_text="detected", panel=_CATALOGUE
+    )
+    items_quoting: str = option(
+        "auto",
+        "Quotes in the catalogue, as --quoting.",
+        choices=("auto", "standard", "none"),
+        panel=_CATALOGUE,
+    )
+    items_skip_lines: int = option(
+        0, "Leave out so many lines at the beginning of the catalogue.", min=0, panel=_CATALOGUE
     )
     items_no_header: bool = option(False, "The catalogue's first line is data.", panel=_CATALOGUE)
     items_columns: str | None = option(None, "Names of the catalogue's columns.", panel=_CATALOGUE)

@@ -29,6 +29,7 @@ class EventInput:
     columns: dict[str, str]  # role -> the column that was used for it
     rejects: pl.LazyFrame
     unused: list[str]  # columns of the log
+    lines: dict[str, int]  # physical lines by what they are
 
 
 @dataclass(frozen=True)
@@ -89,7 +90,10 @@ def read_input(
         events = events.with_row_index("position")
     rows = sum(log.rows for log in logs.values())
     unused = list(dict.fromkeys(name for log in logs.values() for name in log.unused))
-    return EventInput(events, rows, rejected, columns, rejects, unused)
+    for note in dict.fromkeys(note for log in logs.values() for note in log.notes):
+        reporter.say(note)
+    lines = {name: sum(log.lines.get(name, 0) for log in logs.values()) for name in logs[TRAIN].lines}
+    return EventInput(events, rows, rejected, columns, rejects, unused, lines)
 
 
 def read_items(config: PrepareConfig, reporter: Reporter) -> CatalogueInput | None:
@@ -100,6 +104,8 @@ def read_items(config: PrepareConfig, reporter: Reporter) -> CatalogueInput | No
 
     options = ReadOptions(
         separator=config.items_separator,
+        quoting=config.items_quoting,
+        skip_lines=config.items_skip_lines,
         header=False if config.items_no_header else None,
         columns=columns_of(config.items_columns),
         item_column=config.item_id_column,
@@ -120,6 +126,8 @@ def _read_options(config: PrepareConfig) -> ReadOptions:
     return ReadOptions(
         format=config.format,
         separator=config.separator,
+        quoting=config.quoting,
+        skip_lines=config.skip_lines,
         header=False if config.no_header else None,
         columns=columns_of(config.columns),
         user_column=config.user_column,

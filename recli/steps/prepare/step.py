@@ -204,6 +204,7 @@ def _summary(
             "above": round(bots.above, 3),
         },
         "columns": log.columns,
+        **({"lines": log.lines} if log.lines else {}),
     }
 
 
