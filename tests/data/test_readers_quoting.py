@@ -158,3 +158,48 @@ def test_case_24_a_catalogue_of_python_dicts(tmp_path: Path) -> None:
     (tmp_path / "meta.json").write_text("{'asin': 'i1', 'title': 'A'}\n{'asin': 'i2', 'title': \"B's\"}\n")
     read = read_catalogue([str(tmp_path / "meta.json")], ReadOptions(), None)
     assert read.frame["text"].to_list() == ["A", "B's"]
+
+
+def test_quotes_after_a_backslash_are_part_of_the_field() -> None:
+    rows, _ = read('user,item,event\na,b,"say \\"hi\\", x"\nc,d,"e"\n')
+    assert rows == [("a", "b", 'say "hi", x'), ("c", "d", "e")]
+
+
+def test_a_header_that_comes_again_is_no_event() -> None:
+    rows, log = read("user_id,item_id\na,x\nuser_id,item_id\nb,y\n user_id,item_id\n")
+    assert rows == [("a", "x"), ("b", "y")]
+    assert log.rejected == {"header again": 2}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        " user_id | item_id \n---------+---------\n a       | x\n b       | y\n",
+        "| user_id | item_id |\n|---|---|\n| a | x |\n| b | y |\n",
+    ],
+)
+def test_tables_of_database_shells_and_markdown(text: str) -> None:
+    rows, log = read(text)
+    assert rows == [("a", "x"), ("b", "y")]
+    assert log.lines["before"] == 2
+
+
+def test_lines_that_end_in_a_carriage_return_alone() -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / "log.csv").write_bytes(b"user,item\ra,x\rb,y\r")
+        log = read_events([f"{folder}/log.csv"], ReadOptions(), Path(folder) / "spool")
+        assert log.events.collect().rows() == [("a", "x"), ("b", "y")]
+
+
+@pytest.mark.parametrize(
+    ("text", "what", "fix"),
+    [
+        ('{\n "user_id": "a"\n}\n', "over several lines", "jq -c . log.json"),
+        ('{"user_id": "a"},\n{"user_id": "b"}\n', "with a comma after them", "sed 's/,$//' log.json"),
+    ],
+)
+def test_json_that_is_almost_lines_is_named(text: str, what: str, fix: str) -> None:
+    with pytest.raises(InvalidDataError) as error:
+        read(text, "log.json")
+    assert what in error.value.what
+    assert fix in str(error.value.fix)

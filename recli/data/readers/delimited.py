@@ -8,20 +8,21 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import polars as pl
 
 from recli.data.readers.malformed_lines import LineFormat, parse_lines
 from recli.data.readers.options import OptionNames, ReadOptions
-from recli.data.readers.preamble import header_further_down, read_preamble
+from recli.data.readers.preamble import header_further_down, is_rule, read_preamble
 from recli.data.readers.quoting import QUOTED_BY_CUSTOM, proves_quotes
 from recli.data.readers.streams import Source, Stream
-from recli.data.readers.table import Batch, LineCounts, Table
+from recli.data.readers.table import Batch, LineCounts, Reject, Table
 from recli.errors import InvalidDataError, UsageError
 
 SEPARATORS = ("::", "\t", ";", ",", "|")
+HEADER_AGAIN = "header again"
 _SAMPLE_LINES = 100  # lines looked at
 
 Known = Callable[[Sequence[str]], int]
@@ -41,6 +42,7 @@ class Layout:
     quoting: str | None = "auto"
     comment: str = ""
     notes: tuple[str, ...] = ()
+    header: bool = False
 
 
 def open_delimited(stream: Stream, options: ReadOptions, known: Known) -> Table | None:
@@ -74,7 +76,8 @@ def _layout(stream: Stream, options: ReadOptions, known: Known) -> Layout | None
     cells = [cell.strip() for cell in split_line(header, separator, quoting or "auto")]
     told = (preamble.comment, tuple(f"{stream.source}: {note}" for note in preamble.notes))
     if _is_header(cells, lines[first:], stream.source, options, known, first):
-        return Layout(separator, cells, LineCounts(first + 1), quoting, *told)
+        before = first + 1 + any(is_rule(line) for line in lines[first + 1 : first + 2])
+        return Layout(separator, cells, LineCounts(before), quoting, *told, header=True)
     names = [c.strip() for c in options.columns]
     return Layout(separator, names, LineCounts(preamble.lines), quoting, *told)
 
@@ -184,7 +187,20 @@ def _batches(
         form = LineFormat(layout.separator, width, quoting or "none", layout.comment)
         batch, taken, rest = parse_block(data, line, last, form, numbers_by_name)
         line += taken
-        yield batch
+        yield _without_headers(batch, layout.names, numbers_by_name) if layout.header else batch
+
+
+def _without_headers(batch: Batch, names: Sequence[str], numbers_by_name: Mapping[str, int]) -> Batch:
+    """The batch, with rows that repeat the header (of exports put one after the other) as rejects."""
+    same = [pl.col(name).str.strip_chars() == names[number] for name, number in numbers_by_name.items()]
+    again = batch.frame.filter(pl.all_horizontal(same))["line"].to_list() if same else []
+    if not again:
+        return batch
+    rejects = [
+        Reject(line, None, HEADER_AGAIN, raw) for line, raw in zip(again, batch.raw(again), strict=True)
+    ]
+    frame = batch.frame.filter(~pl.col("line").is_in(again))
+    return replace(batch, frame=frame, rejects=sorted(batch.rejects + rejects))
 
 
 def _note_of_quotes(

@@ -47,7 +47,7 @@ def open_jsonl(
     sample = (line for line in lines if line.strip())
     names = list(dict.fromkeys(key for line in sample for key in _keys(line)))
     if not names:
-        raise _no_objects(stream.source, advice)
+        raise _no_objects(stream.source, first, advice)
 
     def batches(numbers_by_name: Mapping[str, int]) -> Iterator[Batch]:
         keys = {name: names[number] for name, number in numbers_by_name.items()}
@@ -71,7 +71,18 @@ def _notes(source: Source, lines: Sequence[bytes]) -> list[str]:
     return [] if python is None else [f"{source}: lines of Python dicts are read as JSON: {python[:60]}"]
 
 
-def _no_objects(source: Source, advice: OptionNames) -> InvalidDataError:
+def _no_objects(source: Source, first: bytes, advice: OptionNames) -> InvalidDataError:
+    line = first.split(b"\n", 1)[0].strip()
+    if line in (b"{", b"{}"):
+        return InvalidDataError(
+            f"{source}: an object goes over several lines; there must be one on each line",
+            f"make it lines: jq -c . {source.name} > {source.name}.jsonl",
+        )
+    if line.endswith(b"},"):
+        return InvalidDataError(
+            f"{source}: the lines are objects with a comma after them: {line[:60].decode(errors='replace')}",
+            f"leave the commas out: sed 's/,$//' {source.name} > {source.name}.jsonl",
+        )
     return InvalidDataError(
         f"{source}: none of the first lines is a JSON object with keys",
         f"is it CSV? say so: {advice.format} csv" if advice.format else "is it CSV? call it .csv",

@@ -70,6 +70,11 @@ def header_further_down(lines: Sequence[str], known: Callable[[Sequence[str]], i
     return 0
 
 
+def is_rule(line: str) -> bool:
+    """Whether a line below a header is drawn, as in tables of Markdown and of database shells: `---+---`."""
+    return re.fullmatch(r"[\s|+:=-]*-{3}[\s|+:=-]*", line) is not None
+
+
 def _words(line: str) -> list[str]:
     """The cells of a line, whatever separates them."""
     return [cell.strip(' "') for cell in re.split(r"::|[\t;,|]", line)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import re
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 QUOTING = ("auto", "standard", "none")
 QUOTED_BY_CUSTOM = (",", ";")  # what spreadsheets write; tabs, bars, `::` are written without quotes
@@ -54,8 +55,22 @@ def _quoted_columns(lines: Sequence[str | None], chosen: Sequence[int], separato
 
 
 def read_record(lines: Sequence[str | None], start: int, separator: str) -> tuple[list[str], int] | csv.Error:
-    """The record of quoted fields that begins on line `start`, and the number of its lines; or what is wrong."""
-    reader = csv.reader((text + "\n" for text in following(lines, start)), delimiter=separator, strict=True)
+    """The record of quoted fields that begins on line `start`, and the number of its lines; or what is wrong.
+
+    Quotes within are doubled or, where that leaves the line unreadable, have a backslash before them.
+    """
+    record = _record(lines, start, separator, {})
+    if isinstance(record, csv.Error) and '\\"' in str(lines[start]):
+        escaped = _record(lines, start, separator, {"escapechar": "\\", "doublequote": False})
+        return record if isinstance(escaped, csv.Error) else escaped
+    return record
+
+
+def _record(
+    lines: Sequence[str | None], start: int, separator: str, dialect: dict[str, Any]
+) -> tuple[list[str], int] | csv.Error:
+    texts = (text + "\n" for text in following(lines, start))
+    reader = csv.reader(texts, delimiter=separator, strict=True, **dialect)
     try:
         return next(reader), reader.line_num
     except csv.Error as error:

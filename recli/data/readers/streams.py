@@ -17,6 +17,7 @@ STDIN = "-"
 BLOCK = 16 << 20  # bytes of decompressed text parsed at once
 MAX_LINE = 64 << 20  # a longer "line" is no text: refused before it fills the memory
 _READ = 1 << 18  # small, as gzip may unpack a thousandfold
+_PARQUET = b"PAR1"
 _GZIP, _ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
 _EXTENSIONS = {
     ".csv": "csv", ".tsv": "csv", ".tab": "csv", ".dat": "csv", ".inter": "csv", ".item": "csv",
@@ -90,7 +91,7 @@ class Stream:
 
     def __init__(self, source: Source, encoding: str = "utf-8") -> None:
         self.source = source
-        self._chunks = _as_utf8(_decompressed(source), encoding)
+        self._chunks = _with_newlines(_as_utf8(_decompressed(source), encoding))
         self._first = b""
         for chunk in self._chunks:  # enough to see magic bytes, separators and a header
             self._first += chunk
@@ -104,7 +105,7 @@ class Stream:
 
     def format(self) -> str:
         """`csv`, `jsonl` or `parquet`: by the magic bytes, the extension, the first character."""
-        if self._first[:4] == b"PAR1":
+        if self._first.startswith(_PARQUET):
             return "parquet"
         path = self.source.path
         suffixes = (
@@ -205,8 +206,17 @@ def _as_utf8(chunks: Iterator[bytes], encoding: str) -> Iterator[bytes]:
     yield decoder.decode(b"", final=True).encode("utf-8", "surrogateescape")
 
 
+def _with_newlines(chunks: Iterator[bytes]) -> Iterator[bytes]:
+    """Lines that end in a carriage return alone (old Macs, some spreadsheets) end in a newline."""
+    first = next(chunks, b"")
+    alone = b"\r" in first[:-1] and b"\n" not in first and not first.startswith(_PARQUET)
+    yield first.replace(b"\r", b"\n") if alone else first
+    for chunk in chunks:
+        yield chunk.replace(b"\r", b"\n") if alone else chunk
+
+
 def _without_mark(first: bytes, source: Source) -> bytes:
-    if first.startswith((b"\xff\xfe", b"\xfe\xff")):
+    if first.startswith((b"\xff\xfe", b"\xfe\xff")) or first[1:8:2] == bytes(4) or first[:8:2] == bytes(4):
         raise InvalidDataError(
             f"{source} is in UTF-16", "say so: --encoding utf-16 (of a catalogue: --items-encoding utf-16)"
         )
