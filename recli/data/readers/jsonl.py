@@ -78,11 +78,6 @@ def _no_objects(source: Source, first: bytes, advice: OptionNames) -> InvalidDat
             f"{source}: an object goes over several lines; there must be one on each line",
             f"make it lines: jq -c . {source.name} > {source.name}.jsonl",
         )
-    if line.endswith(b"},"):
-        return InvalidDataError(
-            f"{source}: the lines are objects with a comma after them: {line[:60].decode(errors='replace')}",
-            f"leave the commas out: sed 's/,$//' {source.name} > {source.name}.jsonl",
-        )
     return InvalidDataError(
         f"{source}: none of the first lines is a JSON object with keys",
         f"is it CSV? say so: {advice.format} csv" if advice.format else "is it CSV? call it .csv",
@@ -104,7 +99,7 @@ def _object(line: bytes, decode: Callable[[str], Any] = _decode) -> tuple[dict[s
     """The object of a line, or None and the reason."""
     try:
         text = line.decode()
-        value = decode(text)
+        value = decode(text.rstrip().removesuffix(","))  # lines of an array have a comma
     except UnicodeDecodeError:
         return None, BROKEN_UTF8
     except (ValueError, RecursionError):
