@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import polars as pl
@@ -17,7 +17,7 @@ from recli.data.readers.parquet import open_parquet
 from recli.data.readers.spool import Spool, reject_frame, reject_schema
 from recli.data.readers.streams import Source, Stream, expand
 from recli.data.readers.table import Batch, Reject, Table
-from recli.data.readers.values import Fault, normalize, unit_of
+from recli.data.readers.values import Fault, Written, normalize
 from recli.errors import InvalidDataError
 from recli.reporting import Advance, no_progress
 
@@ -29,7 +29,8 @@ class EventLog:
     `events`: user_id, item_id (String) [, rating Float64] [, event String] [, weight Float64]
     [, timestamp Int64, microseconds], in the order of the input. `rejects`: file, line (from 1), column,
     reason, raw, value (a bad number or time). `columns`: the column used for each role (user, item, rating,
-    event, weight, time). `unused`: the other columns.
+    event, weight, time). `unused`: the other columns. `notations`: by file and (role, notation), how many cells were
+    read so (see `values.Written`).
     Both frames read files below the spool folder: use them before it is removed.
     """
 
@@ -39,6 +40,7 @@ class EventLog:
     rejected: dict[str, int]
     columns: dict[str, str]
     unused: tuple[str, ...] = ()
+    notations: dict[str, dict[tuple[str, str], int]] = field(default_factory=dict)
 
 
 def read_events(
@@ -61,6 +63,7 @@ def read_rows(
     rejected: Counter[str] = Counter()
     columns: dict[str, str] = {}
     unused: dict[str, None] = {}
+    notations: dict[str, dict[tuple[str, str], int]] = {}
     rows = 0
     for source in inputs:
         table = open_table(source, options, roles)
@@ -73,18 +76,22 @@ def read_rows(
         if kept is None:
             kept, columns = Spool(spool, "events", _schema(used)), names
         _check_same(source, columns, names)
-        for good, bad in _read(table, numbers, used, names, options):
+        written = Written(options)
+        for good, bad in _read(table, numbers, used, names, written):
             kept.add(good)
             rejects.add(reject_frame(source.name, bad))
             rejected.update(r.reason for r in bad)
             done = good.height + len(bad)
             rows += done
             advance(done, f"{rows:,} rows")
+        notations[source.name] = dict(written.counts)
     if kept is None or rows == 0:
         names_text = ", ".join(str(s) for s in inputs[:5])
         what = "is empty" if kept is None else "has a header and no rows"
         raise InvalidDataError(f"{names_text} {what}", "name a file with rows in it")
-    return EventLog(kept.scan(), rejects.scan(), rows, dict(sorted(rejected.items())), columns, tuple(unused))
+    return EventLog(
+        kept.scan(), rejects.scan(), rows, dict(sorted(rejected.items())), columns, tuple(unused), notations
+    )
 
 
 def open_table(
@@ -109,14 +116,12 @@ def open_table(
 
 
 def _read(
-    table: Table, numbers: dict[str, int], roles: Sequence[Role], names: dict[str, str], options: ReadOptions
+    table: Table, numbers: dict[str, int], roles: Sequence[Role], names: dict[str, str], written: Written
 ) -> Iterator[tuple[pl.DataFrame, list[Reject]]]:
-    """The good rows and the bad rows of each batch. The time's unit is decided once per file."""
-    unit = options.time_format or (None if options.time_unit == "auto" else options.time_unit)
+    """The good rows and the bad rows of each batch. How cells are written is decided once per file."""
     for batch in table.batches(numbers):
-        if unit is None and "time" in numbers:
-            unit = unit_of(batch.frame, "time")
-        good, faults = normalize(batch.frame, roles, unit, options.decimal_comma)
+        written.look(batch.frame, roles)
+        good, faults = normalize(batch.frame, roles, written)
         yield good, batch.rejects + _described(batch, faults, names)
 
 

@@ -29,6 +29,7 @@ class EventInput:
     columns: dict[str, str]  # role -> the column that was used for it
     rejects: pl.LazyFrame
     unused: list[str]  # columns of the log
+    notations: dict[str, dict[tuple[str, str], int]]  # see `EventLog`
 
 
 @dataclass(frozen=True)
@@ -89,7 +90,10 @@ def read_input(
         events = events.with_row_index("position")
     rows = sum(log.rows for log in logs.values())
     unused = list(dict.fromkeys(name for log in logs.values() for name in log.unused))
-    return EventInput(events, rows, rejected, columns, rejects, unused)
+    notations = {
+        f"{part}/{file}": counts for part, log in logs.items() for file, counts in log.notations.items()
+    }
+    return EventInput(events, rows, rejected, columns, rejects, unused, notations)
 
 
 def read_items(config: PrepareConfig, reporter: Reporter) -> CatalogueInput | None:
@@ -131,6 +135,7 @@ def _read_options(config: PrepareConfig) -> ReadOptions:
         time_unit=config.time_unit,
         time_format=config.time_format,
         decimal_comma=config.decimal_comma,
+        thousands=config.thousands_separator,
         encoding=config.encoding,
     )
 
