@@ -162,10 +162,20 @@ def test_parquet_ids_of_integers_and_categories_become_strings(read: Read, tmp_p
     assert rows_of(read((tmp_path / "p.parquet").read_bytes())) == [(str(2**63 - 1), "a"), ("-5", "b")]
 
 
-def test_parquet_ids_of_decimals_are_refused(read: Read) -> None:
+def test_case_20_parquet_ids_of_a_float_type_are_integers(read: Read) -> None:
     file = io.BytesIO()
-    pl.DataFrame({"user": [1.0], "item": ["a"]}).write_parquet(file)
-    with pytest.raises(InvalidDataError, match="'user' is of type Float64, which cannot be the user"):
+    users = [13001.0, float("nan"), None, 1e15, 2.5]
+    pl.DataFrame({"user": users, "item": list("abcde")}).write_parquet(file)
+    log = read(file.getvalue())
+    assert rows_of(log) == [("13001", "a"), ("1000000000000000", "d"), ("2.5", "e")]
+    assert log.rejected == {"missing user": 2}
+    assert log.notations["log.csv"]["user", "float"] == 5
+
+
+def test_parquet_types_that_no_id_has_are_refused(read: Read) -> None:
+    file = io.BytesIO()
+    pl.DataFrame({"user": [True], "item": ["a"]}).write_parquet(file)
+    with pytest.raises(InvalidDataError, match="'user' is of type Boolean, which cannot be the user"):
         read(file.getvalue())
 
 

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from recli.data.readers.column_roles import EVENT, ITEM, RATING, TIME, USER
 from recli.data.readers.jsonl import _parse_alike, parse_objects
-from recli.data.readers.values import normalize
+from recli.data.readers.options import ReadOptions
+from recli.data.readers.values import Written, normalize
 
 KEYS = {"user": "u", "item": "i", "rating": "r", "event": "e", "time": "t"}
 ROLES = (USER, ITEM, RATING, EVENT, TIME)
@@ -25,8 +26,8 @@ def agree(data: bytes) -> bool:
     slow, taken = parse_objects(data, 5, KEYS)
     assert not slow.rejects
     assert fast["line"].to_list() == slow.frame["line"].to_list() == list(range(5, 5 + taken))
-    unit = "s"
-    (some, faults), (others, found) = (normalize(f, ROLES, unit) for f in (fast, slow.frame))
+    options = ReadOptions(time_unit="s")
+    (some, faults), (others, found) = (normalize(f, ROLES, Written(options)) for f in (fast, slow.frame))
     assert some.equals(others)
     assert [fault[:3] for fault in faults] == [fault[:3] for fault in found]
     return True
@@ -109,5 +110,9 @@ def test_both_ways_agree_whatever_the_values_and_damage(
 
 def test_a_block_of_each_kind_is_one_table() -> None:
     frames = [_parse_alike(PLAIN.encode(), 1, KEYS), parse_objects(PLAIN.encode(), 2, KEYS)[0].frame]
-    read = [normalize(frame, ROLES, "s")[0] for frame in frames if frame is not None]
+    read = [
+        normalize(frame, ROLES, Written(ReadOptions(time_unit="s")))[0]
+        for frame in frames
+        if frame is not None
+    ]
     assert pl.concat(read).rows() == [("a", "7", 4.5, "view", 1_600_000_000_000_000)] * 2

@@ -91,7 +91,7 @@ def test_a_bad_row_is_reported_and_its_neighbors_are_kept(
         (b'{"user": true, "item": "i", "rating": 1, "ts": 5}', "user", "wrong type"),
         (b'{"user": "u", "item": 1.5, "rating": 1, "ts": 5}', "item", "wrong type"),
         (b'{"user": "u", "item": "i", "rating": {}, "ts": 5}', "rating", "wrong type"),
-        (b'{"user": "u", "item": "i", "rating": false, "ts": 5}', "rating", "wrong type"),
+        (b'{"user": "u", "item": "i", "rating": false, "ts": 5}', "rating", "unparsable number"),
         (b'{"user": "u", "item": "i", "rating": NaN, "ts": 5}', "rating", "number is not finite"),
         (b'{"user": "u", "item": "i", "rating": null, "ts": 5}', "rating", "missing rating"),
         (b'{"user": "u", "rating": 1, "ts": 5}', "item", "missing item"),

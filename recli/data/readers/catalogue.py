@@ -11,12 +11,13 @@ import polars as pl
 from recli.data.readers.column_roles import CATALOGUE_ITEM, recognize
 from recli.data.readers.jsonl import as_text
 from recli.data.readers.log import open_table
+from recli.data.readers.numbers import comma_to_point
 from recli.data.readers.options import ReadOptions
 from recli.data.readers.spool import reject_frame, reject_schema
 from recli.data.readers.streams import Source, expand
 from recli.data.readers.table import Batch, Reject, free_name
 from recli.data.readers.text_template import TEXT_NAMES, default_template, render
-from recli.data.readers.values import comma_to_point, normalize
+from recli.data.readers.values import normalize
 from recli.errors import InvalidDataError
 from recli.reporting import Advance, no_progress
 
@@ -140,7 +141,7 @@ def _read(source: Source, options: ReadOptions) -> _Read | None:
 
 def _with_ids(batch: Batch, column: str) -> tuple[pl.DataFrame, list[Reject]]:
     """A batch's rows with `_ID` instead of `line` and `item`, and the rows that have no usable id."""
-    good, faults = normalize(batch.frame.select("line", "item"), (CATALOGUE_ITEM,), None)
+    good, faults = normalize(batch.frame.select("line", "item"), (CATALOGUE_ITEM,))
     bad = {line: reason for line, _, reason, _ in faults}
     texts = batch.raw(list(bad)) if bad else []
     rejects = [Reject(n, column, reason, raw) for (n, reason), raw in zip(bad.items(), texts, strict=True)]

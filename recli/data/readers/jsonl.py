@@ -206,17 +206,22 @@ def parse_objects(data: bytes, line: int, keys: Mapping[str, str]) -> tuple[Batc
 def _texts(cells: list[Any], name: str) -> tuple[list[str | None], dict[int, str]]:
     """A column's values as text, and by index why some cannot be (these become None).
 
-    Ids are strings or integers (strings by now), numbers may be floats; columns without a role anything.
+    Ids are strings or whole numbers (integers are strings by now), numbers may be floats or true and false; columns
+    without a role anything.
     """
     if is_free(name):
         cells = [as_text(cell) for cell in cells]
     faults: dict[int, str] = {}
     kinds = set(map(type, cells)) - {str, type(None)}
     if kinds:
-        allowed = {float} if name not in ("user", "item") else set()
+        allowed: set[type] = {float} | ({bool} if name in _NUMBERS else set())
         for index, cell in enumerate(cells):
-            if type(cell) in allowed:
-                cells[index] = repr(cell)
+            if name in ("user", "item") and type(cell) is float:
+                cells[index] = str(int(cell)) if cell.is_integer() else None
+                if cells[index] is None:
+                    faults[index] = WRONG_TYPE
+            elif type(cell) in allowed:
+                cells[index] = repr(cell).lower()
             elif type(cell) in kinds:
                 cells[index], faults[index] = None, WRONG_TYPE
     if not _encodes("".join(filter(None, cells))):

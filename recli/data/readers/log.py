@@ -18,7 +18,7 @@ from recli.data.readers.parquet import open_parquet
 from recli.data.readers.spool import Spool, reject_frame, reject_schema
 from recli.data.readers.streams import Source, Stream, expand
 from recli.data.readers.table import Batch, Reject, Table
-from recli.data.readers.values import Fault, normalize, unit_of
+from recli.data.readers.values import Fault, Written, normalize
 from recli.errors import InvalidDataError
 from recli.reporting import Advance, no_progress
 
@@ -33,6 +33,8 @@ class EventLog:
     event, weight, time). `unused`: the other columns. `lines`: the physical lines of text files, all of which are
     accounted for: rows + before (headers and comments) + blank + continued (lines of a record after its first).
     `notes`: what was assumed about the files.
+    `notations`: by file and (role, notation), how many cells were
+    read so (see `values.Written`).
     Both frames read files below the spool folder: use them before it is removed.
     """
 
@@ -44,6 +46,7 @@ class EventLog:
     unused: tuple[str, ...] = ()
     lines: dict[str, int] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    notations: dict[str, dict[tuple[str, str], int]] = field(default_factory=dict)
 
 
 def read_events(
@@ -68,6 +71,7 @@ def read_rows(
     unused: dict[str, None] = {}
     lines = LineAccount()
     notes: list[str] = []
+    notations: dict[str, dict[tuple[str, str], int]] = {}
     rows = 0
     for source in inputs:
         table = open_table(source, options, roles)
@@ -81,7 +85,8 @@ def read_rows(
         if kept is None:
             kept, columns = Spool(spool, "events", _schema(used)), names
         _check_same(source, columns, names)
-        for good, bad in _read(table, numbers, used, names, options):
+        written = Written(options)
+        for good, bad in _read(table, numbers, used, names, written):
             kept.add(good)
             rejects.add(reject_frame(source.name, bad))
             rejected.update(r.reason for r in bad)
@@ -89,6 +94,7 @@ def read_rows(
             rows += done
             advance(done, f"{rows:,} rows")
         notes += table.notes
+        notations[source.name] = dict(written.counts)
     if kept is None or rows == 0:
         names_text = ", ".join(str(s) for s in inputs[:5])
         what = "is empty" if kept is None else "has a header and no rows"
@@ -102,6 +108,7 @@ def read_rows(
         tuple(unused),
         lines.counts,
         (*notes, *lines.notes()),
+        notations,
     )
 
 
@@ -127,14 +134,12 @@ def open_table(
 
 
 def _read(
-    table: Table, numbers: dict[str, int], roles: Sequence[Role], names: dict[str, str], options: ReadOptions
+    table: Table, numbers: dict[str, int], roles: Sequence[Role], names: dict[str, str], written: Written
 ) -> Iterator[tuple[pl.DataFrame, list[Reject]]]:
-    """The good rows and the bad rows of each batch. The time's unit is decided once per file."""
-    unit = options.time_format or (None if options.time_unit == "auto" else options.time_unit)
+    """The good rows and the bad rows of each batch. How cells are written is decided once per file."""
     for batch in table.batches(numbers):
-        if unit is None and "time" in numbers:
-            unit = unit_of(batch.frame, "time")
-        good, faults = normalize(batch.frame, roles, unit, options.decimal_comma)
+        written.look(batch.frame, roles)
+        good, faults = normalize(batch.frame, roles, written)
         yield good, batch.rejects + _described(batch, faults, names)
 
 

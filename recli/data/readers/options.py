@@ -5,11 +5,12 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from recli.data.readers.numbers import THOUSANDS
 from recli.data.readers.quoting import QUOTING
 from recli.errors import UsageError
 
 FORMATS = ("auto", "csv", "jsonl", "parquet")
-TIME_UNITS = ("auto", "s", "ms", "us", "ns", "iso")
+TIME_UNITS = ("auto", "s", "ms", "us", "ns", "iso", "excel", "days")
 
 
 @dataclass(frozen=True)
@@ -54,9 +55,9 @@ class ReadOptions:
     A `*_column` of None is recognized by common names; the empty string switches an optional role off.
     `separator` is of any length, `\\t` is a tab. `quoting`: standard (RFC 4180), none (quotes are characters) or auto:
     standard where fields are separated by `,` or `;`, or where the data proves it. `skip_lines`: lines left out at the
-    beginning. `header` None: detected; `columns` names the columns of
-    files without one. `time_format`: as `%d.%m.%Y %H:%M`; without a zone the times are UTC. `decimal_comma`:
-    numbers are written 2,8 (and a point makes none).
+    beginning. `header` None: detected; `columns` names the columns of files without one. `time_format`: as
+    `%d.%m.%Y %H:%M`, or several with `|` between them; without a zone the times are UTC. `decimal_comma`: numbers are
+    written 2,8 (and a point makes none). `thousands`: the separator in 1,234.
     """
 
     format: str = "auto"
@@ -74,6 +75,7 @@ class ReadOptions:
     time_unit: str = "auto"
     time_format: str | None = None
     decimal_comma: bool = False
+    thousands: str | None = None
     encoding: str = "utf-8"
     advice: OptionNames = field(default=LOG, repr=False)
 
@@ -85,12 +87,16 @@ class ReadOptions:
         if self.time_unit not in TIME_UNITS:
             raise UsageError(f"the time unit must be one of {', '.join(TIME_UNITS)}, not {self.time_unit!r}")
         if self.time_format is not None:
-            if not re.search(r"%[-_0]?[YyDFcsxvG+]", self.time_format):
-                raise UsageError(
-                    f"--time-format {self.time_format!r} holds no year", "write for example '%d.%m.%Y %H:%M'"
-                )
+            for one in self.time_format.split("|"):
+                if one not in TIME_UNITS[1:] and not re.search(r"%[-_0]?[YyDFcsxvG+]", one):
+                    raise UsageError(
+                        f"--time-format {self.time_format!r} holds no year",
+                        "write for example '%d.%m.%Y %H:%M'",
+                    )
             if self.time_unit != "auto":
                 raise UsageError("--time-format and --time-unit both say how times are written", "give one")
+        if self.thousands is not None:
+            self._check_thousands()
         try:
             codecs.lookup(self.encoding)
         except LookupError:
@@ -106,6 +112,16 @@ class ReadOptions:
         if self.separator is not None and (self.separator == "" or set(self.separator) & set('"\n\r\0')):
             raise UsageError(
                 f"{self.separator!r} cannot separate fields", "use for example ',' or '\\t' or '::'"
+            )
+
+    def _check_thousands(self) -> None:
+        if self.thousands not in THOUSANDS:
+            raise UsageError(
+                f"--thousands-separator must be one of {' '.join(map(repr, THOUSANDS))}, not {self.thousands!r}"
+            )
+        if self.thousands == "," and self.decimal_comma:
+            raise UsageError(
+                "--thousands-separator , and --decimal-comma both say what a comma is", "give one"
             )
 
     @property

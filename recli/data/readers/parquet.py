@@ -70,19 +70,26 @@ def _checked(stream: Stream, name: str, column: str, dtype: pl.DataType, advice:
         return cell.alias(name)
     text = isinstance(dtype, pl.String | pl.Categorical | pl.Enum)
     allowed = {
-        "user": text or dtype.is_integer(),
-        "item": text or dtype.is_integer(),
-        "event": text or dtype.is_integer(),
+        "user": text or dtype.is_integer() or dtype.is_float(),  # pandas makes floats of integers with gaps
+        "item": text or dtype.is_integer() or dtype.is_float(),
+        "event": text or dtype.is_integer() or dtype == pl.Boolean,
         "time": text or dtype.is_numeric() or isinstance(dtype, pl.Date | pl.Datetime),
     }
-    if not allowed.get(name, text or dtype.is_numeric()):
+    if not allowed.get(name, text or dtype.is_numeric() or dtype == pl.Boolean):
         raise InvalidDataError(
             f"{stream.source}: the column {column!r} is of type {dtype}, which cannot be the {name}",
-            f"name another one with {advice.roles[name]}, or convert it (ids to strings or integers)"
-            if name in advice.roles
-            else "convert it (ids to strings or integers)",
+            _advised(name, advice),
         )
     return cell.cast(pl.String).alias(name) if text else cell.alias(name)
+
+
+def _advised(name: str, advice: OptionNames) -> str:
+    """What to do about a column of a type that its role cannot have."""
+    kind = "ids to strings or integers" if name in ("user", "item") else "to numbers, dates or strings"
+    if name not in advice.roles:
+        return f"convert it ({kind})"
+    off = "" if name in ("user", "item") else f', or do without it: {advice.roles[name]} ""'
+    return f"name another one with {advice.roles[name]}, or convert it ({kind}){off}"
 
 
 class _RawRows:

@@ -2,16 +2,32 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 
 import polars as pl
 
 from recli.data.readers.column_roles import Role
-from recli.data.readers.times import PER_SECOND, find_unit, is_count, microseconds, whole_count
+from recli.data.readers.numbers import BOOLEANS, Numbers, are_booleans, number
+from recli.data.readers.options import ReadOptions
+from recli.data.readers.times import (
+    PER_SECOND,
+    PLAUSIBLE,
+    Notation,
+    find_notation,
+    is_count,
+    is_no_date,
+    microseconds,
+    placeholder,
+    read_others,
+    whole_count,
+    without_placeholders,
+)
 
 NOT_NUMBER, NOT_FINITE = "unparsable number", "number is not finite"
 NOT_TIME, TIME_RANGE = "unparsable time", "time out of range"
 OTHER_TIME = "time in another format"  # an ISO date among numbers, or the reverse
+NO_TIME = "placeholder for no time"  # 0, -1, 1900-01-01, 9999-12-31 among dates
 NUL = "NUL byte"
 
 
@@ -23,41 +39,111 @@ def missing(role: Role) -> str:
     return f"missing {role.name}"
 
 
+class Written:
+    """How the cells of one file are written: said by the options, else found in the first batch that tells.
+
+    `counts`: for (role, notation) how many cells were read so. The notation of a time is its unit; that of another
+    role is there where it is not the plain one: `boolean` for a number, `float` for an id.
+    """
+
+    def __init__(self, options: ReadOptions | None = None) -> None:
+        options = options or ReadOptions()
+        unit = options.time_format or (None if options.time_unit == "auto" else options.time_unit)
+        self.time = Notation(unit) if unit else None
+        self.numbers = Numbers(options.decimal_comma, options.thousands)
+        self.counts = Counter[tuple[str, str]]()
+        self._booleans: dict[str, bool] = {}  # by role
+
+    def look(self, frame: pl.DataFrame, roles: Sequence[Role]) -> None:
+        """Find out from a batch what is not known yet."""
+        for role in roles:
+            column = frame[role.name]
+            if role.kind == "time" and self.time is None:
+                self.time = _notation(column)
+            if role.kind == "number" and role.name not in self._booleans and column.dtype == pl.String:
+                self._booleans[role.name] = are_booleans(column.str.strip_chars())
+
+    def has_booleans(self, role: Role) -> bool:
+        return self._booleans.get(role.name, False)
+
+
+def _notation(column: pl.Series) -> Notation | None:
+    if not column.dtype.is_temporal():
+        return find_notation(column.str.strip_chars() if column.dtype == pl.String else column)
+    typical = column.cast(pl.Datetime("us")).dt.epoch("us").median()  # native times carry their unit
+    dates = isinstance(typical, int | float) and PLAUSIBLE[0] <= typical <= PLAUSIBLE[1]
+    return None if typical is None else Notation("native", dates)
+
+
 def normalize(
-    frame: pl.DataFrame, roles: Sequence[Role], unit: str | None, decimal_comma: bool = False
+    frame: pl.DataFrame, roles: Sequence[Role], written: Written | None = None
 ) -> tuple[pl.DataFrame, list[Fault]]:
     """The rows whose values are all good, under their output names; and what is wrong with the others.
 
     `frame`: `line` and a column per role, String or native. A bad row is reported by its first bad column.
-    `unit`: of times, or their format (`%d.%m.%Y`); None where nothing in the file so far looks like a time, so
-    that none is one. `decimal_comma`: numbers are written 2,8.
+    `written`: of the file, with what `Written.look` found in it; its counts grow.
     """
-    values = {r: _converted(frame[r.name], r, unit, decimal_comma) for r in roles}
+    written = written or Written()
+    values = {r: _converted(frame[r.name], r, written) for r in roles}
     fine = pl.select(pl.all_horizontal(_is_fine(pl.lit(v), r) for r, v in values.items())).to_series()
     good = pl.DataFrame([v.alias(r.output) for r, v in values.items()])
     if fine.all():
         return good, []
-    return good.filter(fine), _faults(frame.filter(~fine), roles, unit, decimal_comma)
+    return good.filter(fine), _faults(frame.filter(~fine), roles, written)
 
 
-def _converted(column: pl.Series, role: Role, unit: str | None, decimal_comma: bool) -> pl.Series:
+def _converted(column: pl.Series, role: Role, written: Written) -> pl.Series:
     """The values of a column; null, infinite or empty where there is none.
 
     Fast paths first: white space around numbers, and times that are not whole numbers, are rare.
     """
     text = column.dtype == pl.String
     if role.kind in ("id", "text"):
-        return column.str.strip_chars() if text else column.cast(pl.String)
+        if column.dtype.is_float():
+            written.counts[role.name, "float"] += len(column)
+        return column.str.strip_chars() if text else column.to_frame().select(_name(column)).to_series()
+    unit = written.time.unit if written.time else None
     counted = role.kind == "time" and unit in PER_SECOND and (text or column.dtype.is_integer())
     ways = [whole_count(pl.col(role.name), str(unit))] if counted else []
-    ways.append(_value(role, column.dtype, unit, decimal_comma)[0])
-    numbers = column
+    ways.append(_value(role, column.dtype, written)[0])
+    values, cells = column, column
     for cells in (column, column.str.strip_chars()) if text else (column,):
         for way in ways:
-            numbers = cells.to_frame(role.name).with_columns(way.alias(role.name)).to_series()
-            if not numbers.null_count():
-                return numbers
-    return numbers
+            values = cells.to_frame(role.name).with_columns(way.alias(role.name)).to_series()
+            if not values.null_count():
+                return _counted(cells, values, role, written)
+    return _counted(cells, values, role, written)
+
+
+def _name(column: pl.Series) -> pl.Expr:
+    """An id as text; a whole number of a float type (integers with gaps, in pandas) as the integer."""
+    cell = pl.col(column.name)
+    if not column.dtype.is_float():
+        return cell.cast(pl.String)
+    whole = cell.is_finite() & (cell == cell.floor()) & (cell.abs() < 2.0**63)
+    integer = pl.when(whole).then(cell).cast(pl.Int64, strict=False).cast(pl.String)
+    return pl.coalesce(integer, pl.when(cell.is_finite()).then(cell.cast(pl.String)))
+
+
+def _counted(cells: pl.Series, values: pl.Series, role: Role, written: Written) -> pl.Series:
+    """Count the notations of a column; times that are not plausible in the file's are looked at one by one."""
+    if role.kind == "number":
+        if written.has_booleans(role) or cells.dtype == pl.Boolean:
+            written.counts[role.name, "boolean"] += len(values) - values.null_count()
+        return values
+    if written.time is None:
+        return values
+    others = Counter[str]()
+    inside = values.null_count() == 0 and PLAUSIBLE[0] <= values.min() and values.max() <= PLAUSIBLE[1]  # type: ignore[operator]
+    if written.time.dates and len(values) and not inside:
+        if cells.dtype.is_temporal():
+            values = without_placeholders(values)
+        else:
+            values, others = read_others(cells, values, written.time)
+    for unit, n in others.items():
+        written.counts[role.name, unit] += n
+    written.counts[role.name, written.time.unit] += len(values) - values.null_count() - others.total()
+    return values
 
 
 def _is_fine(value: pl.Expr, role: Role) -> pl.Expr:
@@ -66,12 +152,12 @@ def _is_fine(value: pl.Expr, role: Role) -> pl.Expr:
     return value.is_finite().fill_null(False) if role.kind == "number" else value.is_not_null()
 
 
-def _faults(frame: pl.DataFrame, roles: Sequence[Role], unit: str | None, decimal_comma: bool) -> list[Fault]:
+def _faults(frame: pl.DataFrame, roles: Sequence[Role], written: Written) -> list[Fault]:
     """What is wrong with bad rows."""
     frame = frame.with_columns(pl.col(r.name).str.strip_chars() for r in roles if _is_text(frame, r))
     values, tests, reasons = [], [], []
     for role in roles:
-        value, faults = _value(role, frame.schema[role.name], unit, decimal_comma)
+        value, faults = _value(role, frame.schema[role.name], written)
         values.append(value.alias(f"={role.name}"))
         for reason, test in faults.items():
             reasons.append((role, reason))
@@ -89,21 +175,11 @@ def _shown(cell: object) -> str | None:
     return None if cell is None or cell == "" else str(cell)
 
 
-def unit_of(frame: pl.DataFrame, name: str) -> str | None:
-    """The time unit of a batch's column."""
-    column = frame[name]
-    if column.dtype.is_temporal():
-        return "us"  # not used: native times carry their unit
-    return find_unit(column.str.strip_chars() if column.dtype == pl.String else column)
-
-
 def _is_text(frame: pl.DataFrame, role: Role) -> bool:
     return frame.schema[role.name] == pl.String
 
 
-def _value(
-    role: Role, dtype: pl.DataType, unit: str | None, decimal_comma: bool
-) -> tuple[pl.Expr, Mapping[str, pl.Expr]]:
+def _value(role: Role, dtype: pl.DataType, written: Written) -> tuple[pl.Expr, Mapping[str, pl.Expr]]:
     """The expression of a role's value, and the tests of what can be wrong with it, the first first.
 
     The tests run after the values are there: `=role` is the value, `role` the cell.
@@ -113,27 +189,36 @@ def _value(
     absent = cell.is_null() | (cell == "") if text else cell.is_null()
     if role.kind in ("id", "text"):
         nul = {NUL: parsed.str.contains("\0", literal=True)}
+        if dtype.is_float():
+            absent = ~cell.is_finite().fill_null(False)
         return cell.cast(pl.String), {missing(role): absent} | (nul if text else {})
     if role.kind == "number":
         faults = {missing(role): absent, NOT_NUMBER: parsed.is_null(), NOT_FINITE: ~parsed.is_finite()}
-        number = comma_to_point(cell) if decimal_comma and text else cell
-        return number.cast(pl.Float64, strict=False), faults
+        value = number(cell, written.numbers) if text else cell.cast(pl.Float64, strict=False)
+        if text and written.has_booleans(role):
+            value = pl.coalesce(cell.str.to_lowercase().replace_strict(BOOLEANS, default=None), value)
+        return value, faults
+    return _time(role, dtype, written.time, absent)
+
+
+def _time(
+    role: Role, dtype: pl.DataType, notation: Notation | None, absent: pl.Expr
+) -> tuple[pl.Expr, Mapping[str, pl.Expr]]:
+    cell, parsed = pl.col(role.name), pl.col(f"={role.name}")
+    faults = {missing(role): absent}
     if dtype.is_temporal():
-        return cell.cast(pl.Datetime("us")).dt.epoch("us"), {missing(role): absent}
-    if unit is None:
-        return pl.lit(None, dtype=pl.Int64), {missing(role): absent, NOT_TIME: parsed.is_null()}
-    lost = parsed.is_null()
-    others: dict[str, pl.Expr] = {}
+        if notation is not None and notation.dates:
+            faults[NO_TIME] = placeholder(parsed)
+        return cell.cast(pl.Datetime("us")).dt.epoch("us"), faults
+    if notation is None:
+        return pl.lit(None, dtype=pl.Int64), faults | {NOT_TIME: parsed.is_null()}
+    lost, unit = parsed.is_null(), notation.unit
+    if notation.dates:
+        faults[NO_TIME] = placeholder(parsed) | is_no_date(cell)
     if unit in PER_SECOND:
-        others[TIME_RANGE] = lost & is_count(cell)
-        if text:
-            others[OTHER_TIME] = lost & microseconds(cell, "iso").is_not_null()
+        faults[TIME_RANGE] = lost & is_count(cell)
+        if dtype == pl.String:
+            faults[OTHER_TIME] = lost & microseconds(cell, "iso").is_not_null()
     elif unit == "iso":
-        others[OTHER_TIME] = lost & is_count(cell)
-    return microseconds(cell, unit), {missing(role): absent, **others, NOT_TIME: lost}
-
-
-def comma_to_point(cell: pl.Expr) -> pl.Expr:
-    """`2,8` as `2.8`; null where there is a point, which might be one of thousands (`1.250`)."""
-    number = cell.str.replace(",", ".", literal=True)
-    return pl.when(~cell.str.contains(".", literal=True)).then(number)
+        faults[OTHER_TIME] = lost & is_count(cell)
+    return microseconds(cell, unit), faults | {NOT_TIME: lost}

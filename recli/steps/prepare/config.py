@@ -52,10 +52,12 @@ class PrepareConfig(Config):
     )
     time_column: str | None = option(None, "Column of times.", default_text="recognized", panel=_INPUT)
     time_unit: str = option(
-        "auto", "Unit of the times.", choices=("auto", "s", "ms", "us", "ns", "iso"), panel=_INPUT
-    )
+        "auto", "Unit of the times; excel: days since 1899-12-30, days: since 1970.",
+        choices=("auto", "s", "ms", "us", "ns", "iso", "excel", "days"), panel=_INPUT,
+    )  # fmt: skip
     time_format: str | None = option(
-        None, "Format of the times, as strptime has it: '%d.%m.%Y %H:%M'; UTC where it has no zone.",
+        None, "Format of the times, as strptime has it: '%d.%m.%Y %H:%M'; UTC where it has no zone; several with | "
+        "between them: '%d.%m.%Y|iso'.",
         metavar="FORMAT", default_text="detected", panel=_INPUT,
     )  # fmt: skip
     in_order: bool = option(
@@ -67,6 +69,20 @@ class PrepareConfig(Config):
     decimal_comma: bool = option(
         False, "Numbers are written 2,8: ratings, weights, and the catalogue's.", panel=_INPUT
     )
+    thousands_separator: str | None = option(
+        None,
+        "What separates the thousands of ratings and weights, as in 1,234.",
+        default_text="none",
+        panel=_INPUT,
+    )
+    normalize_ids: str | None = option(
+        None, "Make spellings of an id one, in log and catalogue: lower, trim (blanks, invisible characters), integer "
+        "(7 for 7.0 and 007), unicode (NFKC).", metavar="lower,trim", default_text="as written", panel=_INPUT,
+    )  # fmt: skip
+    missing_ids: str = option(
+        "auto", "Ids that stand for none, whose events are left out; auto: names such as nan, NULL, (not set) among "
+        "other ids; none: keep them.", metavar="auto|none|NAME,...", panel=_INPUT,
+    )  # fmt: skip
     encoding: str = option("utf-8", "Encoding of the log, e.g. latin-1.", panel=_INPUT)
     items: tuple[str, ...] = option(
         (), "Catalogue of items, in any of the formats; repeatable.", panel=_CATALOGUE
@@ -225,11 +241,13 @@ def settings_of(config: PrepareConfig) -> PrepareSettings:
 
 def _check_together(config: PrepareConfig) -> None:
     """Raises `UsageError` where options contradict each other."""
+    from recli.steps.prepare.ids import rules_of
     from recli.storage.parts import TABLES
 
     _weighting(config)
     _plan(config)
     _most_rejects(config.max_rejects)
+    rules_of(config.normalize_ids, config.missing_ids)
     if config.text is not None and not config.items:
         raise UsageError("--text needs the columns of a catalogue", "name it with --items FILE")
     if config.items_no_header and not config.items_columns:

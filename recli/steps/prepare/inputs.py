@@ -30,6 +30,7 @@ class EventInput:
     rejects: pl.LazyFrame
     unused: list[str]  # columns of the log
     lines: dict[str, int]  # physical lines by what they are
+    notations: dict[str, dict[tuple[str, str], int]]  # see `EventLog`
 
 
 @dataclass(frozen=True)
@@ -93,7 +94,10 @@ def read_input(
     for note in dict.fromkeys(note for log in logs.values() for note in log.notes):
         reporter.say(note)
     lines = {name: sum(log.lines.get(name, 0) for log in logs.values()) for name in logs[TRAIN].lines}
-    return EventInput(events, rows, rejected, columns, rejects, unused, lines)
+    notations = {
+        f"{part}/{file}": counts for part, log in logs.items() for file, counts in log.notations.items()
+    }
+    return EventInput(events, rows, rejected, columns, rejects, unused, lines, notations)
 
 
 def read_items(config: PrepareConfig, reporter: Reporter) -> CatalogueInput | None:
@@ -139,6 +143,7 @@ def _read_options(config: PrepareConfig) -> ReadOptions:
         time_unit=config.time_unit,
         time_format=config.time_format,
         decimal_comma=config.decimal_comma,
+        thousands=config.thousands_separator,
         encoding=config.encoding,
     )
 

@@ -51,7 +51,7 @@ def prepare(config: PrepareConfig, reporter: Reporter = SILENT) -> Prepared:
     Raises `InvalidDataError` where too many rows cannot be used or none is left to train on, other `RecliError`s where
     a file cannot be read, or an option needs a column that is not there.
     """
-    from recli.steps.prepare import cleaning, splitting
+    from recli.steps.prepare import checks, cleaning, splitting
     from recli.storage import atomic, runs
 
     settings, run = settings_of(config), Path(config.out)
@@ -59,9 +59,13 @@ def prepare(config: PrepareConfig, reporter: Reporter = SILENT) -> Prepared:
         log = read_input(config, settings, spool, reporter)
         catalogue = read_items(config, reporter)
         rejects = check_rejects(config, settings, log, *([catalogue] if catalogue else []))
+        times = checks.times.check(log.events, log.notations, log.columns.get("time"), config, reporter)
+        checked = checks.ids.check(config, settings, log, catalogue, reporter)
+        log, catalogue = checked.log, checked.catalogue
         with reporter.progress("numbering users and items", total=None):
             indexed = cleaning.index_events(log.events, settings.weighting)
     rows, row_counts = indexed.rows, cleaning.RowCounts(log.rows, log.rejected, dict(indexed.filtered))
+    row_counts.filter("missing_ids", checked.left_out)
     _report_event_types(settings.weighting.event_weights, indexed.event_types, reporter)
     _check_not_empty(rows, row_counts)
     with reporter.progress("cleaning", total=None):
@@ -82,6 +86,8 @@ def prepare(config: PrepareConfig, reporter: Reporter = SILENT) -> Prepared:
             "hold fewer events out",
         )
     summary = _summary(interactions, row_counts.summary(kept), cleaned.bots, log)
+    if times is not None:
+        summary["times"] = times
     if catalogue is not None:
         summary["catalogue"] = _catalogue_summary(interactions, items, catalogue)
     runs.write_interactions(run, interactions, settings.stored, summary, items.catalogue, rejects)
@@ -165,6 +171,7 @@ _LOOSEN = {
     "min_rating": "lower --min-rating",
     "weight_column": "weights must be above 0: name another --weight-column",
     "bots": "leave out --bots drop",
+    "missing_ids": "keep ids such as nan with --missing-ids none",
     "min_user_events": "lower --min-user-events (or --k-core)",
     "min_item_events": "lower --min-item-events (or --k-core)",
     "rejected": "see the unusable rows with --rejects FILE.csv",

@@ -9,6 +9,7 @@ import polars as pl
 
 from recli.data.event_columns import Column, Rows
 from recli.errors import InvalidDataError
+from recli.steps.prepare.time_range import time_range
 
 _SMALLEST = float(np.finfo(np.float32).tiny)  # a decayed value stays above 0, however old
 _LARGEST = float(np.finfo(np.float32).max)
@@ -41,7 +42,8 @@ def index_events(events: pl.LazyFrame, weighting: EventWeighting) -> Indexed:
     [, part].
 
     The value of an event is its type's weight times its column `weight` times
-    `0.5 ** ((latest - timestamp) / half_life)`, where `latest` is the last event of the whole log.
+    `0.5 ** ((latest - timestamp) / half_life)`, where `latest` is the last event of the whole log, but for those
+    far after all others (their age is 0).
     Streams: strings are never held all at once. Raises `InvalidDataError` for a value beyond float32.
     """
     columns = events.collect_schema().names()
@@ -72,8 +74,9 @@ def index_events(events: pl.LazyFrame, weighting: EventWeighting) -> Indexed:
 
 
 def _latest(events: pl.LazyFrame) -> int | None:
-    latest: int | None = events.select(pl.col("timestamp").max()).collect(engine="streaming").item()
-    return latest
+    """The last event that is not far from all others: one event in 2100 must not make all others old."""
+    times = time_range(events)
+    return times.last if times else None
 
 
 def _filter(events: pl.LazyFrame, weighting: EventWeighting) -> tuple[dict[str, int], pl.LazyFrame]:
@@ -109,7 +112,9 @@ def _value(weighting: EventWeighting, latest: int | None) -> pl.Expr:
     if weighting.weighted:
         value = value * pl.col("weight")
     if weighting.half_life is not None and latest is not None:
-        age = (latest - pl.col("timestamp")) / (weighting.half_life * 1e6)  # in half-lives
+        age = ((latest - pl.col("timestamp")) / (weighting.half_life * 1e6)).clip(
+            lower_bound=0
+        )  # in half-lives
         value = (value * pl.lit(2.0).pow(-age)).clip(lower_bound=_SMALLEST)
     return value.cast(pl.Float32)
 
