@@ -20,10 +20,12 @@ class History:
 
     `values`: csr float32 (n, n_items). `steps`: int32 (nnz,), beside `values.data`: how many of the user's items came
     later, 0 for the last one; None: the order is unknown. A pair that occurs several times counts at its latest time.
+    `negatives`: csr float32 (n, n_items), how strongly the users disliked items, > 0; None: nothing is known of that.
     """
 
     values: CSR
     steps: Int32 | None = None
+    negatives: CSR | None = None
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -41,11 +43,12 @@ class History:
 
     def __getitem__(self, rows: slice | Int64) -> History:
         """The histories of the selected rows, in that order."""
+        negatives = None if self.negatives is None else self.negatives[rows]
         if self.steps is None:
-            return History(self.values[rows])
+            return History(self.values[rows], negatives=negatives)
         chosen = np.arange(self.shape[0])[rows]
         entries = ranges(self.values.indptr[chosen].astype(np.int64), self.sizes[chosen])
-        return History(self.values[rows], self.steps[entries])
+        return History(self.values[rows], self.steps[entries], negatives)
 
     def keep(self, entries: Bool) -> History:
         """Without the entries that are False in `entries`, bool (nnz,). The others keep their steps: the gap stays."""
@@ -54,7 +57,7 @@ class History:
         before = np.concatenate([[0], np.cumsum(entries)])
         kept = (self.values.data[entries], self.values.indices[entries], before[self.values.indptr])
         values = csr_matrix(kept, shape=self.shape)
-        return History(values, None if self.steps is None else self.steps[entries])
+        return History(values, None if self.steps is None else self.steps[entries], self.negatives)
 
     def decayed(self, half_life: float) -> CSR:
         """Values that are halved for each `half_life` steps, float32 (n, n_items); as they are if it is 0, or the

@@ -16,7 +16,7 @@ from recli import schema
 from recli.config import from_dict
 from recli.data.arrays import unit_rows
 from recli.data.history import History
-from recli.data.interactions import Interactions
+from recli.data.interactions import Interactions, no_seen_events
 from recli.errors import RecliError
 from recli.models.base import Model, algorithms
 from recli.models.wrappers import item_counts, with_recency
@@ -41,6 +41,8 @@ def write_interactions(
         writer.table("items", interactions.items)
         for name, rows in interactions.splits.items():
             writer.table(name, rows)
+        if interactions.seen_events.height:
+            writer.table(schema.SEEN, interactions.seen_events)
         if catalogue is not None:
             writer.table("catalogue", catalogue)
         if rejects is not None:
@@ -58,19 +60,26 @@ _COLUMNS = {
     "users": (schema.USER_ID, schema.COLD),
     "items": (schema.ITEM_ID, schema.TEXT, schema.COLD),
     **dict.fromkeys(schema.SPLITS, (schema.USER, schema.ITEM, schema.VALUE)),
+    schema.SEEN: (schema.USER, schema.ITEM, schema.NEGATIVE, schema.SPLIT),
 }
 
 
 def _interactions(part: Part, sha256: str) -> Interactions:
-    tables = {name: part.table(name) for name in _COLUMNS}
-    for name, columns in _COLUMNS.items():
-        missing = [column for column in columns if column not in tables[name].columns]
+    tables = {name: part.table(name) for name in _COLUMNS if name != schema.SEEN or _has_seen(part)}
+    for name, table in tables.items():
+        missing = [column for column in _COLUMNS[name] if column not in table.columns]
         if missing:
             raise damaged(
                 part.path, f"{name}.parquet, made by recli {part.made_by}, has no column {missing[0]!r}"
             )
     users, items = tables.pop("users"), tables.pop("items")
-    return Interactions(users, items, tables, sha256)
+    seen = tables.pop(schema.SEEN, no_seen_events())
+    return Interactions(users, items, tables, sha256, seen)
+
+
+def _has_seen(part: Part) -> bool:
+    """Older runs, and those that nothing was filtered out of, do not have the table."""
+    return part.has(f"{schema.SEEN}.parquet")
 
 
 @dataclass(frozen=True)
