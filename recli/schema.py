@@ -36,9 +36,12 @@ TIMESTAMP = "timestamp"  # int64, in the log's unit: microseconds
 POSITION = (
     "position"  # int64, rank of the event in time, if the log's rows are in order (`prepare --in-order`)
 )
+NEGATIVE = "negative"  # float32, how strongly a user disliked an item; 0: it was merely seen
+SPLIT = "split"  # one of SPLITS
 TEXT = "text"
 COLD = "cold"  # bool: no training event
 
+SEEN = "seen"  # the table of events that are known, but that no model is to like an item for
 INTERACTIONS = "interactions"
 EMBEDDINGS = "embeddings"
 MODELS = "models"

@@ -16,7 +16,7 @@ from recli import schema
 from recli.config import from_dict
 from recli.data.arrays import unit_rows
 from recli.data.history import History
-from recli.data.interactions import Interactions
+from recli.data.interactions import Interactions, no_seen_events
 from recli.errors import RecliError
 from recli.models.base import Model, algorithms
 from recli.models.wrappers import item_counts, with_recency
@@ -41,6 +41,8 @@ def write_interactions(
         writer.table("items", interactions.items)
         for name, rows in interactions.splits.items():
             writer.table(name, rows)
+        if interactions.seen_events.height:
+            writer.table(schema.SEEN, interactions.seen_events)
         if catalogue is not None:
             writer.table("catalogue", catalogue)
         if rejects is not None:
@@ -58,19 +60,26 @@ _COLUMNS = {
     "users": (schema.USER_ID, schema.COLD),
     "items": (schema.ITEM_ID, schema.TEXT, schema.COLD),
     **dict.fromkeys(schema.SPLITS, (schema.USER, schema.ITEM, schema.VALUE)),
+    schema.SEEN: (schema.USER, schema.ITEM, schema.NEGATIVE, schema.SPLIT),
 }
 
 
 def _interactions(part: Part, sha256: str) -> Interactions:
-    tables = {name: part.table(name) for name in _COLUMNS}
-    for name, columns in _COLUMNS.items():
-        missing = [column for column in columns if column not in tables[name].columns]
+    tables = {name: part.table(name) for name in _COLUMNS if name != schema.SEEN or _has_seen(part)}
+    for name, table in tables.items():
+        missing = [column for column in _COLUMNS[name] if column not in table.columns]
         if missing:
             raise damaged(
                 part.path, f"{name}.parquet, made by recli {part.made_by}, has no column {missing[0]!r}"
             )
     users, items = tables.pop("users"), tables.pop("items")
-    return Interactions(users, items, tables, sha256)
+    seen = tables.pop(schema.SEEN, no_seen_events())
+    return Interactions(users, items, tables, sha256, seen)
+
+
+def _has_seen(part: Part) -> bool:
+    """Older runs, and those that nothing was filtered out of, do not have the table."""
+    return part.has(f"{schema.SEEN}.parquet")
 
 
 @dataclass(frozen=True)
@@ -176,12 +185,14 @@ def write_model(
     summary: dict[str, Any] | None = None,
     history_half_life: float = 0.0,
     storage_dtype: str = quantization.FLOAT32,
+    user_factors: Float32 | None = None,
 ) -> Path:
     """Write `run/models/NAME`, self-contained: it also holds the interactions' tables (hard links on disk).
 
     `inputs`: sha256 of the other parts it was made from; that of the interactions is added. With
     `history_half_life`, `read_model` gives a `RecencyWeighted` model.
     `storage_dtype`: what its matrices are stored as (`recli.storage.quantization`); `read_model` gives float32.
+    `user_factors`: those that users are served by, float32 (n_users, d), in place of the ones it was trained with.
     """
     source = open_part(Path(run) / schema.INTERACTIONS, schema.INTERACTIONS)
     path = Path(run) / schema.MODELS / name
@@ -191,7 +202,9 @@ def write_model(
     with write_part(
         path, schema.MODELS, config, {schema.INTERACTIONS: source.sha256, **(inputs or {})}
     ) as writer:
-        state = model.state()
+        state = dict(model.state())
+        if user_factors is not None:
+            state["user_factors"] = user_factors
         if storage_dtype != quantization.FLOAT32:
             config["storage_dtype"], writer.format = storage_dtype, schema.FORMAT
             state = quantization.compact_state(state, _heights(source), storage_dtype)

@@ -100,10 +100,7 @@ class Evaluator:
         data, ordered = self.interactions, stored.model.uses_order
         key = ordered, stored.trained_on
         if key not in self.histories:
-            if ordered:
-                history = data.history(stored.trained_on)
-            else:
-                history = History(data.matrix(*stored.trained_on, "history"))
+            history = data.history(stored.trained_on, in_order=ordered)
             has_history = data.splits["history"].height > 0
             counts = item_counts(data.matrix(*stored.trained_on) if has_history else history.values)
             self.histories.clear()

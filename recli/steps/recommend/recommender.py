@@ -122,7 +122,7 @@ def recommend_batches(
 
 
 def _events(data: Interactions, mask: str) -> CSR:
-    return data.seen() if mask == "seen" else data.matrix(*schema.SPLITS)
+    return data.seen() if mask == "seen" else data.known(*schema.SPLITS)
 
 
 def similar_items(

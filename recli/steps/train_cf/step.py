@@ -22,6 +22,7 @@ from recli.storage import quantization, runs
 from recli.storage.names import checked_name
 from recli.training import fit, tuning
 from recli.training.fit import FitResult
+from recli.training.served_users import served_user_factors
 from recli.training.validation import ValidationFigures, Validator, has_validation, validator_of
 
 
@@ -90,7 +91,7 @@ def train_cf(config: CommonConfig, reporter: Reporter = SILENT) -> TrainedModel:
             trained = train(
                 trained.config, splits=("train", "validation"), reporter=reporter, advance=advance
             )
-    return _write(config, name, trained, figures, ndcg_float32, tried)
+    return _write(config, name, trained, interactions, figures, ndcg_float32, tried)
 
 
 def _check_options(config: CommonConfig, algorithm: Algorithm, options: Any) -> None:
@@ -145,6 +146,7 @@ def _write(
     config: CommonConfig,
     name: str,
     trained: FitResult,
+    interactions: Interactions,
     figures: ValidationFigures | None,
     ndcg_float32: float | None,
     tried: list[tuning.Tried],
@@ -170,6 +172,7 @@ def _write(
         summary=measured,
         history_half_life=config.history_half_life,
         storage_dtype=config.storage_dtype,
+        user_factors=served_user_factors(trained.model, interactions, splits),
     )
     summary: dict[str, Any] = {
         "model": name,

@@ -3,26 +3,34 @@
 from recli.steps.prepare.cleaning.assemble import Items, assemble, join_catalogue, renumber
 from recli.steps.prepare.cleaning.duplicates import DUPLICATES, merge, tied
 from recli.steps.prepare.cleaning.filters import Bots, bots, cap, core
+from recli.steps.prepare.cleaning.negatives import Contradictions, NegativeRules, settle
 from recli.steps.prepare.cleaning.pseudonyms import pseudonymize, pseudonyms
 from recli.steps.prepare.cleaning.row_counts import RowCounts
+from recli.steps.prepare.cleaning.set_aside import SetAside, drop_pairs_of, row_numbers
 from recli.steps.prepare.cleaning.weighting import EventWeighting, Indexed, index_events
 
 __all__ = [
     "DUPLICATES",
     "Bots",
+    "Contradictions",
     "EventWeighting",
     "Indexed",
     "Items",
+    "NegativeRules",
     "RowCounts",
+    "SetAside",
     "assemble",
     "bots",
     "cap",
     "core",
+    "drop_pairs_of",
     "index_events",
     "join_catalogue",
     "merge",
     "pseudonymize",
     "pseudonyms",
     "renumber",
+    "row_numbers",
+    "settle",
     "tied",
 ]
