@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from recli.errors import UsageError
 
-FORMATS = ("auto", "csv", "jsonl", "parquet")
+FORMATS = ("auto", "csv", "jsonl", "parquet", "netflix", "adjacency", "matrix")
 TIME_UNITS = ("auto", "s", "ms", "us", "ns", "iso")
 
 
@@ -20,11 +20,19 @@ class OptionNames:
     no_header: str | None = None
     columns: str | None = None
     separator: str | None = None
+    explode: str | None = None
+    join: str | None = None
 
 
 _ROLES = ("user", "item", "rating", "event", "weight", "time")
 LOG = OptionNames(
-    {role: f"--{role}-column" for role in _ROLES}, "--format", "--no-header", "--columns", "--separator"
+    {role: f"--{role}-column" for role in _ROLES},
+    "--format",
+    "--no-header",
+    "--columns",
+    "--separator",
+    "--explode",
+    "--join",
 )
 ITEMS = OptionNames(
     {"item": "--item-id-column"}, None, "--items-no-header", "--items-columns", "--items-separator"
@@ -39,7 +47,8 @@ class ReadOptions:
     A `*_column` of None is recognized by common names; the empty string switches an optional role off.
     `separator` is of any length, `\\t` is a tab. `header` None: detected; `columns` names the columns of
     files without one. `time_format`: as `%d.%m.%Y %H:%M`; without a zone the times are UTC. `decimal_comma`:
-    numbers are written 2,8 (and a point makes none).
+    numbers are written 2,8 (and a point makes none). `explode`: columns of lists, `COLUMN[:SEPARATOR]`.
+    `join`: tables with more columns of the events, `FILE:COLUMN`.
     """
 
     format: str = "auto"
@@ -52,6 +61,8 @@ class ReadOptions:
     event_column: str | None = None
     weight_column: str | None = None
     time_column: str | None = None
+    explode: tuple[str, ...] = ()
+    join: tuple[str, ...] = ()
     time_unit: str = "auto"
     time_format: str | None = None
     decimal_comma: bool = False

@@ -8,6 +8,8 @@ from typing import NamedTuple
 
 import polars as pl
 
+from recli.data.readers.nested import Nested
+
 RAW_LIMIT = 2_000  # characters of a bad row that are kept
 
 
@@ -23,6 +25,18 @@ def is_free(name: str) -> bool:
     return name.startswith(_FREE)
 
 
+_LIST = "list "
+
+
+def list_name(name: str) -> str:
+    """The name under which a column of lists is requested: lists of text, or the text (JSON, `a|b`) of lists."""
+    return f"{_LIST}{name}"
+
+
+def is_list(name: str) -> bool:
+    return name.startswith(_LIST)
+
+
 class Reject(NamedTuple):
     """A row that could not be used: where it is, why, its text, and the bad number or time."""
 
@@ -33,22 +47,37 @@ class Reject(NamedTuple):
     value: str | None = None
 
 
+class Exploded(NamedTuple):
+    """Rows with lists in them that became events: `rows` of the file, of which `empty` hold no element."""
+
+    rows: int = 0
+    events: int = 0
+    empty: int = 0
+
+
 @dataclass(frozen=True)
 class Batch:
     """Some rows of one file, in order.
 
     `frame`: `line` (Int64) and the requested columns, String (or native types, from Parquet); null is missing.
     `rejects`: rows of wrong shape. `raw(lines)`: the text of rows of this batch by line number.
+    `exploded`: where a row of the file may have become several.
     """
 
     frame: pl.DataFrame
     raw: Callable[[Sequence[int]], list[str]]
     rejects: list[Reject] = field(default_factory=list)
+    exploded: Exploded | None = None
 
 
 @dataclass(frozen=True)
 class Table:
-    """An opened file: its columns' names, and its batches with the columns selected by `{new name: number}`."""
+    """An opened file: its columns' names, and its batches with the columns selected by `{new name: number}`.
+
+    `nested`: the columns that hold lists or objects. `note`: how the file was taken, to be said.
+    """
 
     names: list[str]
     batches: Callable[[Mapping[str, int]], Iterator[Batch]]
+    nested: Mapping[str, Nested] = field(default_factory=dict)
+    note: str = ""

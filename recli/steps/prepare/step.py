@@ -61,7 +61,10 @@ def prepare(config: PrepareConfig, reporter: Reporter = SILENT) -> Prepared:
         rejects = check_rejects(config, settings, log, *([catalogue] if catalogue else []))
         with reporter.progress("numbering users and items", total=None):
             indexed = cleaning.index_events(log.events, settings.weighting)
-    rows, row_counts = indexed.rows, cleaning.RowCounts(log.rows, log.rejected, dict(indexed.filtered))
+    rows, row_counts = (
+        indexed.rows,
+        cleaning.RowCounts(log.rows, log.rejected, log.filtered | indexed.filtered),
+    )
     _report_event_types(settings.weighting.event_weights, indexed.event_types, reporter)
     _check_not_empty(rows, row_counts)
     with reporter.progress("cleaning", total=None):
@@ -82,6 +85,8 @@ def prepare(config: PrepareConfig, reporter: Reporter = SILENT) -> Prepared:
             "hold fewer events out",
         )
     summary = _summary(interactions, row_counts.summary(kept), cleaned.bots, log)
+    if log.exploded:
+        summary["exploded"] = log.exploded
     if catalogue is not None:
         summary["catalogue"] = _catalogue_summary(interactions, items, catalogue)
     runs.write_interactions(run, interactions, settings.stored, summary, items.catalogue, rejects)

@@ -1,0 +1,113 @@
+"""Remedies for a table that lacks a column: a field of an object, a list, a table beside it to join."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import polars as pl
+
+from recli.data.readers.column_roles import MissingColumnError, Role, unwrap
+from recli.data.readers.delimited import SEPARATORS, split_line
+from recli.data.readers.options import OptionNames, ReadOptions
+from recli.data.readers.streams import Source, Stream
+from recli.data.readers.table import Table
+from recli.errors import InvalidDataError, RecliError
+
+_MOST_FILES = 50  # beside the log, whose first lines are looked at
+_MOST_COLUMNS = 10  # of a log; more may be a matrix
+_GROUPS = {
+    f"{group}{end}" for group in ("order", "invoice", "basket", "cart", "transaction") for end in ("id", "no")
+}
+_LISTS = ("s", "list", "ids", "seq", "sequence", "history")
+
+
+def check_plain(
+    where: str, table: Table, columns: Mapping[str, str], advice: OptionNames, lists: bool = False
+) -> None:
+    """Raises `InvalidDataError` where a column (role -> name) holds objects, or lists unless these are allowed."""
+    for role, name in columns.items():
+        found = table.nested.get(name)
+        if found is None or (lists and not found.fields):
+            continue
+        option, field = advice.roles.get(role), next(iter(found.fields), "")
+        field = next((f for f in found.fields if f in ("id", f"{role}_id", f"{role}.id")), field)
+        raise InvalidDataError(
+            f"{where}: the column {name!r} is {found}, which cannot be the {role}",
+            f"name one of the fields: {option} {shlex.quote(f'{name}.{field}')}"
+            if option and field
+            else "name another column, or convert it (ids to strings or integers)",
+        )
+
+
+def remedied(
+    error: MissingColumnError, table: Table, source: Source, roles: Sequence[Role], options: ReadOptions
+) -> MissingColumnError:
+    """The error, with what is inside the columns it names, and the options that would find the missing ones."""
+    what = error.what
+    for name, found in table.nested.items():
+        what += f"; {name} is {found}"
+    missing = [role for role in roles if role.name in error.roles and role.name in options.advice.roles]
+    found_inside = {role: path for role in missing if (path := _inside(table, role))}
+    fixes = [f"{options.advice.roles[role.name]} {shlex.quote(path)}" for role, path in found_inside.items()]
+    if fixes and len(fixes) == len(missing):
+        return MissingColumnError(
+            what, f"name {'it' if len(fixes) == 1 else 'them'}: {' '.join(fixes)}", error.roles
+        )
+    fix = error.fix or ""
+    if options.advice.join and missing:
+        other = _beside(table, source, missing, options.advice)
+        if other is not None:
+            fix = f"{other}, or {fix}"
+        elif [role.name for role in missing] == ["item"] and len(table.names) > _MOST_COLUMNS:
+            fix += "; where each column is an item: --format matrix"
+        elif any(unwrap(name) in _GROUPS for name in table.names):
+            fix += f"; where another file has it: {options.advice.join} FILE:COLUMN_OF_BOTH"
+    return MissingColumnError(what, fix, error.roles)
+
+
+def _inside(table: Table, role: Role) -> str | None:
+    """A field of an object, or a column of lists, whose name is known for the role (`items.item_id`, `item_ids`)."""
+    paths = [f"{name}.{field}" for name, found in table.nested.items() for field in found.fields]
+    for tier in role.names:
+        for path in paths:
+            keys = path.split(".")
+            if unwrap(keys[-1]) in tier or unwrap("".join(keys[-2:])) in tier:
+                return path
+    known = {name + end for tier in role.names for name in tier for end in _LISTS}
+    return next((name for name in table.names if unwrap(name) in known), None)
+
+
+def group_as_user(table: Table, column: str, source: Source, user: Role, advice: OptionNames) -> str:
+    """A remark where the users are orders, and a table beside the log has the orders' users; else empty."""
+    other = _beside(table, source, [user], advice) if advice.join and unwrap(column) in _GROUPS else None
+    return f"each {column} is a user; {other} makes their users the users" if other else ""
+
+
+def _beside(table: Table, source: Source, missing: Sequence[Role], advice: OptionNames) -> str | None:
+    """The option that joins a file in the log's folder with an id of the log and a missing column."""
+    if source.path is None:
+        return None
+    ids = {name for name in table.names if unwrap(name).endswith(("id", "no", "number", "key", "code"))}
+    files = sorted(p for p in source.path.parent.iterdir() if p.is_file() and p != source.path)[:_MOST_FILES]
+    for path in files:
+        names = _header(path)
+        key = next((name for name in names if name in ids), None)
+        for role in missing if key else ():
+            column = next((n for tier in role.names for n in names if unwrap(n) in tier), None)
+            if column not in (None, key):
+                return f"{path.name} beside it has {key} and {column}: {advice.join} {shlex.quote(f'{path}:{key}')}"
+    return None
+
+
+def _header(path: Path) -> list[str]:
+    """The names in a text file's first line, or of a Parquet file's columns; none where it cannot be read."""
+    try:
+        stream = Stream(Source(path))
+        if stream.format() == "parquet":
+            return pl.scan_parquet(path).collect_schema().names()
+    except (RecliError, OSError, pl.exceptions.PolarsError):
+        return []
+    line = stream.head.split(b"\n", 1)[0].decode("utf-8", errors="replace").strip()
+    return max((split_line(line, separator) for separator in SEPARATORS), key=len)
