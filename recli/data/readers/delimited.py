@@ -26,6 +26,10 @@ Known = Callable[[Sequence[str]], int]
 """How many cells of a row are known column names."""
 
 
+class NoHeaderError(InvalidDataError):
+    """The first line is no header."""
+
+
 @dataclass(frozen=True)
 class Layout:
     """How a file's lines are cut; `skip`: lines before the data (blank ones, the header)."""
@@ -98,7 +102,7 @@ def _is_header(cells: Sequence[str], line: str, source: Source, options: ReadOpt
     named = any(options.column_of(r) for r in ("user", "item", "rating", "event", "weight", "time"))
     if looks or (named and not any(_is_number(cell) for cell in cells)):
         return True
-    raise InvalidDataError(
+    raise NoHeaderError(
         f"{source}: the first line has no known column name: {line[:200]}",
         _advised(options.advice),
     )

@@ -31,8 +31,7 @@ def check_plain(
         found = table.nested.get(name)
         if found is None or (lists and not found.fields):
             continue
-        option, field = advice.roles.get(role), next(iter(found.fields), "")
-        field = next((f for f in found.fields if f in ("id", f"{role}_id", f"{role}.id")), field)
+        option, field = advice.roles.get(role), _id_of(table, name, role)
         raise InvalidDataError(
             f"{where}: the column {name!r} is {found}, which cannot be the {role}",
             f"name one of the fields: {option} {shlex.quote(f'{name}.{field}')}"
@@ -76,7 +75,14 @@ def _inside(table: Table, role: Role) -> str | None:
             if unwrap(keys[-1]) in tier or unwrap("".join(keys[-2:])) in tier:
                 return path
     known = {name + end for tier in role.names for name in tier for end in _LISTS}
-    return next((name for name in table.names if unwrap(name) in known), None)
+    lists = (name for name in table.names if unwrap(name) in known)
+    return next((f"{name}.{_id_of(table, name, role.name)}".rstrip(".") for name in lists), None)
+
+
+def _id_of(table: Table, name: str, role: str) -> str:
+    """The field of a column's objects that might be the role's; empty where it has no objects."""
+    fields = table.nested[name].fields if name in table.nested else ()
+    return next((f for f in fields if f in ("id", f"{role}_id", f"{role}.id")), next(iter(fields), ""))
 
 
 def group_as_user(table: Table, column: str, source: Source, user: Role, advice: OptionNames) -> str:

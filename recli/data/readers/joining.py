@@ -12,10 +12,11 @@ from recli.data.readers.column_roles import seen
 from recli.data.readers.streams import STDIN, Source
 from recli.data.readers.table import Batch, Reject, Table, free_name
 from recli.errors import InvalidDataError, RecliError, UsageError
+from recli.reporting import counted
 
 Open = Callable[[Source], Table | None]
 
-_KEY, _FOUND = free_name(-1), "\0found"  # beside names of roles and free ones
+_FOUND = "\0found"  # beside names of roles and free ones
 
 
 class JoinedTable:
@@ -35,6 +36,7 @@ class JoinedTable:
             what = "standard input cannot be joined" if path == STDIN else f"there is no file {path} (--join)"
             raise RecliError(what, "name a file: --join FILE:COLUMN")
         self.key = own
+        self.request = f"{free_name(-1)} {text}"  # the name of the key's column in batches
         self._their_key = theirs or own
         self._source = Source(Path(path))
         self._open = open_source
@@ -58,7 +60,7 @@ class JoinedTable:
         return table
 
     def rows(self, column_of: Mapping[str, str]) -> pl.DataFrame:
-        """`_KEY` and the columns asked for (name -> column), a row for each key.
+        """The key and the columns asked for (name -> column), a row for each key.
 
         Raises `InvalidDataError` where rows of one key differ in them, or a row cannot be read.
         """
@@ -71,20 +73,20 @@ class JoinedTable:
         table = self._table()
         numbers = {name: table.names.index(column) for name, column in column_of.items()}
         frames = []
-        for batch in table.batches({_KEY: table.names.index(self._their_key)} | numbers):
+        for batch in table.batches({self.request: table.names.index(self._their_key)} | numbers):
             if batch.rejects:
                 bad = batch.rejects[0]
                 raise InvalidDataError(
                     f"{self._source}:{bad.line} {bad.reason} (--join)", "mend the file, or leave the row out"
                 )
-            frames.append(batch.frame.drop("line").with_columns(_text(_KEY)))
-        rows = pl.concat(frames, how="vertical_relaxed").drop_nulls(_KEY).unique(maintain_order=True)
-        twice = rows.filter(pl.col(_KEY).is_duplicated())
+            frames.append(batch.frame.drop("line").with_columns(_text(self.request)))
+        rows = pl.concat(frames, how="vertical_relaxed").drop_nulls(self.request).unique(maintain_order=True)
+        twice = rows.filter(pl.col(self.request).is_duplicated())
         if twice.height:
-            n_twice, example = twice[_KEY].n_unique(), twice[_KEY][0]
+            n_twice, example = twice[self.request].n_unique(), twice[self.request][0]
             raise InvalidDataError(
-                f"{self._source}: {n_twice:,} values of {self._their_key!r} are in several rows that differ, "
-                f"such as {example!r}",
+                f"{self._source}: {counted(n_twice, 'value')} of {self._their_key!r} in several rows that differ in "
+                f"{' and '.join(column_of.values())}, such as {example!r}",
                 "join a table with one row for each of them",
             )
         return rows.with_columns(pl.lit(True).alias(_FOUND))
@@ -114,17 +116,17 @@ def join(table: Table, other: JoinedTable, where: str) -> Table:
             yield from table.batches(numbers_by_name)
             return
         rows, unmatched = other.rows(theirs), None
-        for batch in table.batches(own | {_KEY: table.names.index(other.key)}):
+        for batch in table.batches(own | {other.request: table.names.index(other.key)}):
             joined = _matched(batch, rows, list(numbers_by_name), other)
             if unmatched is None and batch.frame.height and joined.frame.height == 0:
-                unmatched = batch.frame[_KEY][0]
+                unmatched = batch.frame[other.request][0]
             elif joined.frame.height:
                 unmatched = ""
             yield joined
         if unmatched:
             raise InvalidDataError(
                 f"{where}: none of its values of {other.key!r}, such as {str(unmatched)!r}, is in {other}, "
-                f"which has {str(rows[_KEY].first())!r}",
+                f"which has {str(rows[other.request].first())!r}",
                 "are these the columns that belong together? --join FILE:COLUMN_OF_THE_LOG=COLUMN_OF_THE_FILE",
             )
 
@@ -133,7 +135,9 @@ def join(table: Table, other: JoinedTable, where: str) -> Table:
 
 
 def _matched(batch: Batch, rows: pl.DataFrame, names: Sequence[str], other: JoinedTable) -> Batch:
-    frame = batch.frame.with_columns(_text(_KEY)).join(rows, on=_KEY, how="left", maintain_order="left")
+    frame = batch.frame.with_columns(_text(other.request)).join(
+        rows, on=other.request, how="left", maintain_order="left"
+    )
     lost = frame.filter(pl.col(_FOUND).is_null())
     rejects = list(batch.rejects)
     if lost.height:
@@ -141,7 +145,7 @@ def _matched(batch: Batch, rows: pl.DataFrame, names: Sequence[str], other: Join
         reason = f"not in {other}"
         rejects += [
             Reject(line, other.key, reason, text, value)
-            for line, value, text in zip(lost["line"], lost[_KEY], texts, strict=True)
+            for line, value, text in zip(lost["line"], lost[other.request], texts, strict=True)
         ]
         frame = frame.filter(pl.col(_FOUND).is_not_null())
     return replace(batch, frame=frame.select("line", *names), rejects=rejects)

@@ -18,7 +18,7 @@ from recli.data.readers.column_roles import (
     known_names,
     recognize,
 )
-from recli.data.readers.delimited import open_delimited
+from recli.data.readers.delimited import NoHeaderError, open_delimited
 from recli.data.readers.earlier_events import EarlierEvents
 from recli.data.readers.exploding import ExplodedTable, ListColumns, advice, list_columns
 from recli.data.readers.joining import JoinedTable, join
@@ -238,7 +238,10 @@ def open_table(
         return shapes.OPEN[kind](stream, options)
     if any_header:
         return open_delimited(stream, options, len)
-    return open_delimited(stream, options, lambda cells: known_names(cells, roles, options, more))
+    try:
+        return open_delimited(stream, options, lambda cells: known_names(cells, roles, options, more))
+    except NoHeaderError as error:
+        raise shapes.named(error, stream) if roles is EVENT_ROLES else error from None
 
 
 def _dotted(options: ReadOptions, roles: Sequence[Role]) -> list[str]:

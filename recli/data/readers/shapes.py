@@ -44,11 +44,28 @@ def _are_lists(rows: Sequence[Sequence[str]], named: bool) -> bool:
 
     Rows of one length are it only where they are long, or two columns are `named` for more fields.
     """
-    if not all(cell.isdecimal() for row in rows for cell in row) or len({row[0] for row in rows}) < len(rows):
+    users = [row[0].removesuffix(":") for row in rows]
+    if not all(cell.isdecimal() for cell in (*users, *(cell for row in rows for cell in row[1:]))):
         return False
     lengths = {len(row) for row in rows}
+    if max(lengths) < 3:
+        return False
+    if all(row[0] == str(len(row) - 1) for row in rows):  # the number of items, and the items
+        return True
+    if len(set(users)) < len(users):
+        return False
     once = all(len(set(row[1:])) == len(row) - 1 for row in rows)
-    return once and max(lengths) > 2 and (len(lengths) > 1 or named or max(lengths) >= _LONG)
+    return len(lengths) > 1 or (once and (named or max(lengths) >= _LONG))
+
+
+def named(error: InvalidDataError, stream: Stream) -> InvalidDataError:
+    """The error of a file without a header, with the format that may be meant where its lines differ in length."""
+    lines = _sample(stream)
+    lengths = {len(re.split(_cut(lines), line.strip())) for line in lines}
+    if len(lengths) < 2 or len({re.split(_cut(lines), line.strip())[0] for line in lines}) < len(lines):
+        return error
+    fix = f"a user and its items in each line? --format {ADJACENCY}; {error.fix}"
+    return InvalidDataError(error.what, fix)
 
 
 def _sample(stream: Stream) -> list[str]:

@@ -10,6 +10,8 @@ from recli.data.readers.column_roles import Role
 from recli.data.readers.times import PER_SECOND, find_unit, is_count, microseconds, whole_count
 
 NOT_NUMBER, NOT_FINITE = "unparsable number", "number is not finite"
+TOO_LARGE = "number beyond 32-bit floats"
+_LARGEST = 3.4028234663852886e38  # of a 32-bit float, which values become
 NOT_TIME, TIME_RANGE = "unparsable time", "time out of range"
 OTHER_TIME = "time in another format"  # an ISO date among numbers, or the reverse
 NUL = "NUL byte"
@@ -63,7 +65,9 @@ def _converted(column: pl.Series, role: Role, unit: str | None, decimal_comma: b
 def _is_fine(value: pl.Expr, role: Role) -> pl.Expr:
     if role.kind in ("id", "text"):
         return value.is_not_null() & (value != "") & ~value.str.contains("\0", literal=True)
-    return value.is_finite().fill_null(False) if role.kind == "number" else value.is_not_null()
+    if role.kind == "number":
+        return (value.abs() <= _LARGEST).fill_null(False)  # false for infinity and NaN, too
+    return value.is_not_null()
 
 
 def _faults(frame: pl.DataFrame, roles: Sequence[Role], unit: str | None, decimal_comma: bool) -> list[Fault]:
@@ -116,6 +120,7 @@ def _value(
         return cell.cast(pl.String), {missing(role): absent} | (nul if text else {})
     if role.kind == "number":
         faults = {missing(role): absent, NOT_NUMBER: parsed.is_null(), NOT_FINITE: ~parsed.is_finite()}
+        faults[TOO_LARGE] = parsed.abs() > _LARGEST
         number = comma_to_point(cell) if decimal_comma and text else cell
         return number.cast(pl.Float64, strict=False), faults
     if dtype.is_temporal():

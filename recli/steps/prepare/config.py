@@ -47,7 +47,7 @@ class PrepareConfig(Config):
     )
     time_column: str | None = option(None, "Column of times.", default_text="recognized", panel=_INPUT)
     explode: tuple[str, ...] = option(
-        (), "Column of lists: each element becomes an event; repeatable. Separator: |, blank, tab, json, ...; detected.",
+        (), "Column of lists: each element becomes an event; repeatable. Separator: |, blank, tab, json ...; detected.",
         metavar="COLUMN[:SEPARATOR]", panel=_INPUT,
     )  # fmt: skip
     join: tuple[str, ...] = option(
