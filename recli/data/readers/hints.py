@@ -40,13 +40,16 @@ def check_plain(
         )
 
 
+def with_fields(what: str, table: Table) -> str:
+    """A message that lists the columns, with what is inside those that are not plain."""
+    return "; ".join([what, *(f"{name} is {found}" for name, found in table.nested.items())])
+
+
 def remedied(
     error: MissingColumnError, table: Table, source: Source, roles: Sequence[Role], options: ReadOptions
 ) -> MissingColumnError:
     """The error, with what is inside the columns it names, and the options that would find the missing ones."""
-    what = error.what
-    for name, found in table.nested.items():
-        what += f"; {name} is {found}"
+    what = with_fields(error.what, table)
     missing = [role for role in roles if role.name in error.roles and role.name in options.advice.roles]
     found_inside = {role: path for role in missing if (path := _inside(table, role))}
     fixes = [f"{options.advice.roles[role.name]} {shlex.quote(path)}" for role, path in found_inside.items()]

@@ -29,7 +29,7 @@ from recli.data.readers.spool import Spool, reject_frame, reject_schema
 from recli.data.readers.streams import Source, Stream, expand
 from recli.data.readers.table import Batch, Exploded, Reject, Table
 from recli.data.readers.values import Fault, normalize, unit_of
-from recli.errors import InvalidDataError
+from recli.errors import InvalidDataError, UsageError
 from recli.reporting import Advance, no_progress
 
 
@@ -115,6 +115,8 @@ class _Reading:
             table = join(table, other, str(source))
         try:
             numbers = recognize(table.names, self._roles, options, str(source))
+        except UsageError as error:
+            raise UsageError(hints.with_fields(error.what, table), error.fix) from None
         except MissingColumnError as error:
             raise hints.remedied(error, table, source, self._roles, options) from None
         names = {role: table.names[number] for role, number in numbers.items()}
@@ -219,15 +221,17 @@ def open_table(
     more: Sequence[str] = (),
     every_key: bool = False,
     any_header: bool = False,
+    paths: Sequence[str] = (),
 ) -> Table | None:
     """Open one input by its format; None where it is empty.
 
     `more`: names that also make a header. `every_key`: columns are also the keys that only some lines of JSON
-    have, wherever they are. `any_header`: a first line without numbers is a header, whatever its names.
+    have, wherever they are. `any_header`: a first line without numbers is a header, whatever its names. `paths`:
+    names with dots, beside those of the options, that may lie inside objects.
     """
     stream = Stream(source, options.encoding)
     kind = options.format if options.format != "auto" else stream.format()
-    paths = _dotted(options, roles)
+    paths = [*_dotted(options, roles), *paths]
     if kind == "parquet":
         return open_parquet(stream, options.advice, paths) if stream.head else None
     if kind == "jsonl":

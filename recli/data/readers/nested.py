@@ -14,10 +14,10 @@ _DEEPEST = 8  # levels of objects that are looked into
 
 
 def value_at(value: Any, path: Sequence[str]) -> Any:
-    """What an object holds at a path; None where there is nothing. Of a list: the values of its elements."""
+    """What an object holds at a path; None where there is nothing. Of a list: the values of its objects."""
     for depth, key in enumerate(path):
         if isinstance(value, list):
-            return [value_at(element, path[depth:]) for element in value]
+            return [None if isinstance(e, list) else value_at(e, path[depth:]) for e in value]
         value = value.get(key) if isinstance(value, dict) else None
     return value
 
