@@ -133,11 +133,12 @@ def recognized(ids: pl.Series) -> str | None:
 
 
 def is_impressions(elements: pl.Series) -> bool:
-    """Whether all elements end in -1 or -0 (clicked or not), and both are there."""
+    """Whether 90% of the elements end in -1 or -0 (clicked or not), and both are there."""
     elements = elements.drop_nulls()
-    if elements.is_empty() or not elements.str.contains(_SUFFIX).all():
+    if elements.is_empty():
         return False
-    return elements.str.slice(-1).n_unique() == 2
+    ends = elements.str.extract(_SUFFIX, 2).drop_nulls()
+    return len(ends) >= 0.9 * len(elements) and ends.n_unique() == 2
 
 
 def without_suffix(elements: pl.Series) -> pl.Series:

@@ -213,11 +213,16 @@ def open_matrix(stream: Stream, options: ReadOptions) -> Table | None:
 
     With a header the first column is the user. Without one it is, too, where its values are all different; else
     the user is the line's number, and a first column that counts the line's ratings is left out (as in Jester). Empty
-    cells are no ratings, nor is the value of more than half of the cells, or one far from all others (99).
+    cells are no ratings, nor is a number of 0 or below in more than half of the cells, or one far from all others (99).
     """
     lines = _sample(stream)
     if not lines:
         return None
+    if b"\n" not in stream.head and len(stream.head) >= 1 << 16:
+        raise InvalidDataError(
+            f"{stream.source}: the first line is longer than {len(stream.head) >> 10} KB, too long for a matrix",
+            "write a line for each rating instead: user_id,item_id,rating",
+        )
     found = [s for s in ("\t", ",", ";", "|", " ") if s in lines[0]]
     separator = options.delimiter or (found[0] if found else ",")
     rows = [split_line(line, separator) for line in lines]
@@ -226,8 +231,8 @@ def open_matrix(stream: Stream, options: ReadOptions) -> Table | None:
     body = rows[1:] if header else rows
     names = [cell.strip() for cell in rows[0]] if header else [str(k) for k in range(1, n_columns + 1)]
     none = _none(body)
-    has_user = header or _are_users([row[0] for row in body], none)
-    counts = not has_user and none is not None and all(_counts(row, none) for row in body)
+    counts = not header and none is not None and all(_counts(row, none) for row in body)
+    has_user = header or (not counts and _are_users([row[0] for row in body], none))
     first = 1 if has_user or counts else 0
     if not header:
         names = [*names[:first], *(str(k) for k in range(1, n_columns + 1 - first))]
@@ -301,13 +306,18 @@ def _numbers(cells: Sequence[str]) -> pl.Series:
 
 
 def _none(rows: Sequence[Sequence[str]]) -> float | None:
-    """The number that stands for no rating: most cells hold it, or it is far from all others."""
+    """The number that stands for no rating: most cells hold it and it is not above 0, or it is far from all others.
+
+    A 0 is it, too, where all others are one number.
+    """
     cells = _numbers([cell for row in rows for cell in row[1:]])
     if cells.is_empty():
         return None
     value, count = cells.value_counts(sort=True).row(0)
-    if count * 2 > len(cells):
+    if value <= 0 and count * 2 > len(cells):
         return float(value)
+    if cells.n_unique() == 2 and cells.min() == 0:
+        return 0.0
     for end in (float(cells.max()), float(cells.min())):  # type: ignore[arg-type]
         others = cells.filter(cells != end)
         low, high = float(others.min() or 0), float(others.max() or 0)  # type: ignore[arg-type]
