@@ -131,3 +131,29 @@ def test_a_catalogue_has_dotted_fields_too(tmp_path: Path, parquet: bool) -> Non
     options = ReadOptions(item_column="sku.id", advice=ITEMS)
     frame = read_catalogue([str(path)], options, "{title} {details.brand} {details.tags.name}").frame
     assert frame.select("item_id", "text").rows() == [("a", "Heat B x, y")]
+
+
+def test_json_in_the_cells_of_a_text_file_has_paths_too(tmp_path: Path) -> None:
+    path = tmp_path / "log.csv"
+    lines = [
+        f'"{{""id"": {k % 3}}}","[{{""sku"": ""a"", ""n"": 2}}, {{""sku"": ""b"", ""n"": 1}}]",{k}'
+        for k in range(9)
+    ]
+    path.write_text("\n".join(["who,items,ts", *lines, 'x,"[{""sku"": ""c"", ""n"": 1}]",9']) + "\n")
+    named = ReadOptions(user_column="who", item_column="items")
+    warnings = read_events([str(path)], named, tmp_path / "spool").warnings
+    assert "items is a list of objects with the fields sku, n" in warnings[0]
+    assert warnings[0].endswith("name one of them: --item-column items.sku --explode items")
+    assert warnings[1].endswith("name one of them: --user-column who.id")
+    options = ReadOptions(
+        user_column="who.id",
+        item_column="items.sku",
+        weight_column="items.n",
+        explode=("items",),
+        time_column="",
+    )
+    log = read_events([str(path)], options, tmp_path / "spool2")
+    assert log.events.collect().rows() == [
+        (str(k % 3), *event) for k in range(9) for event in (("a", 2.0), ("b", 1.0))
+    ]
+    assert log.rejected == {"missing user": 1} and log.exploded == (10, 19, 0)

@@ -101,6 +101,19 @@ def test_adjacency_by_its_option(read: Read) -> None:
         read("a b c\n", format="adjacency", columns=("a", "b", "c"))
 
 
+def test_columns_that_list_items(read: Read) -> None:
+    text = "user_id,item_1,item_2,item_3\nu,a,b,\nv,c,,\n"
+    with pytest.raises(InvalidDataError, match="no column for the item") as error:
+        read(text)
+    assert (error.value.fix or "").endswith("where the columns list a user's items: --format adjacency")
+    assert read(text, format="adjacency").events.collect().rows() == [("u", "a"), ("u", "b"), ("v", "c")]
+
+
+def test_lists_without_an_element_are_no_log(read: Read) -> None:
+    with pytest.raises(InvalidDataError, match="has rows, but no list with an element in it"):
+        read("1\n2\n", format="adjacency")
+
+
 def test_lines_that_begin_with_the_number_of_their_items(read: Read) -> None:
     log = read("2 26 19\n1 18\n0\n3 16 26 5\n")
     assert log.events.collect().rows() == [

@@ -22,19 +22,15 @@ class EarlierEvents:
     def add(self, events: pl.DataFrame) -> None:
         """Events in the order of the rows, with their rows' times."""
         self._added += events.height
-        self._all.add(events)
+        self._all.add(_first(events))
 
     def distinct(self) -> tuple[pl.LazyFrame, int]:
         """Each user's items once, and their number.
 
         Their times are 1, 2, ... microseconds before that of the first row that has them, the last item next to it.
         """
-        events = self._all.scan().collect()
-        timed = "timestamp" in events.columns
-        events = (events.sort("timestamp", maintain_order=True) if timed else events).unique(
-            ["user_id", "item_id"], keep="first", maintain_order=True
-        )
-        if timed:
+        events = _first(self._all.scan().collect())
+        if "timestamp" in events.columns:
             alike = ["user_id", "timestamp"]
             before = pl.len().over(alike) - pl.int_range(pl.len()).over(alike)
             events = events.with_columns(pl.col("timestamp") - before.cast(pl.Int64))
@@ -45,3 +41,10 @@ class EarlierEvents:
         """What was assumed, in one line."""
         when = "just before the first row that has them" if timed else "before all others"
         return f"history: {self._added:,} items, {n_distinct:,} different ones of their users, {when}"
+
+
+def _first(events: pl.DataFrame) -> pl.DataFrame:
+    """Each user's items once: at the earliest time, or in the first row."""
+    if "timestamp" in events.columns:
+        events = events.sort("timestamp", maintain_order=True)
+    return events.unique(["user_id", "item_id"], keep="first", maintain_order=True)

@@ -204,19 +204,27 @@ def _without(
     return frame.filter(~bad)
 
 
-def advice(column: str, ids: pl.Series) -> str | None:
-    """A warning for ids that look like lists, with the option that reads them, tried on them; None for others."""
+def advice(column: str, ids: pl.Series, option: str) -> str | None:
+    """A warning for ids that look like lists, with the option that reads them, tried on them; None for others.
+
+    `option`: names the column of such ids.
+    """
     separator = lists.recognized(ids)
     if separator is None:
         return None
     cells = ids.drop_nulls().head(5_000)
+    n_ids, example = cells.n_unique(), str(cells[0])[:60]
+    found = lists.objects(cells) if separator == lists.JSON else None
+    if found is not None:
+        options = f"{option} {shlex.quote(f'{column}.{found.fields[0]}')}"
+        options += f" --explode {shlex.quote(column)}" if found.is_list else ""
+        return f"{column} is {found}, such as {example!r}; name one of them: {options}"
     elements = lists.split(cells, separator).explode().drop_nulls()
     clicks = lists.is_impressions(elements)
     elements = lists.without_suffix(elements)
-    value = shlex.quote(f"{column}:{separator}")
-    what = "impressions, clicked (-1) or not (-0)" if clicks else "elements"
+    what = "impressions, clicked (-1) or not (-0)," if clicks else "elements"
     return (
-        f"{column} looks like lists: {cells.n_unique():,} different ids in {len(cells):,} rows, most with "
-        f"{_NAMES[separator]} in them, such as {str(cells[0])[:60]!r}; --explode {value} makes {len(elements):,} "
-        f"{what} of {elements.n_unique():,} ids of them"
+        f"{column} looks like lists: {n_ids:,} different ids in {len(cells):,} rows, most with {_NAMES[separator]} in "
+        f"them, such as {example!r}; --explode {shlex.quote(f'{column}:{separator}')} makes {len(elements):,} {what} "
+        f"of {elements.n_unique():,} ids of them"
     )

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import polars as pl
 
-from recli.data.readers.column_roles import MissingColumnError, Role, unwrap
+from recli.data.readers.column_roles import ITEM, USER, MissingColumnError, Role, unwrap
 from recli.data.readers.delimited import SEPARATORS, split_line
 from recli.data.readers.options import OptionNames, ReadOptions
 from recli.data.readers.streams import Source, Stream
@@ -62,7 +62,9 @@ def remedied(
         other = _beside(table, source, missing, options.advice)
         if other is not None:
             fix = f"{other}, or {fix}"
-        elif [role.name for role in missing] == ["item"] and len(table.names) > _MOST_COLUMNS:
+        elif error.roles == ["item"] and _n_numbered(table, missing[0]) > 1:
+            fix += "; where the columns list a user's items: --format adjacency"
+        elif error.roles == ["item"] and len(table.names) > _MOST_COLUMNS:
             fix += "; where each column is an item: --format matrix"
         elif any(unwrap(name) in _GROUPS for name in table.names):
             fix += f"; where another file has it: {options.advice.join} FILE:COLUMN_OF_BOTH"
@@ -82,6 +84,12 @@ def _inside(table: Table, role: Role) -> str | None:
     return next((f"{name}.{_id_of(table, name, role.name)}".rstrip(".") for name in lists), None)
 
 
+def _n_numbered(table: Table, role: Role) -> int:
+    """The number of columns such as item_1, item_2."""
+    known = {name for tier in role.names for name in tier}
+    return sum(unwrap(name) != unwrap(name).rstrip("0123456789") in known for name in table.names)
+
+
 def _id_of(table: Table, name: str, role: str) -> str:
     """The field of a column's objects that might be the role's; empty where it has no objects."""
     fields = table.nested[name].fields if name in table.nested else ()
@@ -98,7 +106,9 @@ def _beside(table: Table, source: Source, missing: Sequence[Role], advice: Optio
     """The option that joins a file in the log's folder with an id of the log and a missing column."""
     if source.path is None:
         return None
-    ids = {name for name in table.names if unwrap(name).endswith(("id", "no", "number", "key", "code"))}
+    known = {name for role in (USER, ITEM) for tier in role.names for name in tier}
+    ends = ("id", "no", "number", "key", "code")
+    ids = {name for name in table.names if unwrap(name).endswith(ends) and unwrap(name) not in known}
     files = sorted(p for p in source.path.parent.iterdir() if p.is_file() and p != source.path)[:_MOST_FILES]
     for path in files:
         names = _header(path)

@@ -9,7 +9,7 @@ from typing import Any
 
 import polars as pl
 
-from recli.data.readers.nested import unwrapped
+from recli.data.readers.nested import Nested, nested_cells, unwrapped
 
 JSON, BLANK, TAB = "json", "blank", "tab"  # words for what is hard to type
 SEPARATORS = ("|", ";", ",", TAB, BLANK)
@@ -99,6 +99,18 @@ def _texts(values: list[Any]) -> list[str | None] | None:
         else:
             texts.append(json.dumps(value) if isinstance(value, bool) else value)
     return texts
+
+
+def objects(cells: pl.Series) -> Nested | None:
+    """What text cells hold where that is JSON objects, or lists of them."""
+    found = []
+    for cell in cells.head(100):
+        try:
+            found.append(_decode(cell))
+        except (ValueError, RecursionError):
+            found.append(None)
+    nested = nested_cells(found)
+    return nested if nested and nested.fields else None
 
 
 def recognized(ids: pl.Series) -> str | None:

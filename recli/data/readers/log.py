@@ -22,6 +22,7 @@ from recli.data.readers.delimited import NoHeaderError, open_delimited
 from recli.data.readers.earlier_events import EarlierEvents
 from recli.data.readers.exploding import ExplodedTable, ListColumns, advice, list_columns
 from recli.data.readers.joining import JoinedTable, join
+from recli.data.readers.json_cells import with_paths
 from recli.data.readers.jsonl import open_jsonl
 from recli.data.readers.options import ReadOptions
 from recli.data.readers.parquet import open_parquet
@@ -77,9 +78,10 @@ def read_rows(
         table = open_table(source, options, roles)
         if table is not None:
             reading.add(source, table, advance)
-    if reading.rows == 0 and reading.exploded is None:
+    if reading.rows == 0:
         names_text = ", ".join(str(s) for s in inputs[:5])
         what = "has a header and no rows" if reading.columns else "is empty"
+        what = "has rows, but no list with an element in it" if reading.exploded is not None else what
         raise InvalidDataError(f"{names_text} {what}", "name a file with rows in it")
     return reading.log()
 
@@ -182,7 +184,11 @@ class _Reading:
         """Warn where the first ids look like lists, if there is an option for that."""
         for role in ("item", "user") if self._options.advice.explode else ():
             exploded = self._lists is not None and role in self._lists.columns
-            warning = None if exploded else advice(names[role], good[f"{role}_id"])
+            warning = (
+                None
+                if exploded
+                else advice(names[role], good[f"{role}_id"], self._options.advice.roles[role])
+            )
             self._warnings += [warning] if warning else []
 
     def _note(self, text: str) -> None:
@@ -240,12 +246,13 @@ def open_table(
         kind = shapes.shape_of(stream, options) or kind
     if kind in shapes.OPEN:
         return shapes.OPEN[kind](stream, options)
-    if any_header:
-        return open_delimited(stream, options, len)
     try:
-        return open_delimited(stream, options, lambda cells: known_names(cells, roles, options, more))
+        table = open_delimited(
+            stream, options, len if any_header else lambda cells: known_names(cells, roles, options, more)
+        )
     except NoHeaderError as error:
         raise shapes.named(error, stream) if roles is EVENT_ROLES else error from None
+    return None if table is None else with_paths(table, paths)
 
 
 def _dotted(options: ReadOptions, roles: Sequence[Role]) -> list[str]:

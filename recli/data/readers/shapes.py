@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import polars as pl
 
+from recli.data.readers.column_roles import ITEM, USER, unwrap
 from recli.data.readers.matrix import open_matrix, sample_lines
 from recli.data.readers.nested import Nested
 from recli.data.readers.options import ReadOptions
@@ -54,7 +55,9 @@ def _are_lists(rows: Sequence[Sequence[str]], named: bool) -> bool:
     if len(set(users)) < len(users):
         return False
     once = all(len(set(row[1:])) == len(row) - 1 for row in rows)
-    return len(lengths) > 1 or (once and (named or max(lengths) >= _LONG))
+    if len(lengths) > 1:
+        return not named or sum(len(row) > 2 for row in rows) >= 0.2 * len(rows)
+    return once and (named or max(lengths) >= _LONG)
 
 
 def named(error: InvalidDataError, stream: Stream) -> InvalidDataError:
@@ -161,6 +164,8 @@ def open_adjacency(stream: Stream, options: ReadOptions) -> Table | None:
         return None
     pattern = re.escape(options.delimiter) if options.delimiter not in (None, " ") else _cut(lines)
     rows = [[cell for cell in re.split(pattern, line.strip()) if cell] for line in lines]
+    header = bool(options.header) or (options.header is None and _is_role(rows[0][0]))
+    rows = rows[1:] if header else rows
     counts = len(rows) >= _FEWEST and all(row[0] == str(len(row) - 1) for row in rows)
     names = list(options.columns) or [_ID, _REST]
     if len(names) != 2:
@@ -173,7 +178,7 @@ def open_adjacency(stream: Stream, options: ReadOptions) -> Table | None:
     note = f"{stream.source} has the items of a user in each line, {lines[0][:40]!r}: read as --format {ADJACENCY}; "
     return Table(
         names,
-        lambda numbers: _adjacency_batches(stream, pattern, counts, numbers),
+        lambda numbers: _adjacency_batches(stream, pattern, header, counts, numbers),
         nested={names[1]: Nested(True)},
         note=f"{note}the user is {users}",
     )
@@ -185,17 +190,28 @@ def _cut(lines: Sequence[str]) -> str:
     return rf"\s*[{held[0]}]\s*" if held else r"\s+"
 
 
+def _is_role(name: str) -> bool:
+    """Whether a name is known for users or items."""
+    return any(unwrap(name) in tier for role in (USER, ITEM) for tier in role.names)
+
+
 def _adjacency_batches(
-    stream: Stream, pattern: str, counts: bool, numbers: Mapping[str, int]
+    stream: Stream, pattern: str, header: bool, counts: bool, numbers: Mapping[str, int]
 ) -> Iterator[Batch]:
     """Batches with the items as text, separated by one blank."""
     line = 1
     for data, _ in stream.blocks():
         text = _lines(data, line)
-        line += text.height
-        frame = text.filter(text["text"].str.strip_chars() != "")
+        skipped = text["text"].str.strip_chars() == ""
+        if header and line == 1:
+            skipped[0] = True
+        frame, line = text.filter(~skipped), line + text.height
         plain = pl.col("text").str.strip_chars().str.replace_all(pattern, " ")
-        user = (pl.col("line") - 1).cast(pl.String) if counts else plain.str.extract(r"^([^ ]+?):?(?: |$)")
+        user = (
+            (pl.col("line") - (2 if header else 1)).cast(pl.String)
+            if counts
+            else plain.str.extract(r"^([^ ]+?):?(?: |$)")
+        )
         items = plain.str.extract(r"^[^ ]+ (.*)$").fill_null("")
         columns = [(user, items)[k].alias(name) for name, k in numbers.items()]
         yield Batch(frame.select("line", *columns), _Raw(text))

@@ -54,7 +54,9 @@ def test_case_09_impressions_read_as_one_id_are_warned_of_also_quietly(prepared:
         "warning: impressions looks like lists: 40 different ids in 40 rows, most with blanks in them"
         in messages
     )
-    assert "--explode impressions:blank makes 120 impressions, clicked (-1) or not (-0) of 17 ids" in messages
+    assert (
+        "--explode impressions:blank makes 120 impressions, clicked (-1) or not (-0), of 17 ids" in messages
+    )
 
 
 def test_case_09_clicks_are_events_and_other_impressions_are_counted(prepared: Prepare) -> None:
