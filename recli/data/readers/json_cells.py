@@ -9,11 +9,12 @@ from typing import Any
 
 import polars as pl
 
+from recli.data.readers.jsonl import encodes
 from recli.data.readers.nested import new_paths, unwrapped, value_at
 from recli.data.readers.table import Batch, Table, free_name
 
 # Integers and fractions keep their digits.
-_decode: Callable[[str], Any] = json.JSONDecoder(parse_int=str, parse_float=str).decode
+_decode: Callable[[str], Any] = json.JSONDecoder(parse_int=str, parse_float=str, parse_constant=str).decode
 
 
 def with_paths(table: Table, paths: Sequence[str]) -> Table:
@@ -52,6 +53,5 @@ def _loaded(cell: str | None) -> Any:
 
 def _text(value: Any) -> str | None:
     value = unwrapped(value)
-    if value is None or isinstance(value, str):
-        return value
-    return json.dumps(value, ensure_ascii=False)
+    text = value if value is None or isinstance(value, str) else json.dumps(value)
+    return text if encodes(text or "") else None

@@ -246,9 +246,9 @@ def _texts(cells: list[Any], name: str) -> tuple[list[str | None], dict[int, str
                 cells[index] = repr(cell)
             elif type(cell) in kinds:
                 cells[index], faults[index] = None, WRONG_TYPE
-    if not _encodes("".join(filter(None, cells))):
+    if not encodes("".join(filter(None, cells))):
         for index, cell in enumerate(cells):
-            if cell and not _encodes(cell):
+            if cell and not encodes(cell):
                 cells[index], faults[index] = None, BROKEN_UTF8
     return cells, faults
 
@@ -267,7 +267,7 @@ def as_text(value: Any) -> str | None:
     return json.dumps(value, ensure_ascii=False, default=str)
 
 
-def _encodes(text: str) -> bool:
+def encodes(text: str) -> bool:
     """False for half a surrogate pair (`\\ud83d` alone), which is no text."""
     if text.isascii():
         return True

@@ -9,6 +9,7 @@ from typing import Any
 
 import polars as pl
 
+from recli.data.readers.jsonl import encodes
 from recli.data.readers.nested import Nested, nested_cells, unwrapped
 
 JSON, BLANK, TAB = "json", "blank", "tab"  # words for what is hard to type
@@ -20,7 +21,7 @@ _ELEMENT = re.compile(r"""'((?:[^'\\]|\\.)*)'|"((?:[^"\\]|\\.)*)"|([^\s,'"\[\]()
 _SUFFIX = r"^(.+)[-:]([01])$"
 
 # Integers and fractions keep their digits.
-_decode: Callable[[str], Any] = json.JSONDecoder(parse_int=str, parse_float=str).decode
+_decode: Callable[[str], Any] = json.JSONDecoder(parse_int=str, parse_float=str, parse_constant=str).decode
 
 
 def find_separator(cells: pl.Series) -> str | None:
@@ -87,7 +88,7 @@ def _loaded(cell: str) -> list[Any] | None:
 
 
 def _texts(values: list[Any]) -> list[str | None] | None:
-    """A list's elements as text, those of lists in it too; None where one is an object."""
+    """A list's elements as text, those of lists in it too; None where one is an object or no UTF-8."""
     texts: list[str | None] = []
     pending = values[::-1]
     while pending:
@@ -98,7 +99,7 @@ def _texts(values: list[Any]) -> list[str | None] | None:
             return None
         else:
             texts.append(json.dumps(value) if isinstance(value, bool) else value)
-    return texts
+    return texts if encodes("".join(filter(None, texts))) else None
 
 
 def objects(cells: pl.Series) -> Nested | None:
