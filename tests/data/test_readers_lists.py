@@ -39,8 +39,8 @@ def pairs(log: EventLog) -> list[tuple[Any, ...]]:
         (["1 2  3", "4"], "blank", ["1 2 3", "4"]),
         (["a\tb", ""], "tab", ["a b", ""]),
         (['["a", 1]', "[]", "x"], "json", ["a 1", "", "x"]),
-        (["['a', \"b\"]", "[1 2]", "['a' 'b']", "{1,2}", "[007, 1.50]"], "json",
-         ["a b", "1 2", "a b", "1 2", "007 1.50"]),
+        (["['a', \"b\"]", "[1 2]", "['a' 'b']", "{1,2}", "[007, 1.50]", "('a', 'b')"], "json",
+         ["a b", "1 2", "a b", "1 2", "007 1.50", "a b"]),
         (["[12345678901234567890123]", "[[1], [2, NaN]]", '["a", null]'], "json",
          ["12345678901234567890123", "1 2 NaN", "a -"]),
         (["x", "y"], None, ["x", "y"]),
@@ -63,7 +63,9 @@ def test_objects_are_no_lists() -> None:
 BASKETS = [[f"i{(k * n) % 11}" for n in range(1, 3 + k % 3)] for k in range(1, 30)]
 
 
-@pytest.mark.parametrize(("separator", "found"), [("|", "|"), (", ", ","), (";", ";"), (" ", "blank")])
+@pytest.mark.parametrize(
+    ("separator", "found"), [("|", "|"), (", ", ","), (";", ";"), (" ", "blank"), ("::", "::"), ("#", "#")]
+)
 def test_ids_that_look_like_lists_are_recognized(separator: str, found: str) -> None:
     assert (
         lists.recognized(pl.Series([f"{k}x{separator}" + separator.join(b) for k, b in enumerate(BASKETS)]))

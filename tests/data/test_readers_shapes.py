@@ -156,6 +156,31 @@ def test_zeros_among_ones_are_none(read: Read) -> None:
     assert log.events.collect().rows() == [("u", "a", 1.0), ("u", "b", 1.0), ("v", "b", 1.0)]
 
 
+def test_a_matrix_of_items_and_users(read: Read) -> None:
+    log = read("movieId,u,v\n7,4,3.5\n8,,5\n", format="matrix")
+    assert log.events.select("user_id", "item_id", "rating").collect().rows() == [
+        ("u", "7", 4.0), ("v", "7", 3.5), ("v", "8", 5.0),
+    ]  # fmt: skip
+    assert "2 columns are the users, movieId is the item" in log.notes[0]
+
+
+@pytest.mark.parametrize("corner", ["userId", ""])
+def test_a_header_of_numbers(read: Read, corner: str) -> None:
+    log = read(f"{corner},1,2,3\nu,4,,5\nv,,2,\n", format="matrix")
+    assert log.events.collect().rows() == [("u", "1", 4.0), ("u", "3", 5.0), ("v", "2", 2.0)]
+
+
+def test_ratings_beside_the_items_of_a_line(read: Read) -> None:
+    text = "".join(
+        f"{u} " + " ".join(f"{(u + n) % 7}:{1 + n % 3}.5" for n in range(u % 4)) + "\n" for u in range(9)
+    )
+    log = read(text, format="adjacency")
+    assert log.events.collect().rows()[:3] == [("1", "1", 1.5), ("2", "2", 1.5), ("2", "3", 2.5)]
+    assert log.columns["rating"] == "item_id" and "of items with ratings, such as 26:4.5" in log.notes[1]
+    plain = read("ann track:71 track:72\nbob track:73\n", format="adjacency")
+    assert "rating" not in plain.columns
+
+
 def test_a_matrix_without_a_sentinel_keeps_every_number(read: Read) -> None:
     text = "u,5,4,5\nv,5,1,5\nw,2,5,x\n"
     log = read(text, format="matrix")
@@ -171,4 +196,4 @@ def test_a_file_that_may_be_a_matrix_is_refused_with_the_option(read: Read) -> N
     header = ",".join(["user", *(f"i{k}" for k in range(12))]) + "\n" + ",".join(["1"] * 13) + "\n"
     with pytest.raises(InvalidDataError, match="no column for the item") as missing:
         read(header)
-    assert (missing.value.fix or "").endswith("where each column is an item: --format matrix")
+    assert (missing.value.fix or "").endswith("where each column is that of one item: --format matrix")

@@ -16,9 +16,9 @@ from recli.data.readers.table import Batch, Exploded, Reject, Table, list_name
 from recli.errors import UsageError
 
 NOT_LIST, UNEQUAL = "not a list of plain values", "lists of different lengths"
-NO_SUFFIX = "impression without -1 or -0"
+NO_SUFFIX, NO_RATING = "impression without -1 or -0", "element without a rating"
 CLICK, IMPRESSION = "click", "impression"
-_NAMES = {"|": "|", ";": ";", ",": ",", lists.TAB: "tabs", lists.BLANK: "blanks", lists.JSON: "brackets"}
+_NAMES = {lists.TAB: "tabs", lists.BLANK: "blanks", lists.JSON: "brackets"}
 
 
 @dataclass
@@ -27,13 +27,15 @@ class ListColumns:
 
     `columns`: role -> column. `more`: columns without a role: items of the user before those of the row.
     `separators`: by column, as the user gave them or as the first file's first rows have them. `impressions`:
-    whether the elements of the items end in -1 and -0; None where no element was seen yet.
+    whether the elements of the items end in -1 and -0; None where no element was seen yet. `rated`: whether they are
+    an item and a rating, `26:4.5`.
     """
 
     columns: dict[str, str]
     more: tuple[str, ...]
     separators: dict[str, str | None] = field(default_factory=dict)
     impressions: bool | None = None
+    rated: bool = False
 
     def note(self, events: Exploded) -> str:
         """What was assumed, in one line."""
@@ -42,7 +44,8 @@ class ListColumns:
             f"{name} ({_NAMES.get(s or '', s)})" for name in names if (s := self.separators.get(name))
         )
         empty = f", {events.empty:,} of them empty" if events.empty else ""
-        return f"lists in {how or ', '.join(names)}: {events.rows:,} rows{empty} are {events.events:,} events"
+        text = f"lists in {how or ', '.join(names)}: {events.rows:,} rows{empty} are {events.events:,} events"
+        return f"{text} of items with ratings, such as 26:4.5" if self.rated else text
 
 
 def list_columns(
@@ -109,18 +112,22 @@ class ExplodedTable:
         self._first = next(self._rest, None)
         if settled is not None:
             columns.separators = settled.separators | columns.separators
-            columns.impressions = settled.impressions
+            columns.impressions, columns.rated = settled.impressions, settled.rated
         if self._first is not None:
-            self._settle(self._first.frame, has_event="event" in numbers)
+            self._settle(self._first.frame, numbers)
 
-    def _settle(self, frame: pl.DataFrame, has_event: bool) -> None:
+    def _settle(self, frame: pl.DataFrame, roles: Mapping[str, int]) -> None:
         for request, column in self._requests():
             cells = frame[request]
             if column not in self.columns.separators and cells.dtype == pl.String:
                 self.columns.separators[column] = lists.find_separator(cells)
-        if self.columns.impressions is None and "item" in self.columns.columns and not has_event:
-            items = self._split(frame.head(5_000))[list_name("item")].explode()
-            self.columns.impressions = lists.is_impressions(items) if len(items.drop_nulls()) else None
+        if self.columns.impressions is None and "item" in self.columns.columns:
+            items = self._split(frame.head(5_000))[list_name("item")].explode().drop_nulls()
+            if len(items):
+                self.columns.impressions = "event" not in roles and lists.is_impressions(items)
+                self.columns.rated = (
+                    not self.columns.impressions and "rating" not in roles and lists.is_rated(items)
+                )
 
     def _requests(self) -> Iterator[tuple[str, str]]:
         """The names that the list columns are requested by, and the columns' own."""
@@ -166,6 +173,10 @@ class ExplodedTable:
         frame = frame.rename(dict(zip(names, self._roles, strict=True)))
         if self.columns.impressions:
             frame = self._impressions(frame, batch, rejects)
+        if self.columns.rated:
+            item, rating = lists.ratings(pl.col("item"))
+            frame = _without(frame, item.is_null(), batch, self.columns.columns["item"], NO_RATING, rejects)
+            frame = frame.with_columns(rating.alias("rating"), item.alias("item"))
         frame = frame.select(pl.exclude([list_name(f"more{k}") for k in range(len(self.columns.more))]))
         made = Exploded(n_rows, frame.height, empty)
         events = replace(batch, frame=frame, rejects=rejects, exploded=made)
@@ -224,7 +235,7 @@ def advice(column: str, ids: pl.Series, option: str) -> str | None:
     elements = lists.without_suffix(elements)
     what = "impressions, clicked (-1) or not (-0)," if clicks else "elements"
     return (
-        f"{column} looks like lists: {n_ids:,} different ids in {len(cells):,} rows, most with {_NAMES[separator]} in "
+        f"{column} looks like lists: {n_ids:,} different ids in {len(cells):,} rows, most with {_NAMES.get(separator, separator)} in "
         f"them, such as {example!r}; --explode {shlex.quote(f'{column}:{separator}')} makes {len(elements):,} {what} "
         f"of {elements.n_unique():,} ids of them"
     )

@@ -64,8 +64,8 @@ def remedied(
             fix = f"{other}, or {fix}"
         elif error.roles == ["item"] and _n_numbered(table, missing[0]) > 1:
             fix += "; where the columns list a user's items: --format adjacency"
-        elif error.roles == ["item"] and len(table.names) > _MOST_COLUMNS:
-            fix += "; where each column is an item: --format matrix"
+        elif len(missing) == 1 and len(table.names) > _MOST_COLUMNS:
+            fix += f"; where each column is that of one {missing[0].name}: --format matrix"
         elif any(unwrap(name) in _GROUPS for name in table.names):
             fix += f"; where another file has it: {options.advice.join} FILE:COLUMN_OF_BOTH"
     return MissingColumnError(what, fix, error.roles)

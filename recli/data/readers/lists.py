@@ -13,11 +13,12 @@ from recli.data.readers.jsonl import encodes
 from recli.data.readers.nested import Nested, nested_cells, unwrapped
 
 JSON, BLANK, TAB = "json", "blank", "tab"  # words for what is hard to type
-SEPARATORS = ("|", ";", ",", TAB, BLANK)
+SEPARATORS = ("|", ";", ",", "#", "::", TAB, BLANK)
 _SAMPLE = 5_000  # cells looked at
 _FEWEST = 5  # cells that are no lists by chance
-_BRACKETED = r"(?s)^\s*(?:\[.*\]|\{.*\})\s*$"
+_BRACKETED = r"(?s)^\s*(?:\[.*\]|\{.*\}|\(.*,.*\))\s*$"
 _ELEMENT = re.compile(r"""'((?:[^'\\]|\\.)*)'|"((?:[^"\\]|\\.)*)"|([^\s,'"\[\](){}]+)""")
+_RATED = r"^(.+):(-?\d+(?:\.\d+)?)$"
 _SUFFIX = r"^(.+)[-:]([01])$"
 
 # Integers and fractions keep their digits.
@@ -152,6 +153,20 @@ def is_impressions(elements: pl.Series) -> bool:
         return False
     ends = elements.str.extract(_SUFFIX, 2).drop_nulls()
     return len(ends) >= 0.9 * len(elements) and ends.n_unique() == 2
+
+
+def is_rated(elements: pl.Series) -> bool:
+    """Whether 90% of the elements are an id and a rating, `26:4.5`: few different numbers, up to 100, for many ids."""
+    elements = elements.drop_nulls()
+    ids, numbers = elements.str.extract(_RATED, 1), elements.str.extract(_RATED, 2)
+    found = numbers.cast(pl.Float64, strict=False).drop_nulls()
+    few = found.n_unique() <= min(50, ids.drop_nulls().n_unique() // 2)
+    return few and len(found) >= 0.9 * len(elements) and float(found.abs().max()) <= 100  # type: ignore[arg-type]
+
+
+def ratings(elements: pl.Expr) -> tuple[pl.Expr, pl.Expr]:
+    """The id and the rating of `26:4.5`; null where an element is not written so."""
+    return elements.str.extract(_RATED, 1), elements.str.extract(_RATED, 2)
 
 
 def without_suffix(elements: pl.Series) -> pl.Series:

@@ -135,6 +135,8 @@ class _Reading:
             batches, self._lists = exploded.batches(), lists
             if lists.impressions:
                 names["event"] = names["item"]
+            if lists.rated:
+                names["rating"] = names["item"]
         taken = {*names.values(), *(lists.more if lists else ()), *(other.key for other in self._joined)}
         roots = {name.split(".")[0] for name in taken}
         self._unused |= {name: None for name in table.names if name and not {name} & (taken | roots)}
@@ -163,8 +165,8 @@ class _Reading:
                 unit = unit_of(batch.frame, "time")
             good, faults = normalize(batch.frame, roles, unit, options.decimal_comma)
             bad = batch.rejects + _described(batch, faults, names)
-            if self.rows == 0 and good.height:
-                self._look_for_lists(good, names)
+            if self.rows == 0:
+                self._look_for_lists(batch.frame, names)
             self._kept.add(good)
             done = good.height + len(bad)
             if earlier is not None and self._earlier is not None:
@@ -180,16 +182,13 @@ class _Reading:
                 self.exploded = Exploded(*(a + b for a, b in counts))
             advance(done, f"{self.rows:,} rows")
 
-    def _look_for_lists(self, good: pl.DataFrame, names: Mapping[str, str]) -> None:
+    def _look_for_lists(self, frame: pl.DataFrame, names: Mapping[str, str]) -> None:
         """Warn where the first ids look like lists, if there is an option for that."""
         for role in ("item", "user") if self._options.advice.explode else ():
             exploded = self._lists is not None and role in self._lists.columns
-            warning = (
-                None
-                if exploded
-                else advice(names[role], good[f"{role}_id"], self._options.advice.roles[role])
-            )
-            self._warnings += [warning] if warning else []
+            if not exploded and frame[role].dtype == pl.String:
+                warning = advice(names[role], frame[role], self._options.advice.roles[role])
+                self._warnings += [warning] if warning else []
 
     def _note(self, text: str) -> None:
         if text:

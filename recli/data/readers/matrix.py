@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import polars as pl
 
+from recli.data.readers.column_roles import ITEM, USER, Role, unwrap
 from recli.data.readers.delimited import open_delimited, split_line
 from recli.data.readers.options import ReadOptions
 from recli.data.readers.streams import Stream
@@ -14,6 +15,7 @@ from recli.data.readers.table import Batch, Exploded, Table, free_name
 from recli.errors import InvalidDataError
 
 _SAMPLE_LINES = 200
+_SENTINELS = [float(sign + nines) for sign in ("", "-") for nines in ("99", "999", "9999", "99999")]
 
 
 def sample_lines(stream: Stream) -> list[str]:
@@ -26,9 +28,9 @@ def sample_lines(stream: Stream) -> list[str]:
 def open_matrix(stream: Stream, options: ReadOptions) -> Table | None:
     """A user a line, an item a column, ratings in the cells: columns user_id, item_id, rating.
 
-    With a header the first column is the user. Without one it is, too, where its values are all different; else
-    the user is the line's number, and a first column that counts the line's ratings is left out (as in Jester). Empty
-    cells are no ratings, nor is a number of 0 or below in more than half of the cells, or one far from all others (99).
+    With a header the first column is the user (or the item, by its name: then the others are users). Without one it
+    is, too, where its values are all different; else the user is the line's number, and a first column that counts
+    the line's ratings is left out (as in Jester). Empty cells are no ratings, nor is what `_none` finds.
     """
     lines = sample_lines(stream)
     if not lines:
@@ -41,7 +43,8 @@ def open_matrix(stream: Stream, options: ReadOptions) -> Table | None:
     found = [s for s in ("\t", ",", ";", "|", " ") if s in lines[0]]
     separator = options.delimiter or (found[0] if found else ",")
     rows = [split_line(line, separator) for line in lines]
-    header = options.header if options.header is not None else not all(map(_is_number, rows[0][1:]))
+    corner, numeric = rows[0][0].strip(), all(map(_is_number, rows[0][1:]))
+    header = options.header if options.header is not None else not numeric or corner == "" or is_role(corner)
     n_columns = len(rows[0])
     body = rows[1:] if header else rows
     names = [cell.strip() for cell in rows[0]] if header else [str(k) for k in range(1, n_columns + 1)]
@@ -55,12 +58,14 @@ def open_matrix(stream: Stream, options: ReadOptions) -> Table | None:
     plain = replace(options, format="csv", separator=separator, header=header, columns=columns)
     inner = open_delimited(stream, plain, lambda cells: 1)
     assert inner is not None
-    user = f"{names[0] or 'the first column'} is the user" if has_user else "a line is a user"
-    note = f"{stream.source}: {n_columns - first:,} columns are the items, {user}"
+    transposed = header and is_role(corner, ITEM)
+    of_line, of_column = ("item", "user") if transposed else ("user", "item")
+    line = f"{names[0] or 'the first column'} is the {of_line}" if has_user else "a line is a user"
+    note = f"{stream.source}: {n_columns - first:,} columns are the {of_column}s, {line}"
     note += ", the first column counts its ratings" if counts else ""
     note += "" if none is None else f", {none:g} is no rating"
     return Table(
-        ["user_id", "item_id", "rating"],
+        [f"{of_line}_id", f"{of_column}_id", "rating"],
         lambda numbers: _matrix_batches(inner, names, first, has_user, none, numbers),
         note=note,
     )
@@ -76,15 +81,15 @@ def _matrix_batches(
 ) -> Iterator[Batch]:
     asked = {free_name(k): k for k in range(0 if has_user else first, len(names))}
     items = pl.DataFrame(
-        {"variable": [free_name(k) for k in range(first, len(names))], "item": list(names[first:])}
+        {"variable": [free_name(k) for k in range(first, len(names))], "column's": list(names[first:])}
     )
-    output = ("user", "item", "rating")
+    output = ("line's", "column's", "rating")
     columns = [pl.col(output[k]).alias(name) for name, k in numbers.items()]
     for batch in inner.batches(asked):
         frame = batch.frame
         user = pl.col(free_name(0)) if has_user else pl.col("line").cast(pl.String)
-        frame = frame.with_columns(user.alias("user"))
-        cells = frame.unpivot(items["variable"].to_list(), index=["line", "user"], value_name="rating")
+        frame = frame.with_columns(user.alias("line's"))
+        cells = frame.unpivot(items["variable"].to_list(), index=["line", "line's"], value_name="rating")
         number = pl.col("rating").str.strip_chars().cast(pl.Float64, strict=False)
         rated = (
             pl.col("rating").is_not_null()
@@ -101,6 +106,11 @@ def _matrix_batches(
         n_empty = frame.height - kept["line"].n_unique()
         made = Exploded(frame.height, kept.height, n_empty)
         yield replace(batch, frame=kept.select("line", *columns), exploded=made)
+
+
+def is_role(name: str, *roles: Role) -> bool:
+    """Whether a name is known for users or items (or for one of `roles`)."""
+    return any(unwrap(name) in tier for role in roles or (USER, ITEM) for tier in role.names)
 
 
 def _is_number(cell: str) -> bool:
@@ -121,7 +131,7 @@ def _numbers(cells: Sequence[str]) -> pl.Series:
 
 
 def _none(rows: Sequence[Sequence[str]]) -> float | None:
-    """The number that stands for no rating: most cells hold it and it is not above 0, or it is far from all others.
+    """The number that stands for no rating: one not above 0 in most cells, 99 and the like, -1 among others from 0 up.
 
     A 0 is it, too, where all others are one number.
     """
@@ -133,12 +143,11 @@ def _none(rows: Sequence[Sequence[str]]) -> float | None:
         return float(value)
     if cells.n_unique() == 2 and cells.min() == 0:
         return 0.0
-    for end in (float(cells.max()), float(cells.min())):  # type: ignore[arg-type]
-        others = cells.filter(cells != end)
-        low, high = float(others.min() or 0), float(others.max() or 0)  # type: ignore[arg-type]
-        if int((cells == end).sum()) > 1 and max(low - end, end - high) > high - low:
-            return end
-    return None
+    others = cells.filter(~cells.is_in(_SENTINELS))
+    found = cells.filter(cells.is_in(_SENTINELS)).unique()
+    if len(found) == 1 and len(others) and abs(float(found[0])) > 4 * float(others.abs().max()):  # type: ignore[arg-type]
+        return float(found[0])
+    return -1.0 if len(others) and cells.min() == -1 and float(cells.filter(cells != -1).min()) >= 0 else None  # type: ignore[arg-type]
 
 
 def _are_users(cells: Sequence[str], none: float | None) -> bool:

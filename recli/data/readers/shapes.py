@@ -7,8 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import polars as pl
 
-from recli.data.readers.column_roles import ITEM, USER, unwrap
-from recli.data.readers.matrix import open_matrix, sample_lines
+from recli.data.readers.matrix import is_role, open_matrix, sample_lines
 from recli.data.readers.nested import Nested
 from recli.data.readers.options import ReadOptions
 from recli.data.readers.streams import Stream
@@ -61,13 +60,16 @@ def _are_lists(rows: Sequence[Sequence[str]], named: bool) -> bool:
 
 
 def named(error: InvalidDataError, stream: Stream) -> InvalidDataError:
-    """The error of a file without a header, with the format that may be meant where its lines differ in length."""
+    """The error of a file without a header, with the format that may be meant."""
     lines = sample_lines(stream)
-    lengths = {len(re.split(_cut(lines), line.strip())) for line in lines}
-    if len(lengths) < 2 or len({re.split(_cut(lines), line.strip())[0] for line in lines}) < len(lines):
+    rows = [re.split(_cut(lines), line.strip()) for line in lines]
+    if len({len(row) for row in rows}) > 1 and len({row[0] for row in rows}) == len(rows):
+        shape = f"a user and its items in each line? --format {ADJACENCY}"
+    elif len(rows[0]) >= _NARROWEST and is_role(rows[0][0]):
+        shape = f"a matrix of users x items? --format {MATRIX}"
+    else:
         return error
-    fix = f"a user and its items in each line? --format {ADJACENCY}; {error.fix}"
-    return InvalidDataError(error.what, fix)
+    return InvalidDataError(error.what, f"{shape}; {error.fix}")
 
 
 def _check_no_matrix(lines: Sequence[str], stream: Stream) -> None:
@@ -164,7 +166,7 @@ def open_adjacency(stream: Stream, options: ReadOptions) -> Table | None:
         return None
     pattern = re.escape(options.delimiter) if options.delimiter not in (None, " ") else _cut(lines)
     rows = [[cell for cell in re.split(pattern, line.strip()) if cell] for line in lines]
-    header = bool(options.header) or (options.header is None and _is_role(rows[0][0]))
+    header = bool(options.header) or (options.header is None and is_role(rows[0][0]))
     rows = rows[1:] if header else rows
     counts = len(rows) >= _FEWEST and all(row[0] == str(len(row) - 1) for row in rows)
     names = list(options.columns) or [_ID, _REST]
@@ -188,11 +190,6 @@ def _cut(lines: Sequence[str]) -> str:
     """What cuts the lines of a file without other separators: commas, or blanks and tabs."""
     held = [s for s in (",", ";", "|") if sum(s in line for line in lines) * 2 > len(lines)]
     return rf"\s*[{held[0]}]\s*" if held else r"\s+"
-
-
-def _is_role(name: str) -> bool:
-    """Whether a name is known for users or items."""
-    return any(unwrap(name) in tier for role in (USER, ITEM) for tier in role.names)
 
 
 def _adjacency_batches(
