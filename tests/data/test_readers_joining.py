@@ -126,6 +126,12 @@ def test_a_table_beside_the_log_is_offered_for_a_missing_user(tmp_path: Path) ->
         f"each order_id is a user; orders.csv beside it has order_id and user_id: --join {option} makes their users "
         "the users",
     )
+    with pytest.raises(InvalidDataError, match="no column for the item") as reverse:
+        read_events([str(tmp_path / "orders.csv")], ReadOptions(), tmp_path / "spool3")
+    assert (
+        f"lines.csv beside it has order_id and product_id: name it as the log, with --join {option}"
+        in str(reverse.value)
+    )
     (tmp_path / "orders.csv").unlink()
     with pytest.raises(InvalidDataError) as alone:
         read(tmp_path, ())

@@ -188,7 +188,11 @@ def test_a_history_column_comes_before_its_rows_and_each_item_once(read: Read) -
         ("u1", "c", "click", 10_000_000), ("u1", "d", "impression", 10_000_000), ("u1", "d", "click", 20_000_000),
         ("u2", "a", "click", 5_000_000),
     ]  # fmt: skip
-    log = read("user_id,item_id,history\nu1,c,a b\nu1,d,a b c\n", explode=("history",))
+    assert log.notes[0].endswith("just before the first row that has them")
+    log = read("user_id,item_id,history,rating\nu1,c,a b,4\nu1,d,a b c,5\n", explode=("history",))
+    assert log.notes[0] == (
+        "history: 5 items, 3 different ones of their users, before all others, with that row's rating"
+    )
     assert pairs(log) == [("u1", "a"), ("u1", "b"), ("u1", "c"), ("u1", "c"), ("u1", "d")]
 
 

@@ -12,9 +12,11 @@ from recli.data.readers.spool import Spool
 
 
 class EarlierEvents:
-    """Collects events whose times are not known: only that they were before their row's."""
+    """Collects events whose times are not known: only that they were before their row's. `clicks`: all are clicks."""
 
-    def __init__(self, folder: Path, schema: Mapping[str, Any]) -> None:
+    def __init__(self, folder: Path, schema: Mapping[str, Any], clicks: bool) -> None:
+        own = ("user_id", "item_id", "timestamp", *(["event"] if clicks else []))
+        self._repeated = [name for name in schema if name not in own]  # values of the rows
         self._all = Spool(folder, "history", schema)
         self._distinct = Spool(folder, "earlier", schema)
         self._added = 0
@@ -40,7 +42,8 @@ class EarlierEvents:
     def note(self, n_distinct: int, timed: bool) -> str:
         """What was assumed, in one line."""
         when = "just before the first row that has them" if timed else "before all others"
-        return f"history: {self._added:,} items, {n_distinct:,} different ones of their users, {when}"
+        values = f", with that row's {' and '.join(self._repeated)}" if self._repeated else ""
+        return f"history: {self._added:,} items, {n_distinct:,} different ones of their users, {when}{values}"
 
 
 def _first(events: pl.DataFrame) -> pl.DataFrame:

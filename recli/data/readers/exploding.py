@@ -233,9 +233,10 @@ def advice(column: str, ids: pl.Series, option: str) -> str | None:
     elements = lists.split(cells, separator).explode().drop_nulls()
     clicks = lists.is_impressions(elements)
     elements = lists.without_suffix(elements)
+    name = _NAMES.get(separator, separator)
     what = "impressions, clicked (-1) or not (-0)," if clicks else "elements"
     return (
-        f"{column} looks like lists: {n_ids:,} different ids in {len(cells):,} rows, most with {_NAMES.get(separator, separator)} in "
+        f"{column} looks like lists: {n_ids:,} different ids in {len(cells):,} rows, most with {name} in "
         f"them, such as {example!r}; --explode {shlex.quote(f'{column}:{separator}')} makes {len(elements):,} {what} "
         f"of {elements.n_unique():,} ids of them"
     )

@@ -15,7 +15,7 @@ from recli.data.readers.streams import Source, Stream
 from recli.data.readers.table import Table
 from recli.errors import InvalidDataError, RecliError
 
-_MOST_FILES = 50  # beside the log, whose first lines are looked at
+_MOST_FILES, _ROWS = 50, 200  # files beside the log, and the first rows of each that are looked at
 _MOST_COLUMNS = 10  # of a log; more may be a matrix
 _GROUPS = {
     f"{group}{end}" for group in ("order", "invoice", "basket", "cart", "transaction") for end in ("id", "no")
@@ -103,7 +103,10 @@ def group_as_user(table: Table, column: str, source: Source, user: Role, advice:
 
 
 def _beside(table: Table, source: Source, missing: Sequence[Role], advice: OptionNames) -> str | None:
-    """The option that joins a file in the log's folder with an id of the log and a missing column."""
+    """The option that joins a file in the log's folder with an id of the log and a missing column.
+
+    Where that id comes several times in the file, it is the file that the log is to be joined to.
+    """
     if source.path is None:
         return None
     known = {name for role in (USER, ITEM) for tier in role.names for name in tier}
@@ -111,22 +114,33 @@ def _beside(table: Table, source: Source, missing: Sequence[Role], advice: Optio
     ids = {name for name in table.names if unwrap(name).endswith(ends) and unwrap(name) not in known}
     files = sorted(p for p in source.path.parent.iterdir() if p.is_file() and p != source.path)[:_MOST_FILES]
     for path in files:
-        names = _header(path)
-        key = next((name for name in names if name in ids), None)
+        rows = _first_rows(path)
+        key = next((name for name in rows.columns if name in ids), None)
         for role in missing if key else ():
-            column = next((n for tier in role.names for n in names if unwrap(n) in tier), None)
-            if column not in (None, key):
-                return f"{path.name} beside it has {key} and {column}: {advice.join} {shlex.quote(f'{path}:{key}')}"
+            column = next((n for tier in role.names for n in rows.columns if unwrap(n) in tier), None)
+            if key is None or column in (None, key):
+                continue
+            found = f"{path.name} beside it has {key} and {column}"
+            if rows[key].n_unique() == rows.height:
+                return f"{found}: {advice.join} {shlex.quote(f'{path}:{key}')}"
+            if role.name == "item":
+                return f"{found}: name it as the log, with {advice.join} {shlex.quote(f'{source}:{key}')}"
     return None
 
 
-def _header(path: Path) -> list[str]:
-    """The names in a text file's first line, or of a Parquet file's columns; none where it cannot be read."""
+def _first_rows(path: Path) -> pl.DataFrame:
+    """The first rows of a file with a header; no columns where it cannot be read or has no rows."""
     try:
         stream = Stream(Source(path))
         if stream.format() == "parquet":
-            return pl.scan_parquet(path).collect_schema().names()
+            return pl.scan_parquet(path).head(_ROWS).collect()
     except (RecliError, OSError, pl.exceptions.PolarsError):
-        return []
-    line = stream.head.split(b"\n", 1)[0].decode("utf-8", errors="replace").strip()
-    return max((split_line(line, separator) for separator in SEPARATORS), key=len)
+        return pl.DataFrame()
+    lines = stream.head.decode("utf-8", errors="replace").splitlines()[: _ROWS + 1]
+    header, *lines = lines[: -1 if len(lines) > 2 else None] or [""]
+    separator = max(SEPARATORS, key=lambda s: len(split_line(header, s)))
+    names = [name.strip() for name in split_line(header, separator)]
+    rows = [row for line in lines if len(row := split_line(line, separator)) == len(names)]
+    if not rows or len(set(names)) < len(names):
+        return pl.DataFrame()
+    return pl.DataFrame(rows, schema=dict.fromkeys(names, pl.String), orient="row")

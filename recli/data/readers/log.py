@@ -145,7 +145,7 @@ class _Reading:
             self.columns = names
             self._kept = Spool(self._folder, "events", _schema(used))
             if lists and lists.more:
-                self._earlier = EarlierEvents(self._folder, _schema(used))
+                self._earlier = EarlierEvents(self._folder, _schema(used), bool(lists.impressions))
         _check_same(source, self.columns, names)
         self._read(source, batches, used, names, advance)
 
