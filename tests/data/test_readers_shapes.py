@@ -101,6 +101,35 @@ def test_adjacency_by_its_option(read: Read) -> None:
         read("a b c\n", format="adjacency", columns=("a", "b", "c"))
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "ann\tcitrus fruit,bread\nbob\ttea\n",
+        "ann: citrus fruit, bread\nbob: tea\n",
+        "ann,citrus fruit,bread\nbob,tea,\n",
+        "ann;citrus fruit;bread\nbob;tea\n",
+    ],
+)
+def test_items_with_blanks_in_them(read: Read, text: str) -> None:
+    given = {} if text.count(",") + text.count(";") > 1 else {"separator": ","}
+    log = read(text, format="adjacency", **given)
+    assert log.events.collect().rows() == [("ann", "citrus fruit"), ("ann", "bread"), ("bob", "tea")]
+
+
+@pytest.mark.parametrize("separator", ["\t", "::", "~"])
+def test_lists_with_their_own_separator(read: Read, separator: str) -> None:
+    text = separator.join(["u", "a", "b"]) + "\n" + separator.join(["v", "c"]) + "\n"
+    log = read(text, format="adjacency", separator=separator)
+    assert log.events.collect().rows() == [("u", "a"), ("u", "b"), ("v", "c")]
+
+
+def test_text_that_is_no_utf8_is_a_reject(read: Read) -> None:
+    log = read(b"1 2 3\n2 \xff 4\n3 5\n", format="adjacency")
+    assert log.events.collect().height == 3 and log.rejected == {"broken UTF-8": 1}
+    log = read(b"1:\n7,4\n\xff,5\n", format="netflix")
+    assert log.rejects.select("line", "reason", "raw").collect().rows() == [(3, "broken UTF-8", "\\xff,5")]
+
+
 def test_columns_that_list_items(read: Read) -> None:
     text = "user_id,item_1,item_2,item_3\nu,a,b,\nv,c,,\n"
     with pytest.raises(InvalidDataError, match="no column for the item") as error:

@@ -14,6 +14,7 @@ from recli.data.readers.streams import Stream
 from recli.data.readers.table import Batch, Reject, Table
 from recli.errors import InvalidDataError, UsageError
 
+BROKEN_UTF8 = "broken UTF-8"
 NO_ID, WRONG_WIDTH = "no line with an id before it", "wrong number of fields"
 NETFLIX, ADJACENCY, MATRIX = "netflix", "adjacency", "matrix"
 _FEWEST, _NARROWEST, _LONG = 3, 10, 6  # lines, columns of a matrix, of a list
@@ -117,14 +118,18 @@ def _block_batches(stream: Stream, separator: str, width: int, numbers: Mapping[
     cells = pl.col("text").str.split_exact(separator, width - 1).struct
     wanted = [pl.col("id") if k == 0 else cells.field(f"field_{k - 1}") for k in numbers.values()]
     for data, _ in stream.blocks():
-        text = _lines(data, line)
+        text, broken = _lines(data, line)
         line += text.height
         ids = text.with_columns(pl.col("text").str.extract(_BLOCK).alias("id"))
         frame = ids.with_columns(pl.col("id").forward_fill().fill_null(pl.lit(block_id, dtype=pl.String)))
-        frame = frame.filter(ids["id"].is_null() & (text["text"].str.strip_chars() != ""))
+        frame = frame.filter(
+            ids["id"].is_null() & (text["text"].str.strip_chars() != "")
+        )  # null where broken
         lost = frame["id"].is_null()
         uneven = frame["text"].str.count_matches(separator, literal=True) != width - 1
-        rejects = [Reject(n, None, NO_ID, t) for n, t in frame.filter(lost).select("line", "text").rows()]
+        rejects = broken + [
+            Reject(n, None, NO_ID, t) for n, t in frame.filter(lost).select("line", "text").rows()
+        ]
         ragged = frame.filter(uneven & ~lost).select("line", "text")
         rejects += [Reject(n, None, WRONG_WIDTH, t) for n, t in ragged.rows()]
         good = frame.filter(~lost & ~uneven)
@@ -134,14 +139,23 @@ def _block_batches(stream: Stream, separator: str, width: int, numbers: Mapping[
         block_id = seen[-1] if len(seen) else block_id
 
 
-def _lines(data: bytes, line: int) -> pl.DataFrame:
-    """`line`, `text` of whole lines, without their ends."""
-    lines = data.decode(errors="replace").split("\n")
-    if lines[-1] == "":
-        lines.pop()
-    return pl.DataFrame(
-        {"line": range(line, line + len(lines)), "text": lines}, schema={"line": pl.Int64, "text": pl.String}
-    ).with_columns(pl.col("text").str.strip_suffix("\r"))
+def _lines(data: bytes, line: int) -> tuple[pl.DataFrame, list[Reject]]:
+    """`line`, `text` of whole lines, without their ends; those that are no UTF-8 are null, and rejects."""
+    data, rejects = data.removesuffix(b"\n"), []
+    lines: list[str | None]
+    try:
+        lines = list(data.decode().split("\n")) if data else []
+    except UnicodeDecodeError:
+        lines = []
+        for number, row in enumerate(data.split(b"\n"), line):
+            try:
+                lines.append(row.decode())
+            except UnicodeDecodeError:
+                lines.append(None)
+                rejects.append(Reject(number, None, BROKEN_UTF8, row.decode(errors="backslashreplace")))
+    numbers = pl.Series("line", range(line, line + len(lines)), dtype=pl.Int64)
+    text = pl.Series("text", lines, dtype=pl.String).str.strip_suffix("\r")
+    return pl.DataFrame([numbers, text]), rejects
 
 
 class _Raw:
@@ -164,7 +178,7 @@ def open_adjacency(stream: Stream, options: ReadOptions) -> Table | None:
     lines = sample_lines(stream)
     if not lines:
         return None
-    pattern = re.escape(options.delimiter) if options.delimiter not in (None, " ") else _cut(lines)
+    pattern = _cut(lines, options.delimiter)
     rows = [[cell for cell in re.split(pattern, line.strip()) if cell] for line in lines]
     header = bool(options.header) or (options.header is None and is_role(rows[0][0]))
     rows = rows[1:] if header else rows
@@ -186,32 +200,30 @@ def open_adjacency(stream: Stream, options: ReadOptions) -> Table | None:
     )
 
 
-def _cut(lines: Sequence[str]) -> str:
-    """What cuts the lines of a file without other separators: commas, or blanks and tabs."""
+def _cut(lines: Sequence[str], separator: str | None = None) -> str:
+    """What cuts the lines: blanks and tabs, or another separator, and then a tab or colon behind the user."""
     held = [s for s in (",", ";", "|") if sum(s in line for line in lines) * 2 > len(lines)]
-    return rf"\s*[{held[0]}]\s*" if held else r"\s+"
+    if separator in (None, " ", "\t"):
+        separator = held[0] if held and separator is None else None
+    return r"\s+" if separator is None else rf"\s*{re.escape(separator)}\s*|\t|:\s+"
 
 
 def _adjacency_batches(
     stream: Stream, pattern: str, header: bool, counts: bool, numbers: Mapping[str, int]
 ) -> Iterator[Batch]:
-    """Batches with the items as text, separated by one blank."""
     line = 1
+    cells = pl.col("text").str.strip_chars().str.replace_all(pattern, "\t").str.split("\t")
+    cells = cells.list.eval(pl.element().filter(pl.element() != ""))
+    user = (pl.col("line") - (2 if header else 1)).cast(pl.String) if counts else cells.list.first()
+    wanted = (user.str.strip_suffix(":"), cells.list.slice(1))
     for data, _ in stream.blocks():
-        text = _lines(data, line)
-        skipped = text["text"].str.strip_chars() == ""
+        text, broken = _lines(data, line)
+        used = (text["text"].str.strip_chars() != "").fill_null(False)
         if header and line == 1:
-            skipped[0] = True
-        frame, line = text.filter(~skipped), line + text.height
-        plain = pl.col("text").str.strip_chars().str.replace_all(pattern, " ")
-        user = (
-            (pl.col("line") - (2 if header else 1)).cast(pl.String)
-            if counts
-            else plain.str.extract(r"^([^ ]+?):?(?: |$)")
-        )
-        items = plain.str.extract(r"^[^ ]+ (.*)$").fill_null("")
-        columns = [(user, items)[k].alias(name) for name, k in numbers.items()]
-        yield Batch(frame.select("line", *columns), _Raw(text))
+            used[0] = False
+        line += text.height
+        columns = [wanted[k].alias(name) for name, k in numbers.items()]
+        yield Batch(text.filter(used).select("line", *columns), _Raw(text), broken)
 
 
 OPEN = {NETFLIX: open_blocks, ADJACENCY: open_adjacency, MATRIX: open_matrix}
