@@ -16,7 +16,7 @@ from recli.data.readers.options import ReadOptions
 from recli.data.readers.spool import reject_frame, reject_schema
 from recli.data.readers.streams import Source, expand
 from recli.data.readers.table import Batch, Reject, free_name
-from recli.data.readers.text_template import TEXT_NAMES, default_template, render
+from recli.data.readers.text_template import TEXT_NAMES, default_template, dotted_fields, render
 from recli.data.readers.values import normalize
 from recli.errors import InvalidDataError
 from recli.reporting import Advance, no_progress
@@ -66,7 +66,7 @@ def read_catalogue(
     keys: list[str] = []
     rejected: Counter[str] = Counter()
     for source in inputs:
-        read = _read(source, options)
+        read = _read(source, options, dotted_fields(text or ""))
         if read is not None:
             frames.append(read.frame)
             keys.append(read.item)
@@ -122,8 +122,8 @@ def _typed(column: pl.Series, decimal_comma: bool) -> pl.Series:
     return number.cast(pl.Float64) if number.str.contains(_NUMBER).all() else column
 
 
-def _read(source: Source, options: ReadOptions) -> _Read | None:
-    table = open_table(source, options, (CATALOGUE_ITEM,), TEXT_NAMES, every_key=True)
+def _read(source: Source, options: ReadOptions, paths: Sequence[str]) -> _Read | None:
+    table = open_table(source, options, (CATALOGUE_ITEM,), TEXT_NAMES, every_key=True, paths=paths)
     if table is None:
         return None
     number = recognize(table.names, (CATALOGUE_ITEM,), options, str(source))["item"]

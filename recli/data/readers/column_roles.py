@@ -8,6 +8,14 @@ from recli.data.readers.options import OptionNames, ReadOptions
 from recli.errors import InvalidDataError, UsageError
 
 
+class MissingColumnError(InvalidDataError):
+    """No column is that of a required role."""
+
+    def __init__(self, what: str, fix: str, roles: Sequence[str]) -> None:
+        super().__init__(what, fix)
+        self.roles = roles
+
+
 @dataclass(frozen=True)
 class Role:
     """What a column can be. `names`: tiers of known names; a name of an earlier tier wins over a later one."""
@@ -102,9 +110,10 @@ def recognize(
     _check_distinct(column_of_role, names, where, options.advice)
     missing = [r for r in roles if r.required and r.name not in column_of_role]
     if missing:
-        raise InvalidDataError(
+        raise MissingColumnError(
             f"{where}: no column for the {' and the '.join(r.name for r in missing)}; {seen(names)}",
             _naming(missing, options.advice),
+            [r.name for r in missing],
         )
     return column_of_role
 

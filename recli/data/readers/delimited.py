@@ -29,6 +29,10 @@ Known = Callable[[Sequence[str]], int]
 """How many cells of a row are known column names."""
 
 
+class NoHeaderError(InvalidDataError):
+    """The first line is no header."""
+
+
 @dataclass(frozen=True)
 class Layout:
     """How a file's lines are cut; `before`: lines before the data (blank ones, comments, the header).
@@ -144,7 +148,7 @@ def _is_header(
             f"{lines[later][:200]}",
             f"leave out what stands before it: {options.advice.skip_lines} {before + later}",
         )
-    raise InvalidDataError(
+    raise NoHeaderError(
         f"{source}: the first line has no known column name: {line[:200]}",
         _advised(options.advice),
     )

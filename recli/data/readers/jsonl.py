@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import itertools
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import polars as pl
 
+from recli.data.readers.nested import nested_cells, new_paths, unwrapped, value_at
 from recli.data.readers.options import OptionNames
 from recli.data.readers.python_literals import looks_like_dict, parse_dict
 from recli.data.readers.streams import Source, Stream
-from recli.data.readers.table import Batch, LineCounts, Reject, Table, is_free
+from recli.data.readers.table import Batch, LineCounts, Reject, Table, is_free, is_list
 from recli.errors import InvalidDataError
 
 INVALID_JSON, NOT_OBJECT, WRONG_TYPE = "invalid JSON", "not a JSON object", "wrong type"
-BROKEN_UTF8 = "broken UTF-8"
+BROKEN_UTF8, TOO_DEEP = "broken UTF-8", "nested too deeply"
 _NUMBERS = ("rating", "weight", "score", "rank")  # columns
 _SAMPLE_OBJECTS = 1_000  # objects whose keys are the columns
 
@@ -25,12 +28,17 @@ _decode: Callable[[str], Any] = json.JSONDecoder(parse_int=str).decode
 
 
 def open_jsonl(
-    stream: Stream, advice: OptionNames, every_key: bool = False, decimal_comma: bool = False
+    stream: Stream,
+    advice: OptionNames,
+    every_key: bool = False,
+    decimal_comma: bool = False,
+    paths: Sequence[str] = (),
 ) -> Table | None:
     """Open a file of JSON lines; None where it is empty.
 
     Its columns: the keys of the first 1,000 objects, or with `every_key` (for which all of the file is held in
-    memory) those of all objects. With `decimal_comma` numbers stay text, as they are written.
+    memory) those of all objects; and those of the dotted `paths` that one of the first 1,000 has. With
+    `decimal_comma` numbers stay text, as they are written.
     """
     blocks = stream.blocks()
     first, last = next(blocks)
@@ -44,31 +52,65 @@ def open_jsonl(
     if every_key and not last:
         first, last = b"".join((first, *(block for block, _ in blocks))), True
     lines = first.split(b"\n") if every_key else first.split(b"\n", _SAMPLE_OBJECTS)[:_SAMPLE_OBJECTS]
-    sample = (line for line in lines if line.strip())
-    names = list(dict.fromkeys(key for line in sample for key in _keys(line)))
+    objects = (record for line in lines if line.strip() and (record := _object(line)[0]))
+    sample = list(itertools.islice(objects, _SAMPLE_OBJECTS))
+    names = list(dict.fromkeys(key for record in itertools.chain(sample, objects) for key in record))
     if not names:
         raise _no_objects(stream.source, first, advice)
+    dotted = {path: path.split(".") for path in new_paths(paths, names)}
+    dotted = {path: keys for path, keys in dotted.items() if any(_has(record, keys) for record in sample)}
+    names += dotted
 
     def batches(numbers_by_name: Mapping[str, int]) -> Iterator[Batch]:
         keys = {name: names[number] for name, number in numbers_by_name.items()}
+        alike = not (every_key or decimal_comma or dotted.keys() & keys.values() or any(map(is_list, keys)))
         line = 1
         for block in _rejoined(first, last, blocks):
-            frame = None if every_key or decimal_comma else _parse_alike(block, line, keys)
+            frame = _parse_alike(block, line, keys) if alike else None
             if frame is None:
-                batch, taken = parse_objects(block, line, keys)
+                batch, taken = parse_objects(block, line, keys, dotted)
             else:
                 taken = frame.height
                 batch = Batch(frame, _RawLines(block, line), lines=LineCounts(taken))
             line += taken
             yield batch
 
-    return Table(names, batches, _notes(stream.source, lines))
+    cells = {name: [value_at(record, dotted.get(name, (name,))) for record in sample] for name in names}
+    nested = {name: found for name in names if (found := nested_cells(cells[name]))}
+    wrapped = [name for name in names if any(cell is not unwrapped(cell) for cell in cells[name])]
+    notes = _notes(stream.source, lines) + _unwrapping(stream.source, wrapped, cells)
+    return Table(names, batches, notes, nested=nested)
+
+
+def _unwrapping(source: Source, wrapped: Sequence[str], cells: Mapping[str, Sequence[Any]]) -> list[str]:
+    if not wrapped:
+        return []
+    example = next(cell for cell in cells[wrapped[0]] if cell is not unwrapped(cell))
+    names = ", ".join(wrapped)
+    return [f"{source}: the values of {names} are taken out of their wrappers, such as {json.dumps(example)}"]
+
+
+def _has(record: dict[str, Any], keys: Sequence[str]) -> bool:
+    """Whether there is a value at the path, or in any element of a list there."""
+    found = value_at(record, keys)
+    while isinstance(found, list):
+        found = next((element for element in found if element is not None), None)
+    return found is not None
 
 
 def _notes(source: Source, lines: Sequence[bytes]) -> list[str]:
     """What is said of lines that are no JSON."""
-    python = next((text for line in lines if looks_like_dict(text := line.decode(errors="replace"))), None)
+    texts = (line.decode(errors="replace") for line in lines[:_SAMPLE_OBJECTS])
+    python = next((text for text in texts if not _is_json(text) and parse_dict(text) is not None), None)
     return [] if python is None else [f"{source}: lines of Python dicts are read as JSON: {python[:60]}"]
+
+
+def _is_json(text: str) -> bool:
+    try:
+        _decode(text.rstrip().removesuffix(","))
+    except (ValueError, RecursionError):
+        return False
+    return True
 
 
 def _no_objects(source: Source, first: bytes, advice: OptionNames) -> InvalidDataError:
@@ -88,11 +130,6 @@ def _rejoined(first: bytes, last: bool, blocks: Iterator[tuple[bytes, bool]]) ->
     yield first
     if not last:
         yield from (block for block, _ in blocks)
-
-
-def _keys(line: bytes) -> Iterable[str]:
-    record, _ = _object(line)
-    return record or ()
 
 
 def _object(line: bytes, decode: Callable[[str], Any] = _decode) -> tuple[dict[str, Any] | None, str]:
@@ -165,10 +202,15 @@ def _types(row: bytes, keys: Mapping[str, str]) -> dict[str, type[pl.DataType]] 
     return schema
 
 
-def parse_objects(data: bytes, line: int, keys: Mapping[str, str]) -> tuple[Batch, int]:
+def parse_objects(
+    data: bytes,
+    line: int,
+    keys: Mapping[str, str],
+    dotted: Mapping[str, Sequence[str]] = MappingProxyType({}),
+) -> tuple[Batch, int]:
     """Parse whole lines, the first of which is number `line`: the batch, and the number of lines taken.
 
-    `keys`: the key behind each column.
+    `keys`: the key behind each column. `dotted`: those of them that are paths, cut at the dots.
     """
     rows = data.split(b"\n")
     if rows[-1] == b"":
@@ -187,7 +229,7 @@ def parse_objects(data: bytes, line: int, keys: Mapping[str, str]) -> tuple[Batc
     columns: dict[str, list[str | None]] = {}
     faults: dict[int, tuple[str, str]] = {}  # index in the block -> key and reason; the first column's stays
     for name, key in keys.items():
-        columns[name], bad = _texts([record.get(key) for record in objects], name)
+        columns[name], bad = _texts(_cells(objects, key, dotted.get(key)), name)
         for index, reason in bad.items():
             faults.setdefault(index, (key, reason))
     frame = pl.DataFrame(
@@ -203,15 +245,25 @@ def parse_objects(data: bytes, line: int, keys: Mapping[str, str]) -> tuple[Batc
     return Batch(frame, _RawLines(data, line), rejects, LineCounts(len(rows), blank)), len(rows)
 
 
+def _cells(objects: Sequence[dict[str, Any]], key: str, path: Sequence[str] | None) -> list[Any]:
+    cells = [record.get(key) if path is None else value_at(record, path) for record in objects]
+    return list(map(unwrapped, cells)) if dict in set(map(type, cells)) else cells
+
+
 def _texts(cells: list[Any], name: str) -> tuple[list[str | None], dict[int, str]]:
     """A column's values as text, and by index why some cannot be (these become None).
 
     Ids are strings or whole numbers (integers are strings by now), numbers may be floats or true and false; columns
-    without a role anything.
+    without a role anything. Lists are JSON where they are asked for.
     """
-    if is_free(name):
-        cells = [as_text(cell) for cell in cells]
     faults: dict[int, str] = {}
+    if is_free(name) or is_list(name):
+        to_text = _list_text if is_list(name) else as_text
+        for index, cell in enumerate(cells):
+            try:
+                cells[index] = to_text(cell)
+            except RecursionError:
+                cells[index], faults[index] = None, TOO_DEEP
     kinds = set(map(type, cells)) - {str, type(None)}
     if kinds:
         allowed: set[type] = {float} | ({bool} if name in _NUMBERS else set())
@@ -224,11 +276,16 @@ def _texts(cells: list[Any], name: str) -> tuple[list[str | None], dict[int, str
                 cells[index] = repr(cell).lower()
             elif type(cell) in kinds:
                 cells[index], faults[index] = None, WRONG_TYPE
-    if not _encodes("".join(filter(None, cells))):
+    if not encodes("".join(filter(None, cells))):
         for index, cell in enumerate(cells):
-            if cell and not _encodes(cell):
+            if cell and not encodes(cell):
                 cells[index], faults[index] = None, BROKEN_UTF8
     return cells, faults
+
+
+def _list_text(cell: Any) -> Any:
+    """A list as JSON; anything else as it is."""
+    return json.dumps(cell, ensure_ascii=False) if isinstance(cell, list) else cell
 
 
 def as_text(value: Any) -> str | None:
@@ -240,7 +297,7 @@ def as_text(value: Any) -> str | None:
     return json.dumps(value, ensure_ascii=False, default=str)
 
 
-def _encodes(text: str) -> bool:
+def encodes(text: str) -> bool:
     """False for half a surrogate pair (`\\ud83d` alone), which is no text."""
     if text.isascii():
         return True

@@ -39,7 +39,8 @@ class LineAccount:
         lines = batch.lines
         if lines is None:
             return
-        rows = batch.frame.height + len(batch.rejects)
+        rows = batch.frame.height if batch.exploded is None else batch.exploded.rows
+        rows += len(batch.rejects)
         accounted = rows + lines.blank + lines.continued + lines.comments
         if accounted != lines.taken:
             raise RuntimeError(f"{source}: {lines.taken} lines, but {accounted} are accounted for: {lines}")

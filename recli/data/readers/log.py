@@ -3,23 +3,35 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import polars as pl
 
-from recli.data.readers.column_roles import EVENT_ROLES, Role, known_names, recognize
-from recli.data.readers.delimited import open_delimited
+from recli.data.readers import hints, shapes
+from recli.data.readers.column_roles import (
+    EVENT_ROLES,
+    USER,
+    MissingColumnError,
+    Role,
+    known_names,
+    recognize,
+)
+from recli.data.readers.delimited import NoHeaderError, open_delimited
+from recli.data.readers.earlier_events import EarlierEvents
+from recli.data.readers.exploding import ExplodedTable, ListColumns, advice, list_columns
+from recli.data.readers.joining import JoinedTable, join
+from recli.data.readers.json_cells import with_paths
 from recli.data.readers.jsonl import open_jsonl
 from recli.data.readers.line_account import LineAccount
 from recli.data.readers.options import ReadOptions
 from recli.data.readers.parquet import open_parquet
 from recli.data.readers.spool import Spool, reject_frame, reject_schema
 from recli.data.readers.streams import Source, Stream, expand
-from recli.data.readers.table import Batch, Reject, Table
+from recli.data.readers.table import Batch, Exploded, Reject, Table
 from recli.data.readers.values import Fault, Written, normalize
-from recli.errors import InvalidDataError
+from recli.errors import InvalidDataError, UsageError
 from recli.reporting import Advance, no_progress
 
 
@@ -32,9 +44,9 @@ class EventLog:
     reason, raw, value (a bad number or time). `columns`: the column used for each role (user, item, rating,
     event, weight, time). `unused`: the other columns. `lines`: the physical lines of text files, all of which are
     accounted for: rows + before (headers and comments) + blank + continued (lines of a record after its first).
-    `notes`: what was assumed about the files.
-    `notations`: by file and (role, notation), how many cells were
-    read so (see `values.Written`).
+    `notations`: by file and (role, notation), how many cells were read so (see `values.Written`).
+    `exploded`: where rows held lists; `rows` then counts events. `impressions`: whether events are clicks and
+    impressions, by the ends of the items' ids (`N24-1`). `notes`: what was assumed; `warnings`: what may be wrong.
     Both frames read files below the spool folder: use them before it is removed.
     """
 
@@ -45,8 +57,11 @@ class EventLog:
     columns: dict[str, str]
     unused: tuple[str, ...] = ()
     lines: dict[str, int] = field(default_factory=dict)
-    notes: tuple[str, ...] = ()
     notations: dict[str, dict[tuple[str, str], int]] = field(default_factory=dict)
+    exploded: Exploded | None = None
+    impressions: bool = False
+    notes: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
 
 
 def read_events(
@@ -63,53 +78,157 @@ def read_rows(
     sources: Sequence[str], roles: Sequence[Role], options: ReadOptions, spool: Path, advance: Advance
 ) -> EventLog:
     """Read tables of the given roles. All files must have the same roles, under whatever names."""
-    inputs = expand(sources)
-    kept: Spool | None = None
-    rejects = Spool(spool, "rejects", reject_schema())
-    rejected: Counter[str] = Counter()
-    columns: dict[str, str] = {}
-    unused: dict[str, None] = {}
-    lines = LineAccount()
-    notes: list[str] = []
-    notations: dict[str, dict[tuple[str, str], int]] = {}
-    rows = 0
+    inputs, reading = expand(sources), _Reading(roles, options, spool)
     for source in inputs:
         table = open_table(source, options, roles)
-        if table is None:
-            continue
-        table = lines.follow(table, source)
-        numbers = recognize(table.names, roles, options, str(source))
-        names = {role: table.names[number] for role, number in numbers.items()}
-        unused |= {name: None for name in table.names if name and name not in names.values()}
-        used = [r for r in roles if r.name in numbers]
-        if kept is None:
-            kept, columns = Spool(spool, "events", _schema(used)), names
-        _check_same(source, columns, names)
-        written = Written(options)
-        for good, bad in _read(table, numbers, used, names, written):
-            kept.add(good)
-            rejects.add(reject_frame(source.name, bad))
-            rejected.update(r.reason for r in bad)
-            done = good.height + len(bad)
-            rows += done
-            advance(done, f"{rows:,} rows")
-        notes += table.notes
-        notations[source.name] = dict(written.counts)
-    if kept is None or rows == 0:
+        if table is not None:
+            reading.add(source, table, advance)
+    if reading.rows == 0:
         names_text = ", ".join(str(s) for s in inputs[:5])
-        what = "is empty" if kept is None else "has a header and no rows"
+        what = "has a header and no rows" if reading.columns else "is empty"
+        what = "has rows, but no list with an element in it" if reading.exploded is not None else what
         raise InvalidDataError(f"{names_text} {what}", "name a file with rows in it")
-    return EventLog(
-        kept.scan(),
-        rejects.scan(),
-        rows,
-        dict(sorted(rejected.items())),
-        columns,
-        tuple(unused),
-        lines.counts,
-        (*notes, *lines.notes()),
-        notations,
-    )
+    return reading.log()
+
+
+class _Reading:
+    """The rows of several files, put aside below a folder as they are read."""
+
+    def __init__(self, roles: Sequence[Role], options: ReadOptions, folder: Path) -> None:
+        self._roles, self._options, self._folder = roles, options, folder
+        self._joined = [JoinedTable(text, self._open) for text in options.join]
+        self._kept = Spool(folder, "events", {})
+        self._earlier: EarlierEvents | None = None
+        self._lists: ListColumns | None = None
+        self._rejects = Spool(folder, "rejects", reject_schema())
+        self._rejected: Counter[str] = Counter()
+        self._unused: dict[str, None] = {}
+        self._lines = LineAccount()
+        self._notations: dict[str, dict[tuple[str, str], int]] = {}
+        self._messages: dict[str, None] = {}
+        self._warnings: list[str] = []
+        self.columns: dict[str, str] = {}
+        self.rows = 0
+        self.exploded: Exploded | None = None
+
+    def _open(self, source: Source) -> Table | None:
+        plain = replace(
+            self._options, format="auto", separator=None, header=None, columns=(), join=(), explode=()
+        )
+        return open_table(source, plain, self._roles, any_header=True)
+
+    def add(self, source: Source, table: Table, advance: Advance) -> None:
+        """Read a file. Raises `RecliError` where it has other roles than those before it."""
+        options = self._options
+        table = self._lines.follow(table, source)
+        for other in self._joined:
+            table = join(table, other, str(source))
+        try:
+            numbers = recognize(table.names, self._roles, options, str(source))
+        except UsageError as error:
+            raise UsageError(hints.with_fields(error.what, table), error.fix) from None
+        except MissingColumnError as error:
+            raise hints.remedied(error, table, source, self._roles, options) from None
+        names = {role: table.names[number] for role, number in numbers.items()}
+        self._note(hints.group_as_user(table, names["user"], source, USER, options.advice))
+        lists = list_columns(table, numbers, options, str(source))
+        plain = {r: name for r, name in names.items() if lists is None or r not in lists.columns}
+        hints.check_plain(str(source), table, plain, options.advice)
+        batches: Iterator[tuple[Batch, Batch | None]]
+        if lists is None:
+            batches = ((batch, None) for batch in table.batches(numbers))
+        else:
+            exploded = ExplodedTable(table, numbers, lists, self._lists)
+            batches, self._lists = exploded.batches(), lists
+            if lists.impressions:
+                names["event"] = names["item"]
+            if lists.rated:
+                names["rating"] = names["item"]
+        taken = {*names.values(), *(lists.more if lists else ()), *(other.key for other in self._joined)}
+        roots = {name.split(".")[0] for name in taken}
+        self._unused |= {name: None for name in table.names if name and not {name} & (taken | roots)}
+        used = [role for role in self._roles if role.name in names]
+        if not self.columns:
+            self.columns = names
+            self._kept = Spool(self._folder, "events", _schema(used))
+            if lists and lists.more:
+                self._earlier = EarlierEvents(self._folder, _schema(used), bool(lists.impressions))
+        _check_same(source, self.columns, names)
+        self._read(source, batches, used, names, advance)
+        for note in table.notes:
+            self._note(note)
+
+    def _read(
+        self,
+        source: Source,
+        batches: Iterator[tuple[Batch, Batch | None]],
+        roles: Sequence[Role],
+        names: dict[str, str],
+        advance: Advance,
+    ) -> None:
+        """Normalize the batches of a file. How its cells are written is decided once."""
+        written = Written(self._options)
+        for batch, earlier in batches:
+            written.look(batch.frame, roles)
+            good, faults = normalize(batch.frame, roles, written)
+            bad = batch.rejects + _described(batch, faults, names)
+            if self.rows == 0:
+                self._look_for_lists(batch.frame, names)
+            self._kept.add(good)
+            done = good.height + len(bad)
+            if earlier is not None and self._earlier is not None:
+                more, faults = normalize(earlier.frame, roles, written)
+                self._earlier.add(more)
+                bad += _described(earlier, faults, names)
+                done += len(faults)
+            self._rejects.add(reject_frame(source.name, bad))
+            self._rejected.update(r.reason for r in bad)
+            self.rows += done
+            if batch.exploded is not None:
+                counts = zip(self.exploded or Exploded(), batch.exploded, strict=True)
+                self.exploded = Exploded(*(a + b for a, b in counts))
+            advance(done, f"{self.rows:,} rows")
+        self._notations[source.name] = dict(written.counts)
+
+    def _look_for_lists(self, frame: pl.DataFrame, names: Mapping[str, str]) -> None:
+        """Warn where the first ids look like lists, if there is an option for that."""
+        for role in ("item", "user") if self._options.advice.explode else ():
+            exploded = self._lists is not None and role in self._lists.columns
+            if not exploded and frame[role].dtype == pl.String:
+                warning = advice(names[role], frame[role], self._options.advice.roles[role])
+                self._warnings += [warning] if warning else []
+
+    def _note(self, text: str) -> None:
+        if text:
+            self._messages[text] = None
+
+    def log(self) -> EventLog:
+        """All that was read."""
+        events, n_earlier = self._kept.scan(), 0
+        for text in self._lines.notes():
+            self._note(text)
+        if self._earlier is not None:
+            earlier, n_earlier = self._earlier.distinct()
+            events = pl.concat([earlier, events])
+            self._note(self._earlier.note(n_earlier, "timestamp" in events.collect_schema()))
+        exploded = self.exploded
+        if exploded is not None and self._lists is not None:
+            self._note(self._lists.note(exploded))
+            exploded = exploded._replace(events=exploded.events + n_earlier)
+        return EventLog(
+            events,
+            self._rejects.scan(),
+            self.rows + n_earlier,
+            dict(sorted(self._rejected.items())),
+            self.columns,
+            tuple(self._unused),
+            self._lines.counts,
+            self._notations,
+            exploded,
+            bool(self._lists and self._lists.impressions),
+            tuple(self._messages),
+            tuple(self._warnings),
+        )
 
 
 def open_table(
@@ -118,29 +237,40 @@ def open_table(
     roles: Sequence[Role],
     more: Sequence[str] = (),
     every_key: bool = False,
+    any_header: bool = False,
+    paths: Sequence[str] = (),
 ) -> Table | None:
     """Open one input by its format; None where it is empty.
 
     `more`: names that also make a header. `every_key`: columns are also the keys that only some lines of JSON
-    have, wherever they are.
+    have, wherever they are. `any_header`: a first line without numbers is a header, whatever its names. `paths`:
+    names with dots, beside those of the options, that may lie inside objects.
     """
     stream = Stream(source, options.encoding)
     kind = options.format if options.format != "auto" else stream.format()
+    paths = [*_dotted(options, roles), *paths]
     if kind == "parquet":
-        return open_parquet(stream, options.advice) if stream.head else None
+        return open_parquet(stream, options.advice, paths) if stream.head else None
     if kind == "jsonl":
-        return open_jsonl(stream, options.advice, every_key, options.decimal_comma)
-    return open_delimited(stream, options, lambda cells: known_names(cells, roles, options, more))
+        return open_jsonl(stream, options.advice, every_key, options.decimal_comma, paths)
+    if kind == "csv" and options.format == "auto" and roles is EVENT_ROLES and not any_header:
+        kind = shapes.shape_of(stream, options) or kind
+    if kind in shapes.OPEN:
+        return shapes.OPEN[kind](stream, options)
+    try:
+        table = open_delimited(
+            stream, options, len if any_header else lambda cells: known_names(cells, roles, options, more)
+        )
+    except NoHeaderError as error:
+        raise shapes.named(error, stream) if roles is EVENT_ROLES else error from None
+    return None if table is None else with_paths(table, paths)
 
 
-def _read(
-    table: Table, numbers: dict[str, int], roles: Sequence[Role], names: dict[str, str], written: Written
-) -> Iterator[tuple[pl.DataFrame, list[Reject]]]:
-    """The good rows and the bad rows of each batch. How cells are written is decided once per file."""
-    for batch in table.batches(numbers):
-        written.look(batch.frame, roles)
-        good, faults = normalize(batch.frame, roles, written)
-        yield good, batch.rejects + _described(batch, faults, names)
+def _dotted(options: ReadOptions, roles: Sequence[Role]) -> list[str]:
+    """The columns the user named with dots, which may lie inside another one's objects."""
+    named = [options.column_of(role.name) or "" for role in roles]
+    lists = [name for text in options.explode for name in (text, text.rpartition(":")[0])]
+    return [name for name in (*named, *lists) if "." in name]
 
 
 def _described(batch: Batch, faults: list[Fault], names: dict[str, str]) -> list[Reject]:

@@ -9,7 +9,7 @@ from recli.data.readers.numbers import THOUSANDS
 from recli.data.readers.quoting import QUOTING
 from recli.errors import UsageError
 
-FORMATS = ("auto", "csv", "jsonl", "parquet")
+FORMATS = ("auto", "csv", "jsonl", "parquet", "netflix", "adjacency", "matrix")
 TIME_UNITS = ("auto", "s", "ms", "us", "ns", "iso", "excel", "days")
 
 
@@ -24,6 +24,8 @@ class OptionNames:
     separator: str | None = None
     quoting: str | None = None
     skip_lines: str | None = None
+    explode: str | None = None
+    join: str | None = None
 
 
 _ROLES = ("user", "item", "rating", "event", "weight", "time")
@@ -35,6 +37,8 @@ LOG = OptionNames(
     "--separator",
     "--quoting",
     "--skip-lines",
+    "--explode",
+    "--join",
 )
 ITEMS = OptionNames(
     {"item": "--item-id-column"},
@@ -57,7 +61,8 @@ class ReadOptions:
     standard where fields are separated by `,` or `;`, or where the data proves it. `skip_lines`: lines left out at the
     beginning. `header` None: detected; `columns` names the columns of files without one. `time_format`: as
     `%d.%m.%Y %H:%M`, or several with `|` between them; without a zone the times are UTC. `decimal_comma`: numbers are
-    written 2,8 (and a point makes none). `thousands`: the separator in 1,234.
+    written 2,8 (and a point makes none). `thousands`: the separator in 1,234. `explode`: columns of lists,
+    `COLUMN[:SEPARATOR]`. `join`: tables with more columns of the events, `FILE:COLUMN`.
     """
 
     format: str = "auto"
@@ -72,6 +77,8 @@ class ReadOptions:
     event_column: str | None = None
     weight_column: str | None = None
     time_column: str | None = None
+    explode: tuple[str, ...] = ()
+    join: tuple[str, ...] = ()
     time_unit: str = "auto"
     time_format: str | None = None
     decimal_comma: bool = False

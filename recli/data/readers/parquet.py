@@ -8,9 +8,10 @@ from io import BytesIO
 
 import polars as pl
 
+from recli.data.readers.nested import expression, flat_list, nested_type, new_paths
 from recli.data.readers.options import OptionNames
 from recli.data.readers.streams import Stream
-from recli.data.readers.table import Batch, Table, is_free
+from recli.data.readers.table import Batch, Table, is_free, is_list
 from recli.errors import InvalidDataError
 
 ROWS = 1 << 20  # of a batch
@@ -32,17 +33,25 @@ def damaged(stream: Stream, error: Exception) -> InvalidDataError:
     return InvalidDataError(f"{stream.source} cannot be read as Parquet: {why}", "fetch or make it again")
 
 
-def open_parquet(stream: Stream, advice: OptionNames) -> Table | None:
-    """Open a Parquet file; None where it has no rows. Lines are row numbers, from 1."""
+def open_parquet(stream: Stream, advice: OptionNames, paths: Sequence[str] = ()) -> Table | None:
+    """Open a Parquet file; None where it has no rows. Lines are row numbers, from 1.
+
+    Its columns: the file's own, and those of the dotted `paths` that it has.
+    """
     frame, schema, height = scan(stream)
     if height == 0:
         return None
+    inside = (expression(path, schema) for path in new_paths(paths, schema.names()))
+    frame = frame.with_columns([cell for cell in inside if cell is not None])
+    schema = frame.collect_schema()
     names = list(schema.names())
+    nested = {name: nested_type(dtype) for name, dtype in schema.items() if dtype.is_nested()}
     return Table(
         names,
         lambda numbers_by_name: _batches(
             stream, frame, height, {n: names[k] for n, k in numbers_by_name.items()}, advice
         ),
+        nested=nested,
     )
 
 
@@ -68,6 +77,8 @@ def _checked(stream: Stream, name: str, column: str, dtype: pl.DataType, advice:
     cell = pl.col(column)
     if is_free(name):
         return cell.alias(name)
+    if is_list(name):
+        return flat_list(cell, dtype).cast(pl.List(pl.String) if dtype.is_nested() else pl.String).alias(name)
     text = isinstance(dtype, pl.String | pl.Categorical | pl.Enum)
     allowed = {
         "user": text or dtype.is_integer() or dtype.is_float(),  # pandas makes floats of integers with gaps

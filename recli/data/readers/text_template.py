@@ -53,6 +53,14 @@ def parse(template: str, names: Sequence[str]) -> tuple[list[tuple[str, str]], s
     return fields, before
 
 
+def dotted_fields(template: str) -> list[str]:
+    """The fields of a template with dots, which may lie inside objects; none where it is no template."""
+    try:
+        return [field for _, field, _, _ in string.Formatter().parse(template) if field and "." in field]
+    except ValueError:  # said by `parse`, which knows the columns
+        return []
+
+
 def _column(field: str, names: Sequence[str], template: str) -> str:
     fits = [name for name in names if name == field] or [
         name for name in names if unwrap(name) == unwrap(field)

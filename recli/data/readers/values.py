@@ -25,6 +25,8 @@ from recli.data.readers.times import (
 )
 
 NOT_NUMBER, NOT_FINITE = "unparsable number", "number is not finite"
+TOO_LARGE = "number beyond 32-bit floats"
+_LARGEST = 3.4028234663852886e38  # of a 32-bit float, which values become
 NOT_TIME, TIME_RANGE = "unparsable time", "time out of range"
 OTHER_TIME = "time in another format"  # an ISO date among numbers, or the reverse
 NO_TIME = "placeholder for no time"  # 0, -1, 1900-01-01, 9999-12-31 among dates
@@ -149,7 +151,9 @@ def _counted(cells: pl.Series, values: pl.Series, role: Role, written: Written) 
 def _is_fine(value: pl.Expr, role: Role) -> pl.Expr:
     if role.kind in ("id", "text"):
         return value.is_not_null() & (value != "") & ~value.str.contains("\0", literal=True)
-    return value.is_finite().fill_null(False) if role.kind == "number" else value.is_not_null()
+    if role.kind == "number":
+        return (value.abs() <= _LARGEST).fill_null(False)  # false for infinity and NaN, too
+    return value.is_not_null()
 
 
 def _faults(frame: pl.DataFrame, roles: Sequence[Role], written: Written) -> list[Fault]:
@@ -193,7 +197,12 @@ def _value(role: Role, dtype: pl.DataType, written: Written) -> tuple[pl.Expr, M
             absent = ~cell.is_finite().fill_null(False)
         return cell.cast(pl.String), {missing(role): absent} | (nul if text else {})
     if role.kind == "number":
-        faults = {missing(role): absent, NOT_NUMBER: parsed.is_null(), NOT_FINITE: ~parsed.is_finite()}
+        faults = {
+            missing(role): absent,
+            NOT_NUMBER: parsed.is_null(),
+            NOT_FINITE: ~parsed.is_finite(),
+            TOO_LARGE: parsed.abs() > _LARGEST,
+        }
         value = number(cell, written.numbers) if text else cell.cast(pl.Float64, strict=False)
         if text and written.has_booleans(role):
             value = pl.coalesce(cell.str.to_lowercase().replace_strict(BOOLEANS, default=None), value)

@@ -26,8 +26,11 @@ class PrepareConfig(Config):
         metavar="LOG...",
     )
     format: str = option(
-        "auto", "Format of the log.", choices=("auto", "csv", "jsonl", "parquet"), panel=_INPUT
-    )
+        "auto",
+        "Format of the log; netflix: blocks under `1:`; adjacency: a user and its items a line; matrix: a user a line, "
+        "an item a column.",
+        choices=("auto", "csv", "jsonl", "parquet", "netflix", "adjacency", "matrix"), panel=_INPUT,
+    )  # fmt: skip
     separator: str | None = option(
         None, "Separator of columns, any length, e.g. :: or \\t.", default_text="detected", panel=_INPUT
     )
@@ -52,6 +55,14 @@ class PrepareConfig(Config):
         panel=_INPUT,
     )
     time_column: str | None = option(None, "Column of times.", default_text="recognized", panel=_INPUT)
+    explode: tuple[str, ...] = option(
+        (), "Column of lists: each element becomes an event; repeatable. Separator: |, blank, tab, json ...; detected.",
+        metavar="COLUMN[:SEPARATOR]", panel=_INPUT,
+    )  # fmt: skip
+    join: tuple[str, ...] = option(
+        (), "Table with more columns of the events, and the column both have, e.g. orders.csv:order_id; repeatable.",
+        metavar="FILE:COLUMN", panel=_INPUT,
+    )  # fmt: skip
     time_unit: str = option(
         "auto", "Unit of the times; excel: days since 1899-12-30, days: since 1970.",
         choices=("auto", "s", "ms", "us", "ns", "iso", "excel", "days"), panel=_INPUT,
@@ -235,7 +246,7 @@ def settings_of(config: PrepareConfig) -> PrepareSettings:
         "test_size": plan.test_size,
         **{
             name: [Path(source).name for source in getattr(config, name)]
-            for name in ("log", "items", "validation_file", "test_file")
+            for name in ("log", "items", "validation_file", "test_file", "join")
         },
     }
     return PrepareSettings(

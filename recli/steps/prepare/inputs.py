@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from recli.data.readers import ReadOptions
 
 _EXAMPLES, _SHOWN = 5, 40  # bad rows, and characters of a bad value
+IMPRESSION = "impression"  # the event of an item that was shown and not clicked
 _PLURAL = {"rating": "ratings", "event": "event types", "time": "times"}
 
 
@@ -31,6 +32,8 @@ class EventInput:
     unused: list[str]  # columns of the log
     lines: dict[str, int]  # physical lines by what they are
     notations: dict[str, dict[tuple[str, str], int]]  # see `EventLog`
+    exploded: dict[str, int]  # counts where rows held lists: rows, events, empty; else nothing
+    filtered: dict[str, int]  # events left out already, by reason
 
 
 @dataclass(frozen=True)
@@ -64,6 +67,10 @@ def read_input(
                 folder = spool / f"part{part}"
                 folder.mkdir()
                 logs[part] = read_events(files, options, folder, advance)
+    for text in dict.fromkeys(text for log in logs.values() for text in log.notes):
+        reporter.say(text)
+    for text in dict.fromkeys(text for log in logs.values() for text in log.warnings):
+        reporter.warn(text)
     columns = logs[TRAIN].columns
     for part, log in logs.items():
         if set(log.columns) != set(columns):
@@ -86,18 +93,35 @@ def read_input(
         else log.events
         for part, log in logs.items()
     ]
-    events = pl.concat(frames)
+    events, filtered = _clicks(
+        config, pl.concat(frames), any(log.impressions for log in logs.values()), reporter
+    )
     if config.in_order:
         events = events.with_row_index("position")
     rows = sum(log.rows for log in logs.values())
     unused = list(dict.fromkeys(name for log in logs.values() for name in log.unused))
-    for note in dict.fromkeys(note for log in logs.values() for note in log.notes):
-        reporter.say(note)
     lines = {name: sum(log.lines.get(name, 0) for log in logs.values()) for name in logs[TRAIN].lines}
     notations = {
         f"{part}/{file}": counts for part, log in logs.items() for file, counts in log.notations.items()
     }
-    return EventInput(events, rows, rejected, columns, rejects, unused, lines, notations)
+    counts = [log.exploded._asdict() for log in logs.values() if log.exploded is not None]
+    exploded = {name: sum(count[name] for count in counts) for name in (counts[0] if counts else ())}
+    return EventInput(events, rows, rejected, columns, rejects, unused, lines, notations, exploded, filtered)
+
+
+def _clicks(
+    config: PrepareConfig, events: pl.LazyFrame, impressions: bool, reporter: Reporter
+) -> tuple[pl.LazyFrame, dict[str, int]]:
+    """The events without impressions that were not clicked, unless `--event-weights` says what they count."""
+    if not impressions or config.event_weights is not None:
+        return events, {}
+    clicked = pl.col("event") != IMPRESSION
+    count = events.select((~clicked).sum()).collect().item()
+    reporter.say(
+        f"{count:,} impressions that were not clicked (-0) are left out; --event-weights click=1,impression=0.1 "
+        "makes them count"
+    )
+    return events.filter(clicked), {"impressions": count}
 
 
 def read_items(config: PrepareConfig, reporter: Reporter) -> CatalogueInput | None:
@@ -140,6 +164,8 @@ def _read_options(config: PrepareConfig) -> ReadOptions:
         event_column=config.event_column,
         weight_column=config.weight_column or "",  # "": not used, so that its cells need not be numbers
         time_column=config.time_column,
+        explode=config.explode,
+        join=config.join,
         time_unit=config.time_unit,
         time_format=config.time_format,
         decimal_comma=config.decimal_comma,

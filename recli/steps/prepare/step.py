@@ -66,7 +66,10 @@ def prepare(config: PrepareConfig, reporter: Reporter = SILENT) -> Prepared:
         with reporter.progress("numbering users and items", total=None):
             indexed = cleaning.index_events(log.events, settings.weighting, _ids(config, catalogue))
         figures = checks.values.check(log.events, indexed.event_types, config, settings, reporter)
-    rows, row_counts = indexed.rows, cleaning.RowCounts(log.rows, log.rejected, dict(indexed.filtered))
+    rows, row_counts = (
+        indexed.rows,
+        cleaning.RowCounts(log.rows, log.rejected, log.filtered | indexed.filtered),
+    )
     row_counts.filter("missing_ids", checked.left_out)
     _check_not_empty(rows, row_counts)
     with reporter.progress("cleaning", total=None):
@@ -94,6 +97,8 @@ def prepare(config: PrepareConfig, reporter: Reporter = SILENT) -> Prepared:
         summary["times"] = times
     summary |= figures
     summary["seen"] = _seen_summary(interactions, indexed.set_aside.users_left_out)
+    if log.exploded:
+        summary["exploded"] = log.exploded
     if catalogue is not None:
         summary["catalogue"] = _catalogue_summary(interactions, items, catalogue)
     runs.write_interactions(run, interactions, settings.stored, summary, items.catalogue, rejects)
