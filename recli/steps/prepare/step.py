@@ -12,7 +12,15 @@ from recli import schema
 from recli.errors import InvalidDataError
 from recli.reporting import SILENT, Reporter, StepResult
 from recli.steps.prepare.config import PrepareConfig, PrepareSettings, settings_of
-from recli.steps.prepare.inputs import CatalogueInput, EventInput, check_rejects, read_input, read_items
+from recli.steps.prepare.inputs import (
+    CatalogueInput,
+    EventInput,
+    check_rejects,
+    log_columns,
+    read_input,
+    read_items,
+    with_item_columns,
+)
 
 if TYPE_CHECKING:
     from recli.data.event_columns import Rows
@@ -54,6 +62,7 @@ def prepare(config: PrepareConfig, reporter: Reporter = SILENT) -> Prepared:
     from recli.steps.prepare import cleaning, splitting
     from recli.storage import atomic, runs
 
+    config = with_item_columns(config, reporter)
     settings, run = settings_of(config), Path(config.out)
     with atomic.scratch(run) as spool:
         log = read_input(config, settings, spool, reporter)
@@ -64,6 +73,8 @@ def prepare(config: PrepareConfig, reporter: Reporter = SILENT) -> Prepared:
     rows, row_counts = indexed.rows, cleaning.RowCounts(log.rows, log.rejected, dict(indexed.filtered))
     _report_event_types(settings.weighting.event_weights, indexed.event_types, reporter)
     _check_not_empty(rows, row_counts)
+    if catalogue is not None:
+        _check_catalogue(config, indexed, log, catalogue, reporter)
     with reporter.progress("cleaning", total=None):
         cleaned = _clean(config, settings, indexed, row_counts)
     kept, tied = len(rows), cleaning.tied(rows)
@@ -100,6 +111,17 @@ def _report_event_types(weights: dict[str, float] | None, counts: dict[str, int]
     unused = [name for name in weights if name not in counts]
     if unused:
         reporter.warn(f"--event-weights names types that the log does not have: {', '.join(unused)}")
+
+
+def _check_catalogue(
+    config: PrepareConfig, indexed: Indexed, log: EventInput, catalogue: CatalogueInput, reporter: Reporter
+) -> None:
+    import numpy as np
+
+    from recli.steps.prepare.checks import catalogue as checks
+
+    events = np.bincount(indexed.rows.item, minlength=len(indexed.item_ids))
+    checks.check(indexed.item_ids, events, catalogue.frame, lambda: log_columns(config, log.unused), reporter)
 
 
 def _most_frequent(counts: dict[str, int], n: int = 10) -> str:
