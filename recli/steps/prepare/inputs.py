@@ -16,8 +16,10 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from recli.data.readers import ReadOptions
+    from recli.data.readers.text_cleaning import Changes
 
 _EXAMPLES, _SHOWN = 5, 40  # bad rows, and characters of a bad value
+_EMPTY_TEXTS: dict[str, tuple[str, ...] | None] = {"auto": None, "none": ()}
 _PLURAL = {"rating": "ratings", "event": "event types", "time": "times"}
 
 
@@ -43,6 +45,7 @@ class CatalogueInput:
     duplicates: int
     text_template: str
     rejects: pl.LazyFrame
+    changes: Changes
 
 
 def read_input(
@@ -117,9 +120,22 @@ def read_items(config: PrepareConfig, reporter: Reporter) -> CatalogueInput | No
     from recli.data.readers import read_catalogue
 
     with reporter.progress("reading items", total=None, unit="rows") as advance:
-        read = read_catalogue(config.items, _items_options(config), config.text, advance)
+        read = read_catalogue(
+            config.items,
+            _items_options(config),
+            config.text,
+            advance,
+            empty_texts=_EMPTY_TEXTS.get(config.empty_texts, columns_of(config.empty_texts)),
+            keep_html=config.html == "keep",
+        )
     return CatalogueInput(
-        read.frame, read.rows, read.rejected, read.duplicates, read.text_template, read.rejects.lazy()
+        read.frame,
+        read.rows,
+        read.rejected,
+        read.duplicates,
+        read.text_template,
+        read.rejects.lazy(),
+        read.changes,
     )
 
 

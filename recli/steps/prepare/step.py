@@ -118,10 +118,12 @@ def _check_catalogue(
 ) -> None:
     import numpy as np
 
-    from recli.steps.prepare.checks import catalogue as checks
+    from recli.steps.prepare.checks import catalogue as ids
+    from recli.steps.prepare.checks import texts
 
     events = np.bincount(indexed.rows.item, minlength=len(indexed.item_ids))
-    checks.check(indexed.item_ids, events, catalogue.frame, lambda: log_columns(config, log.unused), reporter)
+    ids.check(indexed.item_ids, events, catalogue.frame, lambda: log_columns(config, log.unused), reporter)
+    texts.check(catalogue.frame, catalogue.changes, config.items_encoding, reporter)
 
 
 def _most_frequent(counts: dict[str, int], n: int = 10) -> str:
