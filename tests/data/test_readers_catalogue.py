@@ -67,7 +67,7 @@ def test_the_first_of_several_rows_counts_and_bad_rows_are_reported(read: Read) 
     ("template", "texts"),
     [
         ("{title}. {genres}", ["Heat. Crime", "Up", "Drama", None]),
-        ("{title} ({genres})", ["Heat (Crime)", "Up)", "Drama)", None]),
+        ("{title} ({genres})", ["Heat (Crime)", "Up", "(Drama)", None]),
         (
             "Film: {title}, {genres}, {id}",
             ["Film: Heat, Crime, 1", "Film: Up, 2", "Film: Drama, 3", "Film: 4"],

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import polars as pl
 
@@ -16,7 +16,8 @@ from recli.data.readers.options import ReadOptions
 from recli.data.readers.spool import reject_frame, reject_schema
 from recli.data.readers.streams import Source, expand
 from recli.data.readers.table import Batch, Reject, free_name
-from recli.data.readers.text_template import TEXT_NAMES, default_template, dotted_fields, render
+from recli.data.readers.text_cleaning import Change, clean_cells
+from recli.data.readers.text_template import TEXT_NAMES, default_template, dotted_fields, parse, render
 from recli.data.readers.values import normalize
 from recli.errors import InvalidDataError
 from recli.reporting import Advance, no_progress
@@ -33,7 +34,8 @@ class Catalogue:
 
     `frame`: item_id, text (String, null where there is none), then the other columns under their own names:
     numbers where every value is one, lists joined by `, `, empty cells null. A column that is itself called
-    item_id or text, but is not the one used, becomes `..._original`.
+    item_id or text, but is not the one used, becomes `..._original`. `changes`: what was cleaned in the texts, by kind
+    (see `text_cleaning`).
     """
 
     frame: pl.DataFrame
@@ -43,6 +45,7 @@ class Catalogue:
     duplicates: int
     text_template: str
     item_column: str
+    changes: dict[str, Change] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -55,10 +58,17 @@ class _Read:
 
 
 def read_catalogue(
-    sources: Sequence[str], options: ReadOptions, text: str | None, advance: Advance = no_progress
+    sources: Sequence[str],
+    options: ReadOptions,
+    text: str | None,
+    advance: Advance = no_progress,
+    *,
+    empty_texts: tuple[str, ...] | None = None,
+    keep_html: bool = False,
 ) -> Catalogue:
     """Read a catalogue (files, globs, `-`). `text`: the template; None: made of the recognized columns.
 
+    `empty_texts`: cells that count as empty in texts; None: `nan`, `NULL`, ... (see `text_cleaning`).
     The first of several rows of one item counts. Raises `RecliError` for what concerns a file as a whole.
     """
     inputs = expand(sources)
@@ -82,7 +92,8 @@ def read_catalogue(
     kept = every.unique(_ID, keep="first", maintain_order=True)
     columns = [name for name in kept.columns if name != _ID]
     template = default_template([c for c in columns if c not in keys]) if text is None else text
-    kept = kept.with_columns(render(template, kept, columns).alias(_TEXT))
+    texts, changes = _texts(kept, template, columns, empty_texts, keep_html)
+    kept = kept.with_columns(texts.alias(_TEXT))
     return Catalogue(
         frame=_output(kept, [name for name in columns if name not in keys], options.decimal_comma),
         rejects=pl.concat(rejects),
@@ -91,7 +102,19 @@ def read_catalogue(
         duplicates=every.height - kept.height,
         text_template=template,
         item_column=keys[0],
+        changes=changes,
     )
+
+
+def _texts(
+    kept: pl.DataFrame, template: str, columns: Sequence[str], empty: tuple[str, ...] | None, keep_html: bool
+) -> tuple[pl.Series, dict[str, Change]]:
+    """The items' texts, String (n,), and what was cleaned in them."""
+    if not template:
+        return pl.Series([None] * kept.height, dtype=pl.String), {}
+    parsed = parse(template, columns)
+    cells, changes = clean_cells({name: kept[name] for name in parsed.columns}, empty, keep_html)
+    return render(parsed, cells), changes
 
 
 def _output(kept: pl.DataFrame, columns: Sequence[str], decimal_comma: bool) -> pl.DataFrame:

@@ -141,18 +141,22 @@ def _column(names: Sequence[str], role: Role, options: ReadOptions, where: str) 
         if len(exact) > 1:
             raise InvalidDataError(f"{where}: the column {named!r} is there {len(exact)} times", "rename one")
         return exact[0]
-    for tier in role.names:
-        fits = [i for i, name in enumerate(names) if unwrap(name) in tier]
-        if len(fits) == 1:
-            return fits[0]
-        if fits:
-            both = " and ".join(repr(names[i]) for i in fits)
-            off = "" if role.required else f', or leave it out: {option} ""'
-            raise InvalidDataError(
-                f"{where}: {len(fits)} columns fit the {role.name}: {both}; {seen(names)}",
-                f"say which: {option} {names[fits[0]]}{off}" if option else "rename or remove one of them",
-            )
-    return None
+    fits = fitting(names, role)
+    if len(fits) > 1:
+        both = " and ".join(repr(names[i]) for i in fits)
+        either = " or ".join(f"{option} {names[i]}" for i in fits)
+        off = "" if role.required else f', or leave it out: {option} ""'
+        raise InvalidDataError(
+            f"{where}: {len(fits)} columns fit the {role.name}: {both}; {seen(names)}",
+            f"say which: {either}{off}" if option else "rename or remove one of them",
+        )
+    return fits[0] if fits else None
+
+
+def fitting(names: Sequence[str], role: Role) -> list[int]:
+    """The columns whose names are known for a role, those of the first tier that has any."""
+    tiers = ([i for i, name in enumerate(names) if unwrap(name) in tier] for tier in role.names)
+    return next((fits for fits in tiers if fits), [])
 
 
 def _check_distinct(

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import string
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import polars as pl
 
@@ -25,8 +26,33 @@ def default_template(names: Sequence[str]) -> str:
     return ". ".join("{" + name + "}" for name in title + others)
 
 
-def parse(template: str, names: Sequence[str]) -> tuple[list[tuple[str, str]], str]:
-    """The (text before, column) pairs of a template, and the text after the last one.
+_BRACKETS = {"(": ")", "[": "]", "«": "»", "“": "”"}
+
+
+@dataclass
+class Group:
+    """A template, or what it has in brackets: written where one of its columns has something.
+
+    `before`: the text before each of `parts`, columns and groups; `after`: the text after the last one.
+    """
+
+    before: list[str] = field(default_factory=list)
+    parts: list[str | Group] = field(default_factory=list)
+    after: str = ""
+
+    def add(self, part: str | Group) -> None:
+        self.before.append(self.after)
+        self.parts.append(part)
+        self.after = ""
+
+    @property
+    def columns(self) -> list[str]:
+        names = [[part] if isinstance(part, str) else part.columns for part in self.parts]
+        return list(dict.fromkeys(name for inner in names for name in inner))
+
+
+def parse(template: str, names: Sequence[str]) -> Group:
+    """A template's columns, and the texts between them.
 
     Raises `UsageError` for a template that is none or names a column that is not there.
     """
@@ -36,21 +62,47 @@ def parse(template: str, names: Sequence[str]) -> tuple[list[tuple[str, str]], s
         raise UsageError(
             f"--text {template!r} is no template: {error}", 'write for example: "{title}. {genres}"'
         ) from None
-    fields: list[tuple[str, str]] = []
-    before = ""
-    for literal, field, spec, conversion in parts:
-        before += literal
-        if field is None:
+    open_groups = [Group()]
+    for literal, name, spec, conversion in parts:
+        for character in literal:
+            _write(open_groups, character)
+        if name is None:
             continue
         if conversion:
-            raise UsageError(f"--text {template!r}: {{{field}!{conversion}}} is not a column", seen(names))
-        fields.append((before, _column(f"{field}:{spec}" if spec else field, names, template)))
-        before = ""
-    if not fields:
+            raise UsageError(f"--text {template!r}: {{{name}!{conversion}}} is not a column", seen(names))
+        open_groups[-1].add(_column(f"{name}:{spec}" if spec else name, names, template))
+    while len(open_groups) > 1:  # brackets that are never closed are text
+        _merge(open_groups)
+    if not open_groups[0].parts:
         raise UsageError(
             f"--text {template!r} names no column", f'write for example: "{{title}}"; {seen(names)}'
         )
-    return fields, before
+    return open_groups[0]
+
+
+def _write(open_groups: list[Group], character: str) -> None:
+    """Add a character to the innermost group; brackets open and close one."""
+    if character in _BRACKETS:
+        open_groups.append(Group(after=character))
+        return
+    group = open_groups[-1]
+    group.after += character
+    opener = (group.before or [group.after])[0][:1]
+    if len(open_groups) > 1 and _BRACKETS.get(opener) == character:
+        if group.parts:
+            open_groups.pop()
+            open_groups[-1].add(group)
+        else:
+            _merge(open_groups)
+
+
+def _merge(open_groups: list[Group]) -> None:
+    """Make the innermost group a part of the text around it."""
+    group = open_groups.pop()
+    for before, part in zip(group.before, group.parts, strict=True):
+        open_groups[-1].after += before
+        open_groups[-1].add(part)
+    open_groups[-1].after += group.after
 
 
 def dotted_fields(template: str) -> list[str]:
@@ -72,29 +124,29 @@ def _column(field: str, names: Sequence[str], template: str) -> str:
     return fits[0]
 
 
-def render(template: str, frame: pl.DataFrame, columns: Sequence[str]) -> pl.Expr:
-    """The text of each row (String; null where all its columns are empty).
+def render(template: Group, cells: Mapping[str, pl.Series]) -> pl.Series:
+    """The text of each row, String (n,); null where all its columns are empty.
 
-    The text between two columns is written only where both sides have something, so an item without genres
-    is `Heat`, not `Heat. `. White space is one space; `a|b` in columns of labels is written `a, b`.
+    `cells`: by column, null where empty. The text between two columns is written only where both sides have something,
+    and brackets only where there is something in them: an item without genres is `Heat`, not `Heat. `, one without a
+    year `Heat. Crime`, not `Heat (). Crime`. `a|b` in columns of labels is written `a, b`.
     """
-    if not template:
-        return pl.lit(None, dtype=pl.String)
-    fields, after = parse(template, columns)
+    frame = pl.DataFrame({name: _labels(column, name) for name, column in cells.items()})
+    return frame.select(_text(template).alias("text")).to_series()
+
+
+def _text(group: Group) -> pl.Expr:
     text: pl.Expr | None = None
-    for before, column in fields:
-        cell = _cell(frame, column)
+    for before, part in zip(group.before, group.parts, strict=True):
+        cell = pl.col(part) if isinstance(part, str) else _text(part)
         if text is None:
             text = cell
         else:
             both = text + pl.lit(before) + cell
             text = pl.when(cell.is_null()).then(text).when(text.is_null()).then(cell).otherwise(both)
     assert text is not None
-    return pl.lit(fields[0][0]) + text + pl.lit(after)
+    return pl.lit(group.before[0]) + text + pl.lit(group.after)
 
 
-def _cell(frame: pl.DataFrame, column: str) -> pl.Expr:
-    cell = pl.col(column).cast(pl.String).str.replace_all(r"\s+", " ").str.strip_chars()
-    if unwrap(column) in LABELS:
-        cell = cell.str.replace_all(r" ?\| ?", ", ")
-    return pl.when(cell != "").then(cell)
+def _labels(column: pl.Series, name: str) -> pl.Series:
+    return column.str.replace_all(r" ?\| ?", ", ") if unwrap(name) in LABELS else column

@@ -103,6 +103,16 @@ class PrepareConfig(Config):
         None, "Text of an item, from the catalogue's columns: '{title}. {genres}'.",
         default_text="from title, description, genres, ...", panel=_CATALOGUE,
     )  # fmt: skip
+    html: str = option(
+        "strip", "HTML tags and entities in texts: take them out, or keep them.", choices=("strip", "keep"),
+        panel=_CATALOGUE,
+    )  # fmt: skip
+    empty_texts: str = option(
+        "auto",
+        "Cells that count as empty in texts: auto (nan, NULL, N/A, ..., repeated None or -), none, or a list.",
+        metavar="auto|none|nan,-,...",
+        panel=_CATALOGUE,
+    )
     item_id_column: str | None = option(
         None, "Column of item ids in the catalogue.", default_text="recognized", panel=_CATALOGUE
     )

@@ -13,10 +13,14 @@ from recli.reporting import Reporter
 from recli.steps.prepare.config import PrepareConfig, PrepareSettings, columns_of
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from recli.data.readers import ReadOptions
+    from recli.data.readers.text_cleaning import Changes
 
 _EXAMPLES, _SHOWN = 5, 40  # bad rows, and characters of a bad value
 IMPRESSION = "impression"  # the event of an item that was shown and not clicked
+_EMPTY_TEXTS: dict[str, tuple[str, ...] | None] = {"auto": None, "none": ()}
 _PLURAL = {"rating": "ratings", "event": "event types", "time": "times"}
 
 
@@ -46,6 +50,7 @@ class CatalogueInput:
     duplicates: int
     text_template: str
     rejects: pl.LazyFrame
+    changes: Changes
 
 
 def read_input(
@@ -124,13 +129,52 @@ def _clicks(
     return events.filter(clicked), {"impressions": count}
 
 
+def with_item_columns(config: PrepareConfig, reporter: Reporter) -> PrepareConfig:
+    """`config` with the item columns that the values of log and catalogue tell, where several fit by name."""
+    if not config.items:
+        return config
+    from recli.steps.prepare.item_columns import choose_item_columns
+
+    return choose_item_columns(config, _read_options(config), _items_options(config), reporter)
+
+
+def log_columns(config: PrepareConfig, names: Sequence[str]) -> pl.DataFrame:
+    """The first rows of columns of the log, as text."""
+    from recli.data.readers.sample import sample_columns
+
+    return sample_columns(config.log, _read_options(config), names)
+
+
 def read_items(config: PrepareConfig, reporter: Reporter) -> CatalogueInput | None:
     """Read the catalogue, if one is named."""
     if not config.items:
         return None
-    from recli.data.readers import ITEMS, ReadOptions, read_catalogue
+    from recli.data.readers import read_catalogue
 
-    options = ReadOptions(
+    with reporter.progress("reading items", total=None, unit="rows") as advance:
+        read = read_catalogue(
+            config.items,
+            _items_options(config),
+            config.text,
+            advance,
+            empty_texts=_EMPTY_TEXTS.get(config.empty_texts, columns_of(config.empty_texts)),
+            keep_html=config.html == "keep",
+        )
+    return CatalogueInput(
+        read.frame,
+        read.rows,
+        read.rejected,
+        read.duplicates,
+        read.text_template,
+        read.rejects.lazy(),
+        read.changes,
+    )
+
+
+def _items_options(config: PrepareConfig) -> ReadOptions:
+    from recli.data.readers import ITEMS, ReadOptions
+
+    return ReadOptions(
         separator=config.items_separator,
         quoting=config.items_quoting,
         skip_lines=config.items_skip_lines,
@@ -140,11 +184,6 @@ def read_items(config: PrepareConfig, reporter: Reporter) -> CatalogueInput | No
         decimal_comma=config.decimal_comma,
         encoding=config.items_encoding,
         advice=ITEMS,
-    )
-    with reporter.progress("reading items", total=None, unit="rows") as advance:
-        read = read_catalogue(config.items, options, config.text, advance)
-    return CatalogueInput(
-        read.frame, read.rows, read.rejected, read.duplicates, read.text_template, read.rejects.lazy()
     )
 
 

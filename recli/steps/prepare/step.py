@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +13,15 @@ from recli import schema
 from recli.errors import InvalidDataError
 from recli.reporting import SILENT, Reporter, StepResult, counted
 from recli.steps.prepare.config import PrepareConfig, PrepareSettings, settings_of
-from recli.steps.prepare.inputs import CatalogueInput, EventInput, check_rejects, read_input, read_items
+from recli.steps.prepare.inputs import (
+    CatalogueInput,
+    EventInput,
+    check_rejects,
+    log_columns,
+    read_input,
+    read_items,
+    with_item_columns,
+)
 
 if TYPE_CHECKING:
     from recli.data.event_columns import Rows
@@ -55,6 +64,7 @@ def prepare(config: PrepareConfig, reporter: Reporter = SILENT) -> Prepared:
     from recli.steps.prepare import checks, cleaning, splitting
     from recli.storage import atomic, runs
 
+    config = with_item_columns(config, reporter)
     settings, run = settings_of(config), Path(config.out)
     with atomic.scratch(run) as spool:
         log = read_input(config, settings, spool, reporter)
@@ -72,6 +82,8 @@ def prepare(config: PrepareConfig, reporter: Reporter = SILENT) -> Prepared:
     )
     row_counts.filter("missing_ids", checked.left_out)
     _check_not_empty(rows, row_counts)
+    if catalogue is not None:
+        _check_catalogue(config, indexed, log, catalogue, reporter)
     with reporter.progress("cleaning", total=None):
         cleaned = _clean(config, settings, indexed, row_counts, reporter)
     kept, tied = len(rows), cleaning.tied(rows)
@@ -135,6 +147,19 @@ def _seen(
     cleaning.drop_pairs_of(seen, rows)
     splitting.to_history(seen, rows, settings.plan, keys)
     return seen
+
+
+def _check_catalogue(
+    config: PrepareConfig, indexed: Indexed, log: EventInput, catalogue: CatalogueInput, reporter: Reporter
+) -> None:
+    import numpy as np
+
+    from recli.steps.prepare import checks
+
+    events = np.bincount(indexed.rows.item, minlength=len(indexed.item_ids))
+    others = partial(log_columns, config, log.unused)
+    checks.catalogue.check(indexed.item_ids, events, catalogue.frame, others, reporter)
+    checks.texts.check(catalogue.frame, catalogue.changes, config.items_encoding, reporter)
 
 
 @dataclass(frozen=True)
