@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import polars as pl
 
@@ -15,7 +16,7 @@ from recli.steps.prepare.config import PrepareConfig, PrepareSettings, columns_o
 if TYPE_CHECKING:
     from recli.data.readers import ReadOptions
 
-_EXAMPLES, _SHOWN = 5, 40  # bad rows, and characters of a bad value
+_READ_AGAIN = 64 << 20  # bytes of a log that is read again to try a remedy
 _PLURAL = {"rating": "ratings", "event": "event types", "time": "times"}
 
 
@@ -178,7 +179,6 @@ def check_rejects(
 
     Raises `InvalidDataError` where the log or the catalogue has too many.
     """
-    from recli.data.readers import OTHER_TIME
     from recli.storage import parts
 
     rejects = pl.concat([source.rejects for source in sources])
@@ -187,25 +187,45 @@ def check_rejects(
     for source in sources:
         total = sum(source.rejected.values())
         if settings.too_many(total, source.rows):
-            reasons = ", ".join(f"{count:,} {reason}" for reason, count in sorted(source.rejected.items()))
-            first = source.rejects.head(_EXAMPLES).collect()
-            mixed = "the times are of mixed formats: say with --time-unit which ones count; "
-            raise InvalidDataError(
-                f"{total:,} of {source.rows:,} rows cannot be used, more than --max-rejects {config.max_rejects}: "
-                f"{reasons}; first: {'; '.join(_example(row) for row in first.iter_rows(named=True))}",
-                (mixed if OTHER_TIME in source.rejected else "")
-                + ('--time-column "" does without times; ' if "missing time" in source.rejected else "")
-                + (
-                    f"see them in {config.rejects}"
-                    if config.rejects
-                    else "see them all with --rejects FILE.csv"
-                )
-                + ", or accept them with a larger --max-rejects",
-            )
+            raise _too_many(config, source, total)
     return rejects.collect()
 
 
-def _example(reject: dict[str, Any]) -> str:
-    column = f" in {reject['column']}" if reject["column"] else ""
-    value = f": {reject['value'][:_SHOWN]!r}" if reject["value"] else ""
-    return f"{reject['file']}:{reject['line']} {reject['reason']}{column}{value}"
+def _too_many(config: PrepareConfig, source: EventInput | CatalogueInput, total: int) -> InvalidDataError:
+    """The error for too many unusable rows: their reasons with an example each, and what mends the first."""
+    from recli.steps.prepare import remedies
+
+    found = remedies.groups(source.rejects)
+    specific = None
+    if isinstance(source, EventInput):
+        units = [unit for counts in source.notations.values() for role, unit in counts if role == "time"]
+        specific = remedies.remedy(
+            config,
+            found,
+            source.rejects,
+            source.columns,
+            source.unused,
+            list(dict.fromkeys(units)),
+            _rejected_with,
+        )
+    return InvalidDataError(
+        f"{total:,} of {source.rows:,} rows cannot be used, more than --max-rejects {config.max_rejects}: "
+        f"{remedies.listed(found)}",
+        "; ".join(filter(None, (specific, remedies.closing(config, total, source.rows)))),
+    )
+
+
+def _rejected_with(config: PrepareConfig) -> float | None:
+    """The share of the log's rows that cannot be used under other options; None where it is not worth reading again."""
+    from recli.data.readers import read_events
+    from recli.data.readers.streams import expand
+
+    paths = [source.path for source in expand(config.log)]
+    if sum(path.stat().st_size if path else _READ_AGAIN + 1 for path in paths) > _READ_AGAIN:
+        return None
+    try:
+        with tempfile.TemporaryDirectory(prefix="recli-") as folder:
+            log = read_events(config.log, _read_options(config), Path(folder))
+            return sum(log.rejected.values()) / log.rows
+    except RecliError:
+        return 1.0
