@@ -14,7 +14,10 @@ from recli.reporting import Reporter
 from recli.steps.prepare.config import PrepareConfig, PrepareSettings, columns_of
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from recli.data.readers import ReadOptions
+    from recli.steps.prepare.remedies import Reading
 
 _READ_AGAIN = 64 << 20  # bytes of a log that is read again to try a remedy
 _PLURAL = {"rating": "ratings", "event": "event types", "time": "times"}
@@ -187,45 +190,48 @@ def check_rejects(
     for source in sources:
         total = sum(source.rejected.values())
         if settings.too_many(total, source.rows):
-            raise _too_many(config, source, total)
+            raise _too_many(config, settings, source, total)
     return rejects.collect()
 
 
-def _too_many(config: PrepareConfig, source: EventInput | CatalogueInput, total: int) -> InvalidDataError:
+def _too_many(
+    config: PrepareConfig, settings: PrepareSettings, source: EventInput | CatalogueInput, total: int
+) -> InvalidDataError:
     """The error for too many unusable rows: their reasons with an example each, and what mends the first."""
     from recli.steps.prepare import remedies
 
-    found = remedies.groups(source.rejects)
     specific = None
     if isinstance(source, EventInput):
-        units = [unit for counts in source.notations.values() for role, unit in counts if role == "time"]
-        specific = remedies.remedy(
-            config,
-            found,
-            source.rejects,
-            source.columns,
-            source.unused,
-            list(dict.fromkeys(units)),
-            _rejected_with,
+        reading = remedies.Reading(
+            source.rows, source.rejects, source.columns, source.unused, _time_units(source.notations)
         )
+        specific = remedies.remedy(config, reading, settings.too_many, _read_again)
     return InvalidDataError(
         f"{total:,} of {source.rows:,} rows cannot be used, more than --max-rejects {config.max_rejects}: "
-        f"{remedies.listed(found)}",
+        f"{remedies.listed(remedies.groups(source.rejects))}",
         "; ".join(filter(None, (specific, remedies.closing(config, total, source.rows)))),
     )
 
 
-def _rejected_with(config: PrepareConfig) -> float | None:
-    """The share of the log's rows that cannot be used under other options; None where it is not worth reading again."""
+def _read_again(config: PrepareConfig) -> Reading | None:
+    """The log read with other options; None where it is too large to try, or where it cannot be read again."""
     from recli.data.readers import read_events
     from recli.data.readers.streams import expand
+    from recli.steps.prepare.remedies import Reading
 
     paths = [source.path for source in expand(config.log)]
     if sum(path.stat().st_size if path else _READ_AGAIN + 1 for path in paths) > _READ_AGAIN:
         return None
-    try:
-        with tempfile.TemporaryDirectory(prefix="recli-") as folder:
+    with tempfile.TemporaryDirectory(prefix="recli-") as folder:
+        try:
             log = read_events(config.log, _read_options(config), Path(folder))
-            return sum(log.rejected.values()) / log.rows
-    except RecliError:
-        return 1.0
+        except RecliError:
+            return None
+        units = _time_units(log.notations)
+        return Reading(log.rows, log.rejects.collect().lazy(), log.columns, log.unused, units)
+
+
+def _time_units(notations: Mapping[str, Mapping[tuple[str, str], int]]) -> list[str]:
+    return list(
+        dict.fromkeys(unit for counts in notations.values() for role, unit in counts if role == "time")
+    )

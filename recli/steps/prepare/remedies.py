@@ -5,17 +5,18 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
 from recli.steps.prepare.config import PrepareConfig
 
-Attempt = Callable[[PrepareConfig], float | None]
-"""The share of unusable rows when the log is read with other options; None where that cannot be tried."""
+if TYPE_CHECKING:
+    from recli.data.readers.time_formats import Fit
 
 _SAMPLE, _SHOWN = 20_000, 40  # bad values that are looked at, characters of one that are shown
-_GROUPS, _TRIALS = 5, 6  # groups of rejects that are listed, options that are tried
+_GROUPS, _TRIALS = 5, 6  # groups of rejects that are listed, options that are tried for one
+_CAUSES = 3  # causes that are mended one after the other
 _MOST = 0.99  # share of the bad values that an option must read
 _NULLS = (
     "",
@@ -50,6 +51,23 @@ _THOUSANDS: dict[str, dict[str, Any]] = {
     "--decimal-comma --thousands-separator ' '": {"decimal_comma": True, "thousands_separator": " "},
     "--thousands-separator .": {"thousands_separator": "."},
 }
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What reading the log came to. `columns`: role -> column. `unused`: other columns. `units`: notations of times."""
+
+    rows: int
+    rejects: pl.LazyFrame
+    columns: dict[str, str]
+    unused: Sequence[str]
+    units: Sequence[str]
+
+
+Attempt = Callable[[PrepareConfig], Reading | None]
+"""Reads the log with other options; None where that cannot be tried."""
+Remedy = tuple[str, dict[str, Any] | None]
+"""What to do, and the options that do it, where some do."""
 
 
 @dataclass(frozen=True)
@@ -91,107 +109,134 @@ def closing(config: PrepareConfig, rejected: int, rows: int, option: str = "--ma
 
 
 def remedy(
-    config: PrepareConfig,
-    found: Sequence[Group],
-    rejects: pl.LazyFrame,
-    columns: dict[str, str],
-    unused: Sequence[str],
-    units: Sequence[str],
-    attempt: Attempt,
+    config: PrepareConfig, reading: Reading, too_many: Callable[[int, int], bool], attempt: Attempt
 ) -> str | None:
-    """What mends the most frequent group of rejects; None where nothing is known to.
+    """What mends the most frequent group of rejects, and then the next, while there are still too many.
 
-    `rejects`: of the log. `columns`: role -> column; `unused`: other columns. `units`: the notations of the times that
-    could be read.
+    `too_many`: whether so many of so many rows are. None where nothing is known to help.
     """
-    group = found[0]
-    role = next((role for role, column in columns.items() if column == group.column), None)
-    mine = rejects.filter(pl.col("reason") == group.reason)
-    if group.column is not None:
-        mine = mine.filter(pl.col("column") == group.column)
+    texts: list[str] = []
+    for _ in range(_CAUSES):
+        found = groups(reading.rejects)
+        one = _remedy(config, found[0], reading, attempt)
+        if one is None:
+            break
+        text, settings = one
+        texts.append(text)
+        if settings is None:
+            break
+        config = replace(config, **settings)
+        again = attempt(config)
+        if again is None or not too_many(_height(again.rejects), again.rows):
+            break
+        reading = again
+    return "; then ".join(texts) or None
+
+
+def _remedy(config: PrepareConfig, group: Group, reading: Reading, attempt: Attempt) -> Remedy | None:
+    role = next((role for role, column in reading.columns.items() if column == group.column), None)
+    mine = reading.rejects.filter(pl.col("reason") == group.reason, pl.col("column").eq_missing(group.column))
     sample = mine.select("value", "raw").head(_SAMPLE).collect()
-    trials = _Trials(config, attempt)
-    if group.reason in _TIMES:
-        return _time_remedy(sample["value"].drop_nulls(), units, trials, unused)
+    values, trials = sample["value"].drop_nulls(), _Trials(config, group.column, attempt)
+    if group.reason in _TIMES and len(values):
+        return _time_remedy(values, reading, trials)
     if group.reason in _NUMBERS and role is not None:
-        return _number_remedy(sample["value"].drop_nulls(), role, trials, unused)
+        return _number_remedy(values, role, reading, trials)
     if group.reason == "placeholder for no time":
-        return "--time-unit s takes 0 and -1 as times of 1970, " + _WITHOUT["time"]
+        return f"--time-unit s takes 0 and -1 as times of 1970, {_WITHOUT['time']}", None
     if group.reason.startswith("missing") and role in _WITHOUT:
-        return _WITHOUT[role]
+        return _WITHOUT[role], None
     if group.reason in ("too few fields", "too many fields"):
-        return _field_remedy(group, sample["raw"].drop_nulls(), trials)
+        return _field_remedy(sample["raw"].drop_nulls(), trials)
     return None
 
 
-class _Trials:
-    """Reads the log again with other options, a few times at most."""
+def _height(frame: pl.LazyFrame) -> int:
+    return int(frame.select(pl.len()).collect().item())
 
-    def __init__(self, config: PrepareConfig, attempt: Attempt) -> None:
+
+class _Trials:
+    """Reads the log again with other options, a few times at most, and looks whether a column is mended."""
+
+    def __init__(self, config: PrepareConfig, column: str | None, attempt: Attempt) -> None:
         self.config = config
+        self._column = column
         self._attempt = attempt
         self._left = _TRIALS
 
-    def works(self, options: dict[str, Any], otherwise: bool) -> bool:
-        """Whether (nearly) all rows can be used with other options; `otherwise` where that cannot be tried."""
+    def works(self, options: dict[str, Any], otherwise: bool, column: str | None = None) -> bool:
+        """Whether (nearly) all rows have a good value in the column; `otherwise` where that cannot be tried."""
         if self._left == 0:
             return False
         self._left -= 1
-        share = self._attempt(replace(self.config, **options))
-        return otherwise if share is None else share <= 1 - _MOST
+        reading = self._attempt(replace(self.config, **options))
+        if reading is None:
+            return otherwise
+        bad = _height(reading.rejects.filter(pl.col("column").eq_missing(column or self._column)))
+        return bad <= (1 - _MOST) * reading.rows
 
 
-def _time_remedy(
-    values: pl.Series, units: Sequence[str], trials: _Trials, unused: Sequence[str]
-) -> str | None:
+def _time_remedy(values: pl.Series, reading: Reading, trials: _Trials) -> Remedy:
     from recli.data.readers.time_formats import fitting_formats, reading_all
 
-    if values.is_empty():
-        return None
+    def works(form: str, otherwise: bool) -> bool:
+        return trials.works({"time_format": form, "time_unit": "auto"}, otherwise)
+
     fits = fitting_formats(values)
-    known = [unit for unit in units if unit in ("iso", "s", "ms", "us", "ns")]
-    all_of = [fit for fit in fits if fit.share >= _MOST]
-    together = reading_all(values, fits) if not all_of else None
-    forms = [fit.form for fit in all_of] or ([together] if together else [])
+    known = [unit for unit in reading.units if unit in ("iso", "s", "ms", "us", "ns")]
+    complete = [fit.form for fit in fits if fit.share >= _MOST]
+    together = None if complete else reading_all(values, fits)
+    forms = complete[:2] or ([together] if together else [])
+    alternatives = [dict.fromkeys((form, "|".join((form, *known)))) for form in forms]
     working = [
         form
-        for one in forms[:2]
-        for form in dict.fromkeys((one, "|".join((one, *known))))
-        if trials.works({"time_format": form, "time_unit": "auto"}, otherwise=form == one)
+        for pair in alternatives
+        if (form := next((f for f in pair if works(f, otherwise=f in forms)), None))
     ]
-    if not working and known:
-        both = f"{known[0]}|{'s' if known[0] == 'iso' else 'iso'}"
-        if trials.works({"time_format": both, "time_unit": "auto"}, otherwise=False):
-            return f"the times are of mixed formats: --time-format {both!r} reads both, {_WITHOUT['time']}"
     if not working:
-        column = _numeric_column("time", unused, trials)
-        return f"{column}{_WITHOUT['time']}"
-    if len(all_of) > 1 and len(working) > 1:
-        return (
-            f"--time-format {working[0]!r} and {working[1]!r} both read all of these times: no day is above 12, so say "
-            "which"
-        )
-    unread = next((fit.unread for fit in fits if fit.form != working[0] and fit.unread), None)
-    why = (
-        f" ({fits[1].form!r} does not read {unread!r})"
-        if unread and len(fits) > 1 and fits[0].form == working[0]
-        else ""
-    )
-    return f"--time-format {working[0]!r} reads these times{why}"
+        return _no_format(reading, trials, known, works)
+    if len(working) > 1:
+        text = f"--time-format {working[0]!r} and {working[1]!r} both read all of these times: say which"
+    else:
+        text = f"--time-format {working[0]!r} reads these times{_why(working[0], fits)}"
+    return text, {"time_format": working[0], "time_unit": "auto"}
 
 
-def _number_remedy(values: pl.Series, role: str, trials: _Trials, unused: Sequence[str]) -> str:
-    column = "" if role not in _WITHOUT else f", or {_WITHOUT[role]}"
+def _why(form: str, fits: Sequence[Fit]) -> str:
+    """A value that decides between a format and the next one."""
+    others = [fit for fit in fits if fit.form != form]
+    if not others or others[0].unread is None or fits[0].form != form:
+        return ""
+    return f" ({others[0].form!r} does not read {others[0].unread!r})"
+
+
+def _no_format(
+    reading: Reading, trials: _Trials, known: Sequence[str], works: Callable[[str, bool], bool]
+) -> Remedy:
+    """What to do about times that no format reads."""
+    if known:
+        both = f"{known[0]}|{'s' if known[0] == 'iso' else 'iso'}"
+        if works(both, False):
+            return (
+                f"the times are of mixed formats: --time-format {both!r} reads both, {_WITHOUT['time']}",
+                None,
+            )
+    return f"{_other_columns('time', reading.unused, trials)}{_WITHOUT['time']}", None
+
+
+def _number_remedy(values: pl.Series, role: str, reading: Reading, trials: _Trials) -> Remedy:
+    without = f", or {_WITHOUT[role]}" if role in _WITHOUT else ""
     for option, settings in _number_options(values, trials.config):
         if trials.works(settings, otherwise=True):
-            return f"{option} reads these numbers{column}"
+            return f"{option} reads these numbers{without}", settings
     nulls = values.filter(values.str.strip_chars().str.to_lowercase().is_in(_NULLS))
     if len(nulls) > 0.9 * len(values):
-        return f"{nulls[0]!r} stands for no {role}{column}"
+        example = repr(nulls[0]) if len(nulls) else "an empty cell"
+        return f"{example} stands for no {role}{without}", None
     signs = _signs(values)
     if signs:
-        return f"{signs}{column}"
-    return f"{_numeric_column(role, unused, trials)}{_WITHOUT.get(role, '')}"
+        return f"{signs}{without}", None
+    return f"{_other_columns(role, reading.unused, trials)}{_WITHOUT.get(role, '')}", None
 
 
 def _number_options(values: pl.Series, config: PrepareConfig) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -229,9 +274,9 @@ def _signs(values: pl.Series) -> str | None:
     return None
 
 
-def _numeric_column(role: str, unused: Sequence[str], trials: _Trials) -> str:
+def _other_columns(role: str, unused: Sequence[str], trials: _Trials) -> str:
     """Other columns that can be the role's, as the beginning of a remedy."""
-    fit = [name for name in unused[:_TRIALS] if trials.works({f"{role}_column": name}, otherwise=False)]
+    fit = [name for name in unused[:_TRIALS] if trials.works({f"{role}_column": name}, False, name)]
     named = " or ".join(f"--{role}-column {_quoted(name)}" for name in fit)
     kind = "times" if role == "time" else "numbers"
     return f"columns of {kind}: {named}; " if fit else ""
@@ -241,17 +286,15 @@ def _quoted(name: str) -> str:
     return name if re.fullmatch(r"[\w.-]+", name) else repr(name)
 
 
-def _field_remedy(group: Group, lines: pl.Series, trials: _Trials) -> str | None:
-    """Another separator, or names for columns that the header does not name."""
+def _field_remedy(lines: pl.Series, trials: _Trials) -> Remedy | None:
+    """Another separator that cuts all lines alike."""
     from recli.data.readers.delimited import SEPARATORS, split_line
 
-    if lines.is_empty():
-        return None
-    counts = {sep: [len(split_line(line, sep)) for line in lines.to_list()] for sep in SEPARATORS}
-    for separator, fields in counts.items():
-        n = max(set(fields), key=fields.count)
+    for separator in SEPARATORS:
+        fields = [len(split_line(line, separator)) for line in lines.to_list()]
+        n = max(set(fields), key=fields.count, default=0)
         if n > 1 and fields.count(n) >= _MOST * len(fields):
             shown = separator.replace("\t", "\\t")
             if trials.works({"separator": shown}, otherwise=False):
-                return f"--separator {shown!r} cuts these lines into {n} fields each"
+                return f"--separator {shown!r} cuts these lines into {n} fields each", {"separator": shown}
     return None

@@ -825,7 +825,8 @@ def test_times_and_numbers_as_a_spreadsheet_writes_them(tmp_path: Path, run: Pat
     assert "25 unparsable time in Datum (log.csv:2 '10.07.2024 01:42')" in " ".join(err.split())
     assert "--time-format '%d.%m.%Y %H:%M' reads these times" in " ".join(err.split())
     _, _, err = recli(*named, "--time-format", "%d.%m.%Y %H:%M", code=3)
-    assert "unparsable number in rating: '2,8'" in " ".join(err.split())
+    assert "25 unparsable number in rating (log.csv:2 '2,8')" in " ".join(err.split())
+    assert "--decimal-comma reads these numbers" in err
     recli(*named, "--decimal-comma", "--time-format", "%d.%m.%Y %H:%M")
     events = all_rows(runs.read_interactions(run))
     assert events["rating"].unique().to_list() == [pytest.approx(2.8)]
