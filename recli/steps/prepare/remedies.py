@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 _SAMPLE, _SHOWN = 20_000, 40  # bad values that are looked at, characters of one that are shown
 _GROUPS, _TRIALS = 5, 6  # groups of rejects that are listed, options that are tried for one
+_WORDS = 20  # different words in a column that may be types of events
 _CAUSES = 3  # causes that are mended one after the other
 _MOST = 0.99  # share of the bad values that an option must read
 _NULLS = (
@@ -134,6 +135,8 @@ def remedy(
 
 
 def _remedy(config: PrepareConfig, group: Group, reading: Reading, attempt: Attempt) -> Remedy | None:
+    from recli.data.readers import NO_TIME
+
     role = next((role for role, column in reading.columns.items() if column == group.column), None)
     mine = reading.rejects.filter(pl.col("reason") == group.reason, pl.col("column").eq_missing(group.column))
     sample = mine.select("value", "raw").head(_SAMPLE).collect()
@@ -141,13 +144,13 @@ def _remedy(config: PrepareConfig, group: Group, reading: Reading, attempt: Atte
     if group.reason in _TIMES and len(values):
         return _time_remedy(values, reading, trials)
     if group.reason in _NUMBERS and role is not None:
-        return _number_remedy(values, role, reading, trials)
-    if group.reason == "placeholder for no time":
+        return _number_remedy(values, role, str(group.column), reading, trials)
+    if group.reason == NO_TIME:
         return f"--time-unit s takes 0 and -1 as times of 1970, {_WITHOUT['time']}", None
     if group.reason.startswith("missing") and role in _WITHOUT:
         return _WITHOUT[role], None
     if group.reason in ("too few fields", "too many fields"):
-        return _field_remedy(sample["raw"].drop_nulls(), trials)
+        return _field_remedy(sample["raw"].drop_nulls(), len(reading.columns) + len(reading.unused), trials)
     return None
 
 
@@ -224,7 +227,7 @@ def _no_format(
     return f"{_other_columns('time', reading.unused, trials)}{_WITHOUT['time']}", None
 
 
-def _number_remedy(values: pl.Series, role: str, reading: Reading, trials: _Trials) -> Remedy:
+def _number_remedy(values: pl.Series, role: str, column: str, reading: Reading, trials: _Trials) -> Remedy:
     without = f", or {_WITHOUT[role]}" if role in _WITHOUT else ""
     for option, settings in _number_options(values, trials.config):
         if trials.works(settings, otherwise=True):
@@ -233,6 +236,14 @@ def _number_remedy(values: pl.Series, role: str, reading: Reading, trials: _Tria
     if len(nulls) > 0.9 * len(values):
         example = repr(nulls[0]) if len(nulls) else "an empty cell"
         return f"{example} stands for no {role}{without}", None
+    words = values.str.contains(r"^[\pL ]+$").all() and values.n_unique() <= _WORDS
+    as_events = {"rating_column": "", "event_column": column}
+    if words and role == "rating" and trials.works(as_events, otherwise=True):
+        option = f'--rating-column "" --event-column {_quoted(column)}'
+        return (
+            f"{option} takes words such as {values[0]!r} for types of events (see --event-weights)",
+            as_events,
+        )
     signs = _signs(values)
     if signs:
         return f"{signs}{without}", None
@@ -262,10 +273,6 @@ def _signs(values: pl.Series) -> str | None:
         r"^\d[\d.,]*\s*%$": "the numbers are percentages: take the % out",
         r"^\d[\d.,]*\s*(?:/|of|out of)\s*\d+.*$": "take what comes after the first number out",
         r"^[★☆⭐✩✭*]+$": "the numbers are stars: write how many there are",
-        r"^(?i:one|two|three|four|five|six|seven|eight|nine|ten|good|bad|like|dislike|liked|love|hate|up|down)$": (
-            "the numbers are words: write numbers, or take the column for types of events: --rating-column '' "
-            "--event-column NAME"
-        ),
     }
     stripped = values.str.strip_chars()
     for pattern, what in kinds.items():
@@ -286,8 +293,8 @@ def _quoted(name: str) -> str:
     return name if re.fullmatch(r"[\w.-]+", name) else repr(name)
 
 
-def _field_remedy(lines: pl.Series, trials: _Trials) -> Remedy | None:
-    """Another separator that cuts all lines alike."""
+def _field_remedy(lines: pl.Series, n_names: int, trials: _Trials) -> Remedy | None:
+    """Another separator that cuts all lines alike, or names for all of their fields."""
     from recli.data.readers.delimited import SEPARATORS, split_line
 
     for separator in SEPARATORS:
@@ -297,4 +304,10 @@ def _field_remedy(lines: pl.Series, trials: _Trials) -> Remedy | None:
             shown = separator.replace("\t", "\\t")
             if trials.works({"separator": shown}, otherwise=False):
                 return f"--separator {shown!r} cuts these lines into {n} fields each", {"separator": shown}
+            if n > n_names > 1:
+                names = ",".join(["NAME"] * n)
+                return (
+                    f"these lines have {n} fields separated by {shown!r}, for {n_names} names: name all columns with "
+                    f"--separator {shown!r} --skip-lines 1 --no-header --columns {names}"
+                ), None
     return None

@@ -67,7 +67,6 @@ def check(
             events = events.with_columns(without_fraction(pl.col(name)))
             _say_floats(role, ids[0], settings, reporter)
         _warn_of_spellings(role, ids, rules, settings, reporter)
-    _say_float_types(log.notations, reporter)
     return Ids(replace(log, events=events), catalogue, left_out)
 
 
@@ -171,12 +170,6 @@ def _as_integer(text: str) -> str:
 def _say_floats(role: str, example: str, settings: PrepareSettings, reporter: Reporter) -> None:
     shown = "" if settings.key is not None and role == "user" else f" ({_as_integer(example)})"
     reporter.say(f"all {role} ids end in .0: they are read as integers{shown}")
-
-
-def _say_float_types(notations: Mapping[str, Mapping[tuple[str, str], int]], reporter: Reporter) -> None:
-    roles = sorted({role for counts in notations.values() for role, how in counts if how == "float"})
-    if roles:
-        reporter.say(f"{' and '.join(roles)} ids are of a float type: whole numbers are read as integers")
 
 
 def _warn_of_spellings(
