@@ -36,6 +36,7 @@ _NULLS = (
     "unknown",
 )
 _TIMES = ("unparsable time", "time out of range", "time in another format")
+_UNITS = ("iso", "s", "ms", "us", "ns")
 _NUMBERS = ("unparsable number", "number is not finite")
 _WITHOUT = {
     "rating": '--rating-column "" goes without ratings',
@@ -146,7 +147,8 @@ def _remedy(config: PrepareConfig, group: Group, reading: Reading, attempt: Atte
     if group.reason in _NUMBERS and role is not None:
         return _number_remedy(values, role, str(group.column), reading, trials)
     if group.reason == NO_TIME:
-        return f"--time-unit s takes 0 and -1 as times of 1970, {_WITHOUT['time']}", None
+        unit = next((unit for unit in reading.units if unit in _UNITS), "s")
+        return f"--time-unit {unit} takes them as they are, {_WITHOUT['time']}", None
     if group.reason.startswith("missing") and role in _WITHOUT:
         return _WITHOUT[role], None
     if group.reason in ("too few fields", "too many fields"):
@@ -186,7 +188,7 @@ def _time_remedy(values: pl.Series, reading: Reading, trials: _Trials) -> Remedy
         return trials.works({"time_format": form, "time_unit": "auto"}, otherwise)
 
     fits = fitting_formats(values)
-    known = [unit for unit in reading.units if unit in ("iso", "s", "ms", "us", "ns")]
+    known = [unit for unit in reading.units if unit in _UNITS]
     complete = [fit.form for fit in fits if fit.share >= _MOST]
     together = None if complete else reading_all(values, fits)
     forms = complete[:2] or ([together] if together else [])

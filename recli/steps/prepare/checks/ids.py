@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import polars as pl
 
 from recli import schema
-from recli.reporting import Reporter, counted
+from recli.reporting import Reporter
 from recli.steps.prepare.config import PrepareConfig, PrepareSettings
 from recli.steps.prepare.ids import (
     FLOAT,
@@ -140,10 +140,9 @@ def _say_missing(role: str, missing: _Missing, rules: IdRules, reporter: Reporte
     if missing.names:
         n = sum(missing.names.values())
         keep = "" if rules.missing and not rules.find_missing else "; --missing-ids none keeps them"
-        are = "that stands for none is" if len(missing.names) == 1 else "that stand for none are"
+        are = "event is" if n == 1 else "events are"
         reporter.warn(
-            f"{counted(n, 'event')} of {counted(len(missing.names), f'{role} id')} {are} left out: "
-            f"{_shown(missing.names)}{keep}"
+            f"{n:,} {are} left out because the {role} id stands for none: {_shown(missing.names)}{keep}"
         )
     if missing.asked:
         all_names = ",".join((*(["auto"] if rules.find_missing else []), *rules.missing, *missing.asked))

@@ -41,7 +41,7 @@ def check(log: EventInput, config: PrepareConfig, reporter: Reporter) -> dict[st
         _no_dates(log, times, usual, config, reporter)
     else:
         if none := log.rejected.get(NO_TIME):
-            keep = "; --time-unit s keeps them, in 1970" if usual == "s" else ""
+            keep = f"; --time-unit {usual} keeps them as they are" if usual in _NAMES else ""
             reporter.warn(f"{counted(none, 'row')} without a time (0, -1 or the like) rejected{keep}")
         reporter.say(f"times: {_day(times.first)} to {_day(times.last)}")
         _far(times, usual in _COUNTS, config, reporter)
@@ -69,7 +69,7 @@ def _say_units(units: Counter[str], times: TimeRange, config: PrepareConfig, rep
             f"times are read as Excel's days since 1899-12-30: {days:.6g} is {_moment(times.first)}; --time-unit s "
             "reads them as seconds"
         )
-    elif unit == "MMDD":
+    elif unit in ("MMDD", "DDMM"):
         reporter.warn(
             f"times are month and day without a year, {_written(times.first, unit)} to {_written(times.last, unit)}: "
             "read as days of 2000, so a log that goes on after 31 December is in the wrong order; write the year into "
