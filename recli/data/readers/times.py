@@ -93,8 +93,9 @@ def _are_all(numbers: pl.Series, unit: str) -> bool:
     if unit in ("DDMMYYYY", "MMDDYYYY"):  # no day above the 12th: nothing tells day and month apart
         other = _read(numbers, "MMDDYYYY" if unit == "DDMMYYYY" else "DDMMYYYY")
         return other.null_count() > 0
-    month = {"MMDD": numbers // 100, "DDMM": numbers % 100}.get(unit)
-    return month is None or month.n_unique() > 1
+    return unit not in ("MMDD", "DDMM") or (
+        (numbers // 100).n_unique() > 1 and (numbers % 100).n_unique() > 1
+    )
 
 
 def _are_dates(values: pl.Series, unit: str) -> bool:
