@@ -5,11 +5,16 @@ from typing import Any
 
 import polars as pl
 import pytest
+from event_logs import Cells, Prepare, events, prepare_files, preparing, write_log
 
 from recli.errors import UsageError
-from tests.steps.prepare.conftest import Cells, Prepare, events, prepare_files, write_log
 
 SECRET = "0123456789abcdef0123456789abcdef"
+
+
+@pytest.fixture
+def prepared(tmp_path: Path) -> Prepare:
+    return preparing(tmp_path)
 
 
 def named(user: Any, item: Any = lambda e: e.item) -> Cells:

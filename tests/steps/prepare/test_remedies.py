@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from event_logs import Cells, write_log
 
 from recli.storage import runs
-from tests.steps.prepare.conftest import Cells, write_log
 
 Recli = Callable[..., tuple[int, str, str]]
 HEADER = "user_id,item_id,rating,timestamp"

@@ -7,13 +7,18 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
+from event_logs import Cells, Event, Prepare, preparing
 
 from recli.errors import InvalidDataError
 from recli.steps.prepare.time_range import time_range
-from tests.steps.prepare.conftest import Cells, Event, Prepare
 
 DAY = 86_400_000_000
 FIRST, LAST = datetime(2023, 11, 1), datetime(2024, 2, 9)  # all events lie between them
+
+
+@pytest.fixture
+def prepared(tmp_path: Path) -> Prepare:
+    return preparing(tmp_path)
 
 
 def timed(write: Any) -> Cells:

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
-import pytest
 
 from recli.steps.prepare.config import PrepareConfig
 from recli.steps.prepare.step import Prepared, prepare
@@ -90,13 +89,12 @@ def write_log(path: Path, cells: Cells, header: str) -> Path:
     return path
 
 
-@pytest.fixture
-def prepared(tmp_path: Path) -> Prepare:
-    """Prepare a log whose rows `cells` makes of each event."""
+def preparing(folder: Path) -> Prepare:
+    """A function that prepares a log whose rows `cells` makes of each event."""
 
     def call(cells: Cells, header: str = "user_id,item_id,timestamp", **options: Any) -> Outcome:
-        log = write_log(tmp_path / "log.csv", cells, header)
-        return prepare_files(tmp_path / "run", (str(log),), **options)
+        log = write_log(folder / "log.csv", cells, header)
+        return prepare_files(folder / "run", (str(log),), **options)
 
     return call
 
