@@ -203,7 +203,7 @@ def _time_remedy(values: pl.Series, reading: Reading, trials: _Trials) -> Remedy
     if len(working) > 1:
         text = f"--time-format {working[0]!r} and {working[1]!r} both read all of these times: say which"
     else:
-        text = f"--time-format {working[0]!r} reads these times{_why(working[0], fits)}"
+        text = f"--time-format {working[0]!r} reads these times{_why(working[0], fits)}{_zone(working[0])}"
     return text, {"time_format": working[0], "time_unit": "auto"}
 
 
@@ -213,6 +213,12 @@ def _why(form: str, fits: Sequence[Fit]) -> str:
     if not others or others[0].unread is None or fits[0].form != form:
         return ""
     return f" ({others[0].form!r} does not read {others[0].unread!r})"
+
+
+def _zone(form: str) -> str:
+    """A note where a format ends in the name of a zone, which is not counted."""
+    zone = re.search(r"(?<![%\w])(?!UTC|GMT|Z\b)[A-Z]{2,5}$", form)
+    return f" (as UTC: {zone[0]} is not counted)" if zone else ""
 
 
 def _no_format(

@@ -92,6 +92,22 @@ def test_case_30_an_item_of_the_catalogue_is_one(tmp_path: Path) -> None:
     assert "None" not in set(outcome.events["item_id"])
 
 
+def test_case_30_rows_of_a_catalogue_without_an_id_are_left_out(tmp_path: Path) -> None:
+    log = write_log(tmp_path / "log.csv", named(lambda e: e.user), "user,item,time")
+    items = tmp_path / "items.csv"
+    items.write_text(
+        "item,title\n" + "".join(f"i{i},Title {i}\n" for i in range(50)) + "nan,A\nN/A,B\nNone,C\n"
+    )
+    outcome = prepare_files(tmp_path / "run", (str(log),), items=(str(items),))
+    (warning,) = outcome.warned
+    assert "2 rows of the catalogue left out because the id stands for none: nan, N/A" in warning
+    summary = outcome.prepared.summary["catalogue"]
+    assert summary["rejected"] == {"id that stands for none": 2}
+    assert outcome.prepared.interactions.n_items == 51
+    kept = prepare_files(tmp_path / "run", (str(log),), items=(str(items),), missing_ids="none")
+    assert kept.prepared.interactions.n_items == 53
+
+
 @pytest.mark.parametrize("kind", ["csv", "parquet", "jsonl"])
 def test_case_20_float_ids_are_integers_in_log_and_catalogue(tmp_path: Path, kind: str) -> None:
     made = [(13_000.0 + event.k % 30, 7.0 + event.k % 9, event.seconds) for event in events()]

@@ -145,6 +145,27 @@ def test_case_23_weights(mended: Callable[..., str], tmp_path: Path) -> None:
     assert weights.max() >= 1234  # type: ignore[operator]
 
 
+def test_case_23_a_point_that_may_be_one_of_thousands(tmp_path: Path, recli: Recli) -> None:
+    def warning(write: Any, *options: str) -> str:
+        log = write_log(tmp_path / "log.csv", lambda e: [e.user, e.item, write(e)], "user_id,item_id,plays")
+        command = ("prepare", log, "--out", tmp_path / "run", "-q", "--weight-column", "plays", *options)
+        return " ".join(recli(*command)[2].split())
+
+    def thousands(event: Any) -> str:
+        return str(event.k) if event.k % 2 else f"1.{event.k:03d}"
+
+    assert "such as 1.002 have three decimals" in warning(thousands)
+    assert warning(thousands).endswith("if 1.002 is 1002, say --thousands-separator .")
+    assert not warning(thousands, "--thousands-separator", ".")
+    for sane in (
+        lambda e: e.k,
+        lambda e: e.k / 2,
+        lambda e: f"{e.k / 7:.3f}",
+        lambda e: 1 + e.k * 50 if e.k % 2 else 1.234,
+    ):
+        assert not warning(sane)
+
+
 def test_a_column_of_text_has_the_columns_of_numbers_named(mended: Callable[..., str]) -> None:
     message = mended(
         lambda e: [e.user, e.item, f"nice thing {e.k}", e.seconds, e.rating],

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import polars as pl
 
 from recli import schema
-from recli.reporting import Reporter
+from recli.reporting import Reporter, counted
 from recli.steps.prepare.config import PrepareConfig, PrepareSettings
 from recli.steps.prepare.ids import (
     FLOAT,
@@ -28,6 +28,7 @@ _NOTHING = (
 )  # fmt: skip
 _MAYBE = ("nan", "null", "none", "na", "nil", "nat", "-1", "-1.0")
 _MANY = ("unknown", "anonymous", "anon", "guest", "0", "missing", "unregistered", "deleted", "[deleted]")
+_NO_ROW = ("nan", "null")  # with the first, ids that no row of a catalogue has
 _ALIKE = 0.9  # share of ids that look one way
 _OUTLYING = 3  # times as many events as any other id
 _SHOWN = 6
@@ -52,6 +53,7 @@ def check(
     """Leave out events of ids that stand for none, bring ids into one spelling; say so, and warn of what is left."""
     rules = rules_of(config.normalize_ids, config.missing_ids)
     log, catalogue = _normalized(log, catalogue, rules, reporter)
+    catalogue = _with_ids(catalogue, rules, reporter)
     events, left_out = log.events, 0
     for role in ("user", "item"):
         name = f"{role}_id"
@@ -89,6 +91,27 @@ def _normalized(
         return log, catalogue
     frame, repeated = normalize_catalogue(catalogue.frame, change_item)
     return log, replace(catalogue, frame=frame, duplicates=catalogue.duplicates + repeated)
+
+
+def _with_ids(catalogue: CatalogueInput | None, rules: IdRules, reporter: Reporter) -> CatalogueInput | None:
+    """The catalogue without rows whose id stands for none."""
+    if catalogue is None or not rules.find_missing:
+        return catalogue
+    ids = catalogue.frame[schema.ITEM_ID]
+    is_name = ids.str.to_lowercase().is_in([*_NOTHING, *_NO_ROW])
+    others = ids.filter(~is_name)
+    names = [one for one in ids.filter(is_name) if one.lower() in _NOTHING or _looks_odd(one, others)]
+    if not names:
+        return catalogue
+    reporter.warn(
+        f"{counted(len(names), 'row')} of the catalogue left out because the id stands for none: {', '.join(names)}; "
+        "--missing-ids none keeps them"
+    )
+    return replace(
+        catalogue,
+        frame=catalogue.frame.filter(~ids.is_in(names)),
+        rejected=catalogue.rejected | {"id that stands for none": len(names)},
+    )
 
 
 @dataclass(frozen=True)
