@@ -40,7 +40,7 @@ class EventLog:
     rejected: dict[str, int]
     columns: dict[str, str]
     unused: tuple[str, ...] = ()
-    notations: dict[str, dict[tuple[str, str], int]] = field(default_factory=dict)
+    notations: dict[str, Counter[tuple[str, str]]] = field(default_factory=dict)
 
 
 def read_events(
@@ -63,7 +63,7 @@ def read_rows(
     rejected: Counter[str] = Counter()
     columns: dict[str, str] = {}
     unused: dict[str, None] = {}
-    notations: dict[str, dict[tuple[str, str], int]] = {}
+    notations: dict[str, Counter[tuple[str, str]]] = {}
     rows = 0
     for source in inputs:
         table = open_table(source, options, roles)
@@ -84,7 +84,7 @@ def read_rows(
             done = good.height + len(bad)
             rows += done
             advance(done, f"{rows:,} rows")
-        notations[source.name] = dict(written.counts)
+        notations.setdefault(source.name, Counter()).update(written.counts)
     if kept is None or rows == 0:
         names_text = ", ".join(str(s) for s in inputs[:5])
         what = "is empty" if kept is None else "has a header and no rows"

@@ -14,6 +14,7 @@ from recli.reporting import Reporter
 from recli.steps.prepare.config import PrepareConfig, PrepareSettings, columns_of
 
 if TYPE_CHECKING:
+    from collections import Counter
     from collections.abc import Mapping
 
     from recli.data.readers import ReadOptions
@@ -33,7 +34,7 @@ class EventInput:
     columns: dict[str, str]  # role -> the column that was used for it
     rejects: pl.LazyFrame
     unused: list[str]  # columns of the log
-    notations: dict[str, dict[tuple[str, str], int]]  # see `EventLog`
+    notations: dict[str, Counter[tuple[str, str]]]  # see `EventLog`
 
 
 @dataclass(frozen=True)

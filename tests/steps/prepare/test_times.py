@@ -68,6 +68,8 @@ def test_case_12_excels_days(prepared: Prepare, digits: int) -> None:
     outcome = prepared(timed(lambda e: f"{e.seconds / 86_400 + 25_569:.{digits}f}"))
     assert outcome.events["time"].is_between(FIRST, LAST).all()
     assert "Excel's days since 1899-12-30: 45231" in outcome.all_said
+    comma = prepared(timed(lambda e: f'"{e.seconds / 86_400 + 25_569:.5f}"'.replace(".", ",")))
+    assert comma.events["time"].is_between(FIRST, LAST).all()
     said = prepared(timed(lambda e: e.seconds / 86_400 + 25_569), time_unit="excel")
     assert said.events["time"].is_between(FIRST, LAST).all()
 
