@@ -13,17 +13,16 @@ from recli.data.arrays import ranges, tie_order
 from recli.data.history import History, order_of, ordered_pairs
 from recli.schema import CSR, Bool, Int32, Int64
 
-_SEEN = {
-    schema.USER: pl.Int32,
-    schema.ITEM: pl.Int32,
-    schema.NEGATIVE: pl.Float32,
-    schema.SPLIT: pl.String,
-}
-
 
 def no_seen_events() -> pl.DataFrame:
     """The table `seen` of a run without such events."""
-    return pl.DataFrame(schema=_SEEN)
+    columns = {
+        schema.USER: pl.Int32,
+        schema.ITEM: pl.Int32,
+        schema.NEGATIVE: pl.Float32,
+        schema.SPLIT: pl.String,
+    }
+    return pl.DataFrame(schema=columns)
 
 
 @dataclass(frozen=True)

@@ -262,7 +262,7 @@ def test_two_columns_that_fit_are_an_error_that_names_both(read: Read) -> None:
         read(text)
     assert "'asin' and 'parent_asin'" in error.value.what
     assert "columns: user_id, asin, parent_asin" in error.value.what
-    assert error.value.fix == "say which: --item-column asin"
+    assert error.value.fix == "say which: --item-column asin or --item-column parent_asin"
     assert rows_of(read(text, item_column="parent_asin")) == [("a", "c")]
 
 

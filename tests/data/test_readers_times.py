@@ -175,3 +175,44 @@ def test_numbers_among_dates_are_of_another_format(tmp_path: Path) -> None:
     (tmp_path / "log.csv").write_text("user,item,time\na,b,2017-01-01\na,b,2017-01-01\na,b,5\na,b,x\n")
     log = read_events([str(tmp_path / "log.csv")], ReadOptions(), tmp_path / "spool")
     assert log.rejected == {"time in another format": 1, "unparsable time": 1}
+
+
+def test_cells_in_another_unit_are_read_where_they_are_dates(tmp_path: Path) -> None:
+    usual = ["1500000000"] * 3
+    for other in ("1500000000000", "1500000000000000", "1500000000000000000", "2017-07-14T02:40:00Z"):
+        text = "user,item,time\n" + "".join(f"a,b,{t}\n" for t in (*usual, other, "1500000000.0"))
+        assert times(text, tmp_path) == [1_500_000_000_000_000] * 5
+        (tmp_path / "log.csv").write_text("user,item,time\n" + "".join(f"a,b,{t}\n" for t in (*usual, other)))
+        assert times(text, tmp_path, time_unit="s") == [1_500_000_000_000_000] * 4
+    # what is no date in any unit stays in that of the others
+    assert times("user,item,time\n" + "a,b,1500000000\n" * 3 + "a,b,12345\n", tmp_path)[-1] == 12_345_000_000
+
+
+def test_notations_are_counted_by_file(tmp_path: Path) -> None:
+    for name, times_of in (("a.csv", (1_500_000_000, 1_500_000_000_000)), ("b.csv", (20170714, 20170715))):
+        (tmp_path / name).write_text("user,item,time\n" + "".join(f"a,b,{t}\n" for t in times_of * 20))
+    log = read_events([str(tmp_path / "a.csv"), str(tmp_path / "b.csv")], ReadOptions(), tmp_path / "spool")
+    assert log.notations == {
+        "a.csv": {("time", "s"): 20, ("time", "ms"): 20},
+        "b.csv": {("time", "YYYYMMDD"): 40},
+    }
+
+
+def test_parquet_placeholders_are_no_times(tmp_path: Path) -> None:
+    moments = [datetime(2023, 1, day) for day in range(1, 30)] + [
+        datetime(1970, 1, 1),
+        datetime(9999, 12, 31),
+    ]
+    pl.DataFrame({"user": "a", "item": "b", "time": moments}).write_parquet(tmp_path / "log.parquet")
+    log = read_events([str(tmp_path / "log.parquet")], ReadOptions(), tmp_path / "spool")
+    assert log.rejected == {"placeholder for no time": 2}
+    assert log.events.collect().height == 29
+
+
+@pytest.mark.parametrize("kind", ["csv", "parquet", "jsonl"])
+def test_dates_as_numbers_in_every_format(tmp_path: Path, kind: str) -> None:
+    frame = pl.DataFrame({"user": "a", "item": "b", "time": [20170714, 20170715] * 20})
+    path = tmp_path / f"log.{kind}"
+    {"csv": frame.write_csv, "parquet": frame.write_parquet, "jsonl": frame.write_ndjson}[kind](path)
+    log = read_events([str(path)], ReadOptions(), tmp_path / "spool")
+    assert log.events.collect()["timestamp"][0] == 17_361 * 86_400 * 1_000_000

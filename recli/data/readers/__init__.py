@@ -12,14 +12,14 @@ from recli.data.readers.options import (
     ReadOptions,
 )
 from recli.data.readers.pairs import read_pairs
-from recli.data.readers.values import OTHER_TIME
+from recli.data.readers.values import NO_TIME
 
 __all__ = [
     "FORMATS",
     "ITEMS",
     "LISTS",
     "LOG",
-    "OTHER_TIME",
+    "NO_TIME",
     "TIME_UNITS",
     "Catalogue",
     "EventLog",

@@ -57,7 +57,7 @@ class EventLog:
     columns: dict[str, str]
     unused: tuple[str, ...] = ()
     lines: dict[str, int] = field(default_factory=dict)
-    notations: dict[str, dict[tuple[str, str], int]] = field(default_factory=dict)
+    notations: dict[str, Counter[tuple[str, str]]] = field(default_factory=dict)
     exploded: Exploded | None = None
     impressions: bool = False
     notes: tuple[str, ...] = ()
@@ -104,7 +104,7 @@ class _Reading:
         self._rejected: Counter[str] = Counter()
         self._unused: dict[str, None] = {}
         self._lines = LineAccount()
-        self._notations: dict[str, dict[tuple[str, str], int]] = {}
+        self._notations: dict[str, Counter[tuple[str, str]]] = {}
         self._messages: dict[str, None] = {}
         self._warnings: list[str] = []
         self.columns: dict[str, str] = {}
@@ -188,7 +188,7 @@ class _Reading:
                 counts = zip(self.exploded or Exploded(), batch.exploded, strict=True)
                 self.exploded = Exploded(*(a + b for a, b in counts))
             advance(done, f"{self.rows:,} rows")
-        self._notations[source.name] = dict(written.counts)
+        self._notations.setdefault(source.name, Counter()).update(written.counts)
 
     def _look_for_lists(self, frame: pl.DataFrame, names: Mapping[str, str]) -> None:
         """Warn where the first ids look like lists, if there is an option for that."""

@@ -15,10 +15,10 @@ PLAUSIBLE = (631_152_000_000_000, 4_102_444_799_999_999)
 # Counts of days: the microseconds of day 0. Excel's begin in 1899, so that its false 29 February 1900 comes out right.
 DAYS = {"days": 0, "excel": -2_209_161_600_000_000}
 DAY = 86_400_000_000
-# Dates written as one number; the letters say which digits are what. Of MMDD the year is not known: see `YEAR`.
+# Dates written as one number; the letters say which digits are what. Of some the year is not known: see `YEAR`.
 DIGITS = (
     "YYYYMMDDhhmmssfff", "YYYYMMDDhhmmss", "YYYYMMDDhhmm", "YYYYMMDDhh", "YYYYMMDD", "DDMMYYYY", "MMDDYYYY",
-    "YYYYMM", "YYMMDD", "YYYY", "MMDD",
+    "YYYYMM", "YYMMDD", "YYYY", "MMDD", "DDMM",
 )  # fmt: skip
 YEAR = "2000"  # of dates without a year: it has a 29 February
 
@@ -63,7 +63,7 @@ def find_notation(values: pl.Series) -> Notation | None:
     known = numbers.filter(~numbers.is_in([0.0, -1.0]))
     if len(known) == 0:
         return Notation("s") if len(numbers) else None
-    typical = abs(float(known.median()))  # type: ignore[arg-type]
+    typical = abs(float(known.quantile(0.5, "lower") or 0))
     for unit in (*_digits(typical), "excel"):
         if _are_all(known, unit):
             return Notation(unit, True)
@@ -93,7 +93,9 @@ def _are_all(numbers: pl.Series, unit: str) -> bool:
     if unit in ("DDMMYYYY", "MMDDYYYY"):  # no day above the 12th: nothing tells day and month apart
         other = _read(numbers, "MMDDYYYY" if unit == "DDMMYYYY" else "DDMMYYYY")
         return other.null_count() > 0
-    return unit != "MMDD" or (numbers // 100).n_unique() > 1
+    return unit not in ("MMDD", "DDMM") or (
+        (numbers // 100).n_unique() > 1 and (numbers % 100).n_unique() > 1
+    )
 
 
 def _are_dates(values: pl.Series, unit: str) -> bool:

@@ -31,6 +31,7 @@ NOT_TIME, TIME_RANGE = "unparsable time", "time out of range"
 OTHER_TIME = "time in another format"  # an ISO date among numbers, or the reverse
 NO_TIME = "placeholder for no time"  # 0, -1, 1900-01-01, 9999-12-31 among dates
 NUL = "NUL byte"
+_COMMA_COUNT = r"^\s*(-?\d+),(\d+)\s*$"
 
 
 Fault = tuple[int, Role, str, str | None]
@@ -55,18 +56,32 @@ class Written:
         self.numbers = Numbers(options.decimal_comma, options.thousands)
         self.counts = Counter[tuple[str, str]]()
         self._booleans: dict[str, bool] = {}  # by role
+        self.time_comma: bool | None = None  # whether times are counts written 45273,19; None: not known yet
 
     def look(self, frame: pl.DataFrame, roles: Sequence[Role]) -> None:
         """Find out from a batch what is not known yet."""
         for role in roles:
             column = frame[role.name]
-            if role.kind == "time" and self.time is None:
-                self.time = _notation(column)
+            if role.kind == "time":
+                self._look_at_times(column)
             if role.kind == "number" and role.name not in self._booleans and column.dtype == pl.String:
                 self._booleans[role.name] = are_booleans(column.str.strip_chars())
 
+    def _look_at_times(self, column: pl.Series) -> None:
+        if self.time_comma is None:
+            cells = column.drop_nulls()
+            if column.dtype == pl.String and len(cells):
+                self.time_comma = 2 * int(cells.str.contains(_COMMA_COUNT).sum()) > len(cells)
+        if self.time is None:
+            self.time = _notation(with_point(column) if self.time_comma else column)
+
     def has_booleans(self, role: Role) -> bool:
         return self._booleans.get(role.name, False)
+
+
+def with_point(column: pl.Series) -> pl.Series:
+    """Counts written 45273,19 as 45273.19."""
+    return column.str.replace(_COMMA_COUNT, "${1}.${2}")
 
 
 def _notation(column: pl.Series) -> Notation | None:
@@ -86,6 +101,8 @@ def normalize(
     `written`: of the file, with what `Written.look` found in it; its counts grow.
     """
     written = written or Written()
+    if written.time_comma:
+        frame = frame.with_columns(with_point(frame[role.name]) for role in roles if role.kind == "time")
     values = {r: _converted(frame[r.name], r, written) for r in roles}
     fine = pl.select(pl.all_horizontal(_is_fine(pl.lit(v), r) for r, v in values.items())).to_series()
     good = pl.DataFrame([v.alias(r.output) for r, v in values.items()])

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import polars as pl
 
@@ -13,14 +14,16 @@ from recli.reporting import Reporter
 from recli.steps.prepare.config import PrepareConfig, PrepareSettings, columns_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections import Counter
+    from collections.abc import Mapping, Sequence
 
     from recli.data.readers import ReadOptions
     from recli.data.readers.text_cleaning import Changes
+    from recli.steps.prepare.remedies import Reading
 
-_EXAMPLES, _SHOWN = 5, 40  # bad rows, and characters of a bad value
 IMPRESSION = "impression"  # the event of an item that was shown and not clicked
 _EMPTY_TEXTS: dict[str, tuple[str, ...] | None] = {"auto": None, "none": ()}
+_READ_AGAIN = 64 << 20  # bytes of a log that is read again to try a remedy
 _PLURAL = {"rating": "ratings", "event": "event types", "time": "times"}
 
 
@@ -35,9 +38,9 @@ class EventInput:
     rejects: pl.LazyFrame
     unused: list[str]  # columns of the log
     lines: dict[str, int]  # physical lines by what they are
-    notations: dict[str, dict[tuple[str, str], int]]  # see `EventLog`
     exploded: dict[str, int]  # counts where rows held lists: rows, events, empty; else nothing
     filtered: dict[str, int]  # events left out already, by reason
+    notations: dict[str, Counter[tuple[str, str]]]  # see `EventLog`
 
 
 @dataclass(frozen=True)
@@ -111,7 +114,7 @@ def read_input(
     }
     counts = [log.exploded._asdict() for log in logs.values() if log.exploded is not None]
     exploded = {name: sum(count[name] for count in counts) for name in (counts[0] if counts else ())}
-    return EventInput(events, rows, rejected, columns, rejects, unused, lines, notations, exploded, filtered)
+    return EventInput(events, rows, rejected, columns, rejects, unused, lines, exploded, filtered, notations)
 
 
 def _clicks(
@@ -254,7 +257,6 @@ def check_rejects(
 
     Raises `InvalidDataError` where the log or the catalogue has too many.
     """
-    from recli.data.readers import OTHER_TIME
     from recli.storage import parts
 
     rejects = pl.concat([source.rejects for source in sources])
@@ -263,25 +265,48 @@ def check_rejects(
     for source in sources:
         total = sum(source.rejected.values())
         if settings.too_many(total, source.rows):
-            reasons = ", ".join(f"{count:,} {reason}" for reason, count in sorted(source.rejected.items()))
-            first = source.rejects.head(_EXAMPLES).collect()
-            mixed = "the times are of mixed formats: say with --time-unit which ones count; "
-            raise InvalidDataError(
-                f"{total:,} of {source.rows:,} rows cannot be used, more than --max-rejects {config.max_rejects}: "
-                f"{reasons}; first: {'; '.join(_example(row) for row in first.iter_rows(named=True))}",
-                (mixed if OTHER_TIME in source.rejected else "")
-                + ('--time-column "" does without times; ' if "missing time" in source.rejected else "")
-                + (
-                    f"see them in {config.rejects}"
-                    if config.rejects
-                    else "see them all with --rejects FILE.csv"
-                )
-                + ", or accept them with a larger --max-rejects",
-            )
+            raise _too_many(config, settings, source, total)
     return rejects.collect()
 
 
-def _example(reject: dict[str, Any]) -> str:
-    column = f" in {reject['column']}" if reject["column"] else ""
-    value = f": {reject['value'][:_SHOWN]!r}" if reject["value"] else ""
-    return f"{reject['file']}:{reject['line']} {reject['reason']}{column}{value}"
+def _too_many(
+    config: PrepareConfig, settings: PrepareSettings, source: EventInput | CatalogueInput, total: int
+) -> InvalidDataError:
+    """The error for too many unusable rows: their reasons with an example each, and what mends the first."""
+    from recli.steps.prepare import remedies
+
+    specific = None
+    if isinstance(source, EventInput):
+        reading = remedies.Reading(
+            source.rows, source.rejects, source.columns, source.unused, _time_units(source.notations)
+        )
+        specific = remedies.remedy(config, reading, settings.too_many, _read_again)
+    return InvalidDataError(
+        f"{total:,} of {source.rows:,} rows cannot be used, more than --max-rejects {config.max_rejects}: "
+        f"{remedies.listed(remedies.groups(source.rejects))}",
+        "; ".join(filter(None, (specific, remedies.closing(config, total, source.rows)))),
+    )
+
+
+def _read_again(config: PrepareConfig) -> Reading | None:
+    """The log read with other options; None where it is too large to try, or where it cannot be read again."""
+    from recli.data.readers import read_events
+    from recli.data.readers.streams import expand
+    from recli.steps.prepare.remedies import Reading
+
+    paths = [source.path for source in expand(config.log)]
+    if sum(path.stat().st_size if path else _READ_AGAIN + 1 for path in paths) > _READ_AGAIN:
+        return None
+    with tempfile.TemporaryDirectory(prefix="recli-") as folder:
+        try:
+            log = read_events(config.log, _read_options(config), Path(folder))
+        except RecliError:
+            return None
+        units = _time_units(log.notations)
+        return Reading(log.rows, log.rejects.collect().lazy(), log.columns, log.unused, units)
+
+
+def _time_units(notations: Mapping[str, Mapping[tuple[str, str], int]]) -> list[str]:
+    return list(
+        dict.fromkeys(unit for counts in notations.values() for role, unit in counts if role == "time")
+    )

@@ -70,7 +70,8 @@ def prepare(config: PrepareConfig, reporter: Reporter = SILENT) -> Prepared:
         log = read_input(config, settings, spool, reporter)
         catalogue = read_items(config, reporter)
         rejects = check_rejects(config, settings, log, *([catalogue] if catalogue else []))
-        times = checks.times.check(log.events, log.notations, log.columns.get("time"), config, reporter)
+        checks.notations.check(log, config, reporter)
+        times = checks.times.check(log, config, reporter)
         checked = checks.ids.check(config, settings, log, catalogue, reporter)
         log, catalogue = checked.log, checked.catalogue
         with reporter.progress("numbering users and items", total=None):

@@ -157,7 +157,7 @@ def test_case_26_rows_without_an_order_stop_above_the_limit(prepared: Prepare) -
     files["orders.csv"] = "".join(files["orders.csv"].splitlines(keepends=True)[:20])
     _, messages = prepared(files, "--join", "orders.csv:order_id", code=3)
     assert "33 of 90 rows cannot be used" in messages and "33 not in orders.csv" in messages
-    assert "order_products.csv:59 not in orders.csv in order_id: '19'" in messages
+    assert "33 not in orders.csv in order_id (order_products.csv:59 '19')" in messages
 
 
 def test_case_27_nested_events_by_dotted_paths(prepared: Prepare) -> None:

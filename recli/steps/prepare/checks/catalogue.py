@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from itertools import takewhile
 
 import polars as pl
@@ -12,6 +13,7 @@ from recli import schema
 from recli.errors import InvalidDataError
 from recli.reporting import Reporter, counted
 from recli.schema import Int64
+from recli.steps.prepare.ids import normalized
 
 _LOW = 0.5  # share of the log's items, below which a warning is due
 _GAIN = 0.01  # share of the log's items that another form of the ids has to add
@@ -19,13 +21,9 @@ _BETTER = 0.25  # share that another column has to add
 _DISTINCT = 0.9  # share of a column's values that differ, from which it may be one of ids
 
 Form = Callable[[pl.Expr], pl.Expr]
-_INVISIBLE = "[\\s\u00a0\u200b\ufeff]+"
-# The values of --normalize-ids, from the mildest on.
+# By the values of --normalize-ids, from the mildest on.
 _FORMS: dict[str, Form] = {
-    "trim": lambda ids: ids.str.replace_all(rf"^{_INVISIBLE}|{_INVISIBLE}$", ""),
-    "lower": lambda ids: ids.str.to_lowercase(),
-    "integer": lambda ids: ids.str.replace(r"^(-?\d+)\.0+$", "${1}"),
-    "zeros": lambda ids: ids.str.replace(r"^0+(\d)", "${1}"),
+    name: partial(normalized, modes=(name,)) for name in ("trim", "unicode", "lower", "integer")
 }
 
 
@@ -160,7 +158,7 @@ def _without_prefix(match: _Match, unknown: pl.Series, unused: pl.Series) -> _Wa
         return _Way("", 0)
 
     def without(prefix: str) -> Form:
-        return lambda ids: _FORMS["zeros"](ids.str.strip_prefix(prefix))
+        return lambda ids: _FORMS["integer"](ids.str.strip_prefix(prefix))
 
     n, pair = _joined(unknown, unused, *(without(prefix) for prefix in prefixes.values()))
     cut = " and ".join(f"{prefix!r} cut from {side} ids" for side, prefix in prefixes.items() if prefix)

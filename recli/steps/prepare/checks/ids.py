@@ -28,6 +28,7 @@ _NOTHING = (
 )  # fmt: skip
 _MAYBE = ("nan", "null", "none", "na", "nil", "nat", "-1", "-1.0")
 _MANY = ("unknown", "anonymous", "anon", "guest", "0", "missing", "unregistered", "deleted", "[deleted]")
+_NO_ROW = ("nan", "null")  # with the first, ids that no row of a catalogue has
 _ALIKE = 0.9  # share of ids that look one way
 _OUTLYING = 3  # times as many events as any other id
 _SHOWN = 6
@@ -52,6 +53,7 @@ def check(
     """Leave out events of ids that stand for none, bring ids into one spelling; say so, and warn of what is left."""
     rules = rules_of(config.normalize_ids, config.missing_ids)
     log, catalogue = _normalized(log, catalogue, rules, reporter)
+    catalogue = _with_ids(catalogue, rules, reporter)
     events, left_out = log.events, 0
     for role in ("user", "item"):
         name = f"{role}_id"
@@ -67,7 +69,6 @@ def check(
             events = events.with_columns(without_fraction(pl.col(name)))
             _say_floats(role, ids[0], settings, reporter)
         _warn_of_spellings(role, ids, rules, settings, reporter)
-    _say_float_types(log.notations, reporter)
     return Ids(replace(log, events=events), catalogue, left_out)
 
 
@@ -90,6 +91,27 @@ def _normalized(
         return log, catalogue
     frame, repeated = normalize_catalogue(catalogue.frame, change_item)
     return log, replace(catalogue, frame=frame, duplicates=catalogue.duplicates + repeated)
+
+
+def _with_ids(catalogue: CatalogueInput | None, rules: IdRules, reporter: Reporter) -> CatalogueInput | None:
+    """The catalogue without rows whose id stands for none."""
+    if catalogue is None or not rules.find_missing:
+        return catalogue
+    ids = catalogue.frame[schema.ITEM_ID]
+    is_name = ids.str.to_lowercase().is_in([*_NOTHING, *_NO_ROW])
+    others = ids.filter(~is_name)
+    names = [one for one in ids.filter(is_name) if one.lower() in _NOTHING or _looks_odd(one, others)]
+    if not names:
+        return catalogue
+    reporter.warn(
+        f"{counted(len(names), 'row')} of the catalogue left out because the id stands for none: {', '.join(names)}; "
+        "--missing-ids none keeps them"
+    )
+    return replace(
+        catalogue,
+        frame=catalogue.frame.filter(~ids.is_in(names)),
+        rejected=catalogue.rejected | {"id that stands for none": len(names)},
+    )
 
 
 @dataclass(frozen=True)
@@ -141,10 +163,9 @@ def _say_missing(role: str, missing: _Missing, rules: IdRules, reporter: Reporte
     if missing.names:
         n = sum(missing.names.values())
         keep = "" if rules.missing and not rules.find_missing else "; --missing-ids none keeps them"
-        are = "that stands for none is" if len(missing.names) == 1 else "that stand for none are"
+        are = "event is" if n == 1 else "events are"
         reporter.warn(
-            f"{counted(n, 'event')} of {counted(len(missing.names), f'{role} id')} {are} left out: "
-            f"{_shown(missing.names)}{keep}"
+            f"{n:,} {are} left out because the {role} id stands for none: {_shown(missing.names)}{keep}"
         )
     if missing.asked:
         all_names = ",".join((*(["auto"] if rules.find_missing else []), *rules.missing, *missing.asked))
@@ -171,12 +192,6 @@ def _as_integer(text: str) -> str:
 def _say_floats(role: str, example: str, settings: PrepareSettings, reporter: Reporter) -> None:
     shown = "" if settings.key is not None and role == "user" else f" ({_as_integer(example)})"
     reporter.say(f"all {role} ids end in .0: they are read as integers{shown}")
-
-
-def _say_float_types(notations: Mapping[str, Mapping[tuple[str, str], int]], reporter: Reporter) -> None:
-    roles = sorted({role for counts in notations.values() for role, how in counts if how == "float"})
-    if roles:
-        reporter.say(f"{' and '.join(roles)} ids are of a float type: whole numbers are read as integers")
 
 
 def _warn_of_spellings(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -11,6 +10,7 @@ import polars as pl
 
 from recli.reporting import Reporter, counted
 from recli.steps.prepare.config import PrepareConfig
+from recli.steps.prepare.inputs import EventInput
 from recli.steps.prepare.time_range import TimeRange, time_range
 
 _COUNTS = {"s": 1_000_000, "ms": 1_000, "us": 1, "ns": 0.001}  # microseconds of one
@@ -22,28 +22,27 @@ _FITS = 0.99
 _YEAR_2100 = 4_102_444_800_000_000
 
 
-def check(
-    events: pl.LazyFrame,
-    notations: Mapping[str, Mapping[tuple[str, str], int]],
-    column: str | None,
-    config: PrepareConfig,
-    reporter: Reporter,
-) -> dict[str, Any] | None:
-    """Say what times `events` have, warn of those that cannot be right; what the summary says of them.
+def check(log: EventInput, config: PrepareConfig, reporter: Reporter) -> dict[str, Any] | None:
+    """Say what times the events have, warn of those that cannot be right; what the summary says of them.
 
-    `notations`: as in `EventLog`. `column`: of the times. None: there are no times.
+    None: there are no times.
     """
-    times = time_range(events)
+    from recli.data.readers import NO_TIME
+
+    times = time_range(log.events)
     if times is None:
         return None
     units = Counter[str]()
-    for counts in notations.values():
+    for counts in log.notations.values():
         units.update({unit: n for (role, unit), n in counts.items() if role == "time" and n})
     _say_units(units, times, config, reporter)
     usual = max(units, key=lambda unit: units[unit]) if units else "iso"
     if usual in _COUNTS and not _is_date(times.typical):
-        _no_dates(events, times, usual, str(column), config, reporter)
+        _no_dates(log, times, usual, config, reporter)
     else:
+        if none := log.rejected.get(NO_TIME):
+            keep = f"; --time-unit {usual} keeps them as they are" if usual in _NAMES else ""
+            reporter.warn(f"{counted(none, 'row')} without a time (0, -1 or the like) rejected{keep}")
         reporter.say(f"times: {_day(times.first)} to {_day(times.last)}")
         _far(times, usual in _COUNTS, config, reporter)
     return {
@@ -70,7 +69,7 @@ def _say_units(units: Counter[str], times: TimeRange, config: PrepareConfig, rep
             f"times are read as Excel's days since 1899-12-30: {days:.6g} is {_moment(times.first)}; --time-unit s "
             "reads them as seconds"
         )
-    elif unit == "MMDD":
+    elif unit in ("MMDD", "DDMM"):
         reporter.warn(
             f"times are month and day without a year, {_written(times.first, unit)} to {_written(times.last, unit)}: "
             "read as days of 2000, so a log that goes on after 31 December is in the wrong order; write the year into "
@@ -84,17 +83,12 @@ def _say_units(units: Counter[str], times: TimeRange, config: PrepareConfig, rep
 
 
 def _no_dates(
-    events: pl.LazyFrame,
-    times: TimeRange,
-    unit: str,
-    column: str,
-    config: PrepareConfig,
-    reporter: Reporter,
+    log: EventInput, times: TimeRange, unit: str, config: PrepareConfig, reporter: Reporter
 ) -> None:
     """Counts that are no dates: positions, which order events, or dates in a notation that was not recognized."""
     per = _COUNTS[unit]
     least, most = (f"{t / per:,.0f}" for t in (times.earliest, times.latest))
-    position = 0 <= times.earliest <= _COUNTER * per or "position" in column.casefold()
+    position = 0 <= times.earliest <= _COUNTER * per or "position" in log.columns["time"].casefold()
     if position and config.event_half_life is None:
         reporter.say(
             f"times: {least} to {most}, no dates: they order the events, days and half-lives mean nothing"
@@ -107,7 +101,7 @@ def _no_dates(
     else:
         reporter.warn(
             f"times lie between {_moment(times.earliest)} and {_moment(times.latest)} ({least} to {most} read as "
-            f"{_NAMES[unit]} since 1970): {_asked(events, unit)}"
+            f"{_NAMES[unit]} since 1970): {_asked(log.events, unit)}"
         )
 
 
