@@ -105,9 +105,7 @@ class _Reading:
         self.exploded: Exploded | None = None
 
     def _open(self, source: Source) -> Table | None:
-        plain = replace(
-            self._options, format="auto", separator=None, header=None, columns=(), join=(), explode=()
-        )
+        plain = replace(self._options, format="auto", separator=None, header=None, columns=())
         return open_table(source, plain, self._roles, any_header=True)
 
     def add(self, source: Source, table: Table, advance: Advance) -> None:
@@ -258,7 +256,8 @@ def _dotted(options: ReadOptions, roles: Sequence[Role]) -> list[str]:
     """The columns the user named with dots, which may lie inside another one's objects."""
     named = [options.column_of(role.name) or "" for role in roles]
     lists = [name for text in options.explode for name in (text, text.rpartition(":")[0])]
-    return [name for name in (*named, *lists) if "." in name]
+    keys = [name for text in options.join for name in text.rpartition(":")[2].split("=")]
+    return [name for name in (*named, *lists, *keys) if "." in name]
 
 
 def _described(batch: Batch, faults: list[Fault], names: dict[str, str]) -> list[Reject]:
