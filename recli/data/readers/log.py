@@ -181,10 +181,9 @@ class _Reading:
             advance(done, f"{self.rows:,} rows")
 
     def _look_for_lists(self, frame: pl.DataFrame, names: Mapping[str, str]) -> None:
-        """Warn where the first ids look like lists, if there is an option for that."""
+        """Warn where the first ids look like lists (also after a wrong separator), if there is an option for that."""
         for role in ("item", "user") if self._options.advice.explode else ():
-            exploded = self._lists is not None and role in self._lists.columns
-            if not exploded and frame[role].dtype == pl.String:
+            if frame[role].dtype == pl.String:
                 warning = advice(names[role], frame[role], self._options.advice.roles[role])
                 self._warnings += [warning] if warning else []
 
