@@ -70,6 +70,14 @@ def test_the_joined_table_is_of_any_format(tmp_path: Path, kind: str) -> None:
     ]
 
 
+def test_keys_and_columns_may_lie_inside_objects(tmp_path: Path) -> None:
+    (tmp_path / "log.jsonl").write_text('{"order": {"id": 1}, "item_id": "a"}\n' * 3)
+    (tmp_path / "orders.jsonl").write_text('{"order": {"no": 1}, "customer": {"id": "u"}}\n')
+    options = ReadOptions(user_column="customer.id", join=(f"{tmp_path}/orders.jsonl:order.id=order.no",))
+    log = read_events([str(tmp_path / "log.jsonl")], options, tmp_path / "spool")
+    assert log.events.collect().rows() == [("u", "a")] * 3
+
+
 def test_a_large_log_is_joined_block_by_block_and_the_table_read_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

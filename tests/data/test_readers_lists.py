@@ -98,6 +98,7 @@ def test_a_log_of_lists_is_warned_of_with_the_option_that_reads_it(read: Read) -
     assert "--explode 'item_id:|' makes 146 elements of 11 ids" in warning
     log = read(text, explode=("item_id:|",))
     assert log.warnings == () and log.events.collect().height == log.rows == 146
+    assert read(text, explode=("item_id:;",)).warnings == (warning,)  # no list has that separator
     assert read("user_id,item_id\n" + "u,i\n" * 50).warnings == ()
 
 

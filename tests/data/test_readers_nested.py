@@ -72,6 +72,12 @@ def test_missing_columns_are_looked_for_inside_objects(tmp_path: Path) -> None:
     assert error.value.fix == "name them: --user-column properties.user_id --item-column properties.item.id"
 
 
+def test_a_part_of_the_missing_columns_is_found(tmp_path: Path) -> None:
+    with pytest.raises(InvalidDataError, match="no column for the user and the item") as error:
+        read(tmp_path, [{"pseudo": 1, "items": [{"item_id": 2}]}] * 3)
+    assert error.value.fix == "name them: --user-column NAME --item-column items.item_id"
+
+
 def test_a_column_with_a_dot_in_its_name_wins(tmp_path: Path) -> None:
     log = read(tmp_path, [{"who.id": "u", "who": {"id": "x"}, "item": "i"}], user_column="who.id")
     assert log.events.collect().rows() == [("u", "i")]

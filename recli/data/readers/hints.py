@@ -52,11 +52,12 @@ def remedied(
     what = with_fields(error.what, table)
     missing = [role for role in roles if role.name in error.roles and role.name in options.advice.roles]
     found_inside = {role: path for role in missing if (path := _inside(table, role))}
-    fixes = [f"{options.advice.roles[role.name]} {shlex.quote(path)}" for role, path in found_inside.items()]
-    if fixes and len(fixes) == len(missing):
-        return MissingColumnError(
-            what, f"name {'it' if len(fixes) == 1 else 'them'}: {' '.join(fixes)}", error.roles
-        )
+    if found_inside:
+        fixes = [
+            f"{options.advice.roles[r.name]} {shlex.quote(found_inside.get(r, 'NAME'))}" for r in missing
+        ]
+        them = "it" if len(fixes) == 1 else "them"
+        return MissingColumnError(what, f"name {them}: {' '.join(fixes)}", error.roles)
     fix = error.fix or ""
     if options.advice.join and missing:
         other = _beside(table, source, missing, options.advice)

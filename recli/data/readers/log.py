@@ -112,9 +112,7 @@ class _Reading:
         self.exploded: Exploded | None = None
 
     def _open(self, source: Source) -> Table | None:
-        plain = replace(
-            self._options, format="auto", separator=None, header=None, columns=(), join=(), explode=()
-        )
+        plain = replace(self._options, format="auto", separator=None, header=None, columns=())
         return open_table(source, plain, self._roles, any_header=True)
 
     def add(self, source: Source, table: Table, advance: Advance) -> None:
@@ -191,10 +189,9 @@ class _Reading:
         self._notations.setdefault(source.name, Counter()).update(written.counts)
 
     def _look_for_lists(self, frame: pl.DataFrame, names: Mapping[str, str]) -> None:
-        """Warn where the first ids look like lists, if there is an option for that."""
+        """Warn where the first ids look like lists (also after a wrong separator), if there is an option for that."""
         for role in ("item", "user") if self._options.advice.explode else ():
-            exploded = self._lists is not None and role in self._lists.columns
-            if not exploded and frame[role].dtype == pl.String:
+            if frame[role].dtype == pl.String:
                 warning = advice(names[role], frame[role], self._options.advice.roles[role])
                 self._warnings += [warning] if warning else []
 
@@ -270,7 +267,8 @@ def _dotted(options: ReadOptions, roles: Sequence[Role]) -> list[str]:
     """The columns the user named with dots, which may lie inside another one's objects."""
     named = [options.column_of(role.name) or "" for role in roles]
     lists = [name for text in options.explode for name in (text, text.rpartition(":")[0])]
-    return [name for name in (*named, *lists) if "." in name]
+    keys = [name for text in options.join for name in text.rpartition(":")[2].split("=")]
+    return [name for name in (*named, *lists, *keys) if "." in name]
 
 
 def _described(batch: Batch, faults: list[Fault], names: dict[str, str]) -> list[Reject]:
