@@ -49,6 +49,8 @@ def prepare(
     encoding: str | PathLike[str] = ...,
     items: str | PathLike[str] | Sequence[str | PathLike[str]] = ...,
     text: str | PathLike[str] | None = ...,
+    html: str | PathLike[str] = ...,
+    empty_texts: str | PathLike[str] = ...,
     item_id_column: str | PathLike[str] | None = ...,
     items_separator: str | PathLike[str] | None = ...,
     items_quoting: str | PathLike[str] = ...,

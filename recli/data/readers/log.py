@@ -47,6 +47,7 @@ class EventLog:
     `notations`: by file and (role, notation), how many cells were read so (see `values.Written`).
     `exploded`: where rows held lists; `rows` then counts events. `impressions`: whether events are clicks and
     impressions, by the ends of the items' ids (`N24-1`). `notes`: what was assumed; `warnings`: what may be wrong.
+    `files`: names of the files, where there are several; `events` then has a column `file` (UInt32), their number.
     Both frames read files below the spool folder: use them before it is removed.
     """
 
@@ -62,6 +63,7 @@ class EventLog:
     impressions: bool = False
     notes: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+    files: tuple[str, ...] = ()
 
 
 def read_events(
@@ -78,7 +80,8 @@ def read_rows(
     sources: Sequence[str], roles: Sequence[Role], options: ReadOptions, spool: Path, advance: Advance
 ) -> EventLog:
     """Read tables of the given roles. All files must have the same roles, under whatever names."""
-    inputs, reading = expand(sources), _Reading(roles, options, spool)
+    inputs = expand(sources)
+    reading = _Reading(inputs, roles, options, spool)
     for source in inputs:
         table = open_table(source, options, roles)
         if table is not None:
@@ -94,7 +97,10 @@ def read_rows(
 class _Reading:
     """The rows of several files, put aside below a folder as they are read."""
 
-    def __init__(self, roles: Sequence[Role], options: ReadOptions, folder: Path) -> None:
+    def __init__(
+        self, inputs: Sequence[Source], roles: Sequence[Role], options: ReadOptions, folder: Path
+    ) -> None:
+        self._inputs = inputs
         self._roles, self._options, self._folder = roles, options, folder
         self._joined = [JoinedTable(text, self._open) for text in options.join]
         self._kept = Spool(folder, "events", {})
@@ -110,6 +116,15 @@ class _Reading:
         self.columns: dict[str, str] = {}
         self.rows = 0
         self.exploded: Exploded | None = None
+
+    @property
+    def _several(self) -> bool:
+        return len(self._inputs) > 1
+
+    def _of_file(self, events: pl.DataFrame, source: Source) -> pl.DataFrame:
+        """The events with their file's number, where there are several."""
+        number = pl.lit(self._inputs.index(source), pl.UInt32).alias("file")
+        return events.with_columns(number) if self._several else events
 
     def _open(self, source: Source) -> Table | None:
         plain = replace(self._options, format="auto", separator=None, header=None, columns=())
@@ -148,7 +163,8 @@ class _Reading:
         used = [role for role in self._roles if role.name in names]
         if not self.columns:
             self.columns = names
-            self._kept = Spool(self._folder, "events", _schema(used))
+            of_file = {"file": pl.UInt32} if self._several else {}
+            self._kept = Spool(self._folder, "events", _schema(used) | of_file)
             if lists and lists.more:
                 self._earlier = EarlierEvents(self._folder, _schema(used), bool(lists.impressions))
         _check_same(source, self.columns, names)
@@ -172,7 +188,7 @@ class _Reading:
             bad = batch.rejects + _described(batch, faults, names)
             if self.rows == 0:
                 self._look_for_lists(batch.frame, names)
-            self._kept.add(good)
+            self._kept.add(self._of_file(good, source))
             done = good.height + len(bad)
             if earlier is not None and self._earlier is not None:
                 more, faults = normalize(earlier.frame, roles, written)
@@ -206,7 +222,8 @@ class _Reading:
             self._note(text)
         if self._earlier is not None:
             earlier, n_earlier = self._earlier.distinct()
-            events = pl.concat([earlier, events])
+            of_first = pl.lit(0, pl.UInt32).alias("file")
+            events = pl.concat([earlier.with_columns(of_first) if self._several else earlier, events])
             self._note(self._earlier.note(n_earlier, "timestamp" in events.collect_schema()))
         exploded = self.exploded
         if exploded is not None and self._lists is not None:
@@ -225,6 +242,7 @@ class _Reading:
             bool(self._lists and self._lists.impressions),
             tuple(self._messages),
             tuple(self._warnings),
+            tuple(source.name for source in self._inputs) if self._several else (),
         )
 
 

@@ -41,6 +41,9 @@ class EventInput:
     exploded: dict[str, int]  # counts where rows held lists: rows, events, empty; else nothing
     filtered: dict[str, int]  # events left out already, by reason
     notations: dict[str, Counter[tuple[str, str]]]  # see `EventLog`
+    files: tuple[
+        str, ...
+    ] = ()  # names of the log's files, where there are several; `events` has their numbers
 
 
 @dataclass(frozen=True)
@@ -95,15 +98,15 @@ def read_input(
     for log in logs.values():
         for reason, count in log.rejected.items():
             rejected[reason] = rejected.get(reason, 0) + count
-    frames = [
-        log.events.with_columns(pl.lit(part, dtype=pl.UInt8).alias("part"))
-        if settings.plan.split == "given"
-        else log.events
-        for part, log in logs.items()
-    ]
-    events, filtered = _clicks(
-        config, pl.concat(frames), any(log.impressions for log in logs.values()), reporter
-    )
+    files = logs[TRAIN].files
+    frames = {part: _of_log_files(log.events, part == TRAIN, files) for part, log in logs.items()}
+    if settings.plan.split == "given":
+        frames = {
+            part: f.with_columns(pl.lit(part, dtype=pl.UInt8).alias("part")) for part, f in frames.items()
+        }
+    impressions = any(log.impressions for log in logs.values())
+    disliked = IMPRESSION in settings.weighting.negatives.events
+    events, filtered = _clicks(config, pl.concat(frames.values()), impressions and not disliked, reporter)
     if config.in_order:
         events = events.with_row_index("position")
     rows = sum(log.rows for log in logs.values())
@@ -114,7 +117,9 @@ def read_input(
     }
     counts = [log.exploded._asdict() for log in logs.values() if log.exploded is not None]
     exploded = {name: sum(count[name] for count in counts) for name in (counts[0] if counts else ())}
-    return EventInput(events, rows, rejected, columns, rejects, unused, lines, exploded, filtered, notations)
+    return EventInput(
+        events, rows, rejected, columns, rejects, unused, lines, exploded, filtered, notations, files
+    )
 
 
 def _clicks(
@@ -146,6 +151,14 @@ def log_columns(config: PrepareConfig, names: Sequence[str]) -> pl.DataFrame:
     from recli.data.readers.sample import sample_columns
 
     return sample_columns(config.log, _read_options(config), names)
+
+
+def _of_log_files(events: pl.LazyFrame, of_log: bool, files: tuple[str, ...]) -> pl.LazyFrame:
+    """The events, with the numbers of their files where the log has several; those of a given split have 0."""
+    if of_log:
+        return events
+    others = events.drop("file", strict=False)
+    return others.with_columns(pl.lit(0, pl.UInt32).alias("file")) if files else others
 
 
 def read_items(config: PrepareConfig, reporter: Reporter) -> CatalogueInput | None:
