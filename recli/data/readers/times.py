@@ -29,7 +29,7 @@ _ISO = (
 )
 _MOST = 0.99  # share of a column's numbers that must be dates for the column to hold dates
 _FEW = 20  # fewer numbers of at most 6 digits do not tell that they are dates
-_SAMPLE = 10_000  # ISO dates that are looked at
+_FIRST, _SAMPLE = 1_000, 10_000  # numbers that are looked at before all are; ISO dates that are looked at
 _ZONE, _LARGEST_OFFSET = 1_800_000_000, 50_400_000_000  # offsets from UTC: half hours, up to 14 hours
 _YEAR_1902, _YEAR_9999 = -2_145_916_800_000_000, 253_370_764_800_000_000
 
@@ -65,11 +65,11 @@ def find_notation(values: pl.Series) -> Notation | None:
         return Notation("s") if len(numbers) else None
     typical = abs(float(known.quantile(0.5, "lower") or 0))
     for unit in (*_digits(typical), "excel"):
-        if _are_all(known, unit):
+        if _are_all(known.head(_FIRST), unit) and _are_all(known, unit):
             return Notation(unit, True)
     # 1e11 seconds are the year 5138; 1e11 milliseconds are March 1973
     unit = "s" if typical < 1e11 else "ms" if typical < 1e14 else "us" if typical < 1e17 else "ns"
-    return Notation(unit, _are_dates(known, unit))
+    return Notation(unit, _are_dates(pl.Series([typical]), unit))
 
 
 def _digits(typical: float) -> list[str]:

@@ -144,6 +144,10 @@ def _remedy(config: PrepareConfig, group: Group, reading: Reading, attempt: Atte
     values, trials = sample["value"].drop_nulls(), _Trials(config, group.column, attempt)
     if group.reason in _TIMES and len(values):
         return _time_remedy(values, reading, trials)
+    if (
+        group.reason in _NUMBERS and role is not None and not len(values)
+    ):  # pseudonymized: values are not shown
+        return (_WITHOUT[role], None) if role in _WITHOUT else None
     if group.reason in _NUMBERS and role is not None:
         return _number_remedy(values, role, str(group.column), reading, trials)
     if group.reason == NO_TIME:

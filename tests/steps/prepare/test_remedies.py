@@ -180,6 +180,13 @@ def test_several_causes_are_mended_one_after_the_other(mended: Callable[..., str
     assert "--decimal-comma reads these numbers" in message and "; then --time-format '%d.%m.%Y'" in message
 
 
+def test_pseudonymized_values_are_not_shown(mended: Callable[..., str], tmp_path: Path) -> None:
+    (tmp_path / "key").write_text("0123456789abcdef")
+    for cells in (rated(lambda e: f"{e.user} said {e.k}"), timed(lambda e: f"{e.time:%d/%m/%Y} {e.user}")):
+        message = mended(cells, "--pseudonymize", "--key-file", str(tmp_path / "key"), repeat=False)
+        assert "300 unparsable" in message and "(log.csv:2)" in message and "u0" not in message
+
+
 def test_reasons_are_counted_with_an_example_each(mended: Callable[..., str]) -> None:
     def cells(event: Any) -> list[Any]:
         bad = event.k % 10
