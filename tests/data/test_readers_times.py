@@ -11,7 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recli.data.readers import ReadOptions, read_events
+from recli.data.readers.column_roles import TIME
 from recli.data.readers.times import find_notation, microseconds
+from recli.data.readers.values import Written, normalize
 from recli.errors import UsageError
 
 
@@ -216,3 +218,12 @@ def test_dates_as_numbers_in_every_format(tmp_path: Path, kind: str) -> None:
     {"csv": frame.write_csv, "parquet": frame.write_parquet, "jsonl": frame.write_ndjson}[kind](path)
     log = read_events([str(path)], ReadOptions(), tmp_path / "spool")
     assert log.events.collect()["timestamp"][0] == 17_361 * 86_400 * 1_000_000
+
+
+def test_a_batch_without_rows_has_no_times(tmp_path: Path) -> None:
+    (tmp_path / "log.csv").write_text("user,item,ts\na,b\n" + "a,b,1600000000\n")
+    log = read_events([str(tmp_path / "log.csv")], ReadOptions(), tmp_path / "spool")
+    assert log.rows == 2
+    frame = pl.DataFrame(schema={"line": pl.Int64, "time": pl.Int64})
+    written = Written(ReadOptions(time_unit="s"))
+    assert normalize(frame, [TIME], written)[0].height == 0

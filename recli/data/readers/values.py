@@ -150,11 +150,11 @@ def _counted(cells: pl.Series, values: pl.Series, role: Role, written: Written) 
         if written.has_booleans(role) or cells.dtype == pl.Boolean:
             written.counts[role.name, "boolean"] += len(values) - values.null_count()
         return values
-    if written.time is None:
+    if written.time is None or not len(values):
         return values
     others = Counter[str]()
     inside = values.null_count() == 0 and PLAUSIBLE[0] <= values.min() and values.max() <= PLAUSIBLE[1]  # type: ignore[operator]
-    if written.time.dates and len(values) and not inside:
+    if written.time.dates and not inside:
         if cells.dtype.is_temporal():
             values = without_placeholders(values)
         else:
