@@ -1,13 +1,12 @@
 """`recli help TOPIC`: how-tos, one Markdown file each in `recli/cli/topics`, which are part of the package."""
 
-import difflib
 import sys
 from dataclasses import dataclass
 from importlib.resources import files
 
 from recli.cli.console import Console
 from recli.config import Config, argument
-from recli.errors import UsageError
+from recli.errors import EXIT_CODES, unknown_name
 
 _TOPICS = files("recli.cli") / "topics"
 
@@ -48,10 +47,30 @@ def read_topic(name: str) -> str:
     """The Markdown of a topic. Raises `UsageError` for an unknown one."""
     known = topics()
     if name not in known:
-        close = difflib.get_close_matches(name, known, n=1)
-        hint = f"did you mean {close[0]}? " if close else ""
-        raise UsageError(f"there is no topic {name!r}", f"{hint}topics: {', '.join(known)}")
-    return (_TOPICS / f"{name}.md").read_text("utf-8")
+        raise unknown_name("there is no topic", name, tuple(known))
+    text = (_TOPICS / f"{name}.md").read_text("utf-8")
+    return text + _GENERATED[name]() if name in _GENERATED else text
+
+
+def _algorithms() -> str:
+    """The algorithms of `train-cf`, and those that `train-hybrid` adds, each with its line."""
+    from recli.models.base import algorithms
+
+    lines = [
+        f"- `{a.name}`: {a.help}" for a in sorted(algorithms, key=lambda a: a.name) if a.family != "hybrid"
+    ]
+    return (
+        "\n**All of them**, with the options of one: `recli train-cf --algorithm NAME --help`.\n\n"
+        + "\n".join([*lines, ""])
+    )
+
+
+def _exit_codes() -> str:
+    lines = [f"| {code} | {meaning} |" for code, meaning in EXIT_CODES.items()]
+    return "\n".join(["", "| code | meaning |", "|---|---|", *lines, ""])
+
+
+_GENERATED = {"algorithms": _algorithms, "exit-codes": _exit_codes}  # what follows a topic's text
 
 
 def _show(text: str) -> None:

@@ -62,8 +62,10 @@ def test_unknown_topics_and_steps(recli: Recli) -> None:
 
 def test_help_names_itself_apart_from_the_steps(recli: Recli) -> None:
     _, out, _ = recli("--help")
-    steps, _, rest = out.partition("How-tos")
-    assert " help " in rest and " help " not in steps and " recommend " in steps
+    steps, _, rest = out.partition("Runs and how-tos")
+    assert " recommend " in steps
+    for name in (" help ", " status "):
+        assert name in rest and name not in steps
 
 
 @pytest.mark.parametrize("arguments", [(), ("gpu",)])

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from recli import schema
 from recli.data.interactions import Interactions
-from recli.errors import DeviceError, RecliError, UsageError
+from recli.errors import DeviceError, RecliError, UsageError, did_you_mean
 from recli.metrics.base import MetricSpec, TestSet, parse_metrics
 from recli.reporting import SILENT, Reporter
 from recli.steps.evaluate.bootstrap import resample
@@ -107,7 +107,8 @@ def _check_names(config: EvaluateConfig, gates: Sequence[Gate], names: Sequence[
     for option, name in [("--compare", config.compare), *(("--fail-under", g.model) for g in gates)]:
         if name is not None and name not in names:
             raise UsageError(
-                f"{option} names {name!r}, which is not evaluated", f"there are: {', '.join(names)}"
+                f"{option} names {name!r}, which is not evaluated; there are: {', '.join(names)}",
+                did_you_mean(name, names),
             )
 
 

@@ -21,6 +21,7 @@ class RecommendConfig(Config):
         ...,
         "The run, or the folder of one model, wherever it was copied to; -: the run's path comes on stdin.",
         metavar="RUN",
+        paths="always",
         stored=False,
     )
     model: str | None = option(
@@ -33,6 +34,7 @@ class RecommendConfig(Config):
         '{"user_id": "n", "history": ["item", ...]} or {"user_id": "n", "profile": "text"} for new users; '
         "a history is in order, the latest last.",
         metavar="IDS|FILE|-",
+        paths="maybe",
         panel=WHO,
         stored=False,
     )
@@ -40,6 +42,7 @@ class RecommendConfig(Config):
         None,
         'JSON lines, each with a "history": item ids, or {"item_id": ..., "value": ...}, the latest last.',
         metavar="FILE|-",
+        paths="always",
         panel=WHO,
         stored=False,
     )
@@ -47,6 +50,7 @@ class RecommendConfig(Config):
         None,
         'JSON lines, each with a "profile": a text about the user.',
         metavar="FILE|-",
+        paths="always",
         panel=WHO,
         stored=False,
     )
@@ -61,10 +65,20 @@ class RecommendConfig(Config):
         panel=WHAT,
     )
     allow: tuple[str, ...] = option(
-        (), "Only these items (ids a,b, or a file).", metavar="IDS|FILE", panel=WHAT, stored=False
+        (),
+        "Only these items (ids a,b, or a file).",
+        metavar="IDS|FILE",
+        paths="maybe",
+        panel=WHAT,
+        stored=False,
     )
     deny: tuple[str, ...] = option(
-        (), "Never these items (ids a,b, or a file).", metavar="IDS|FILE", panel=WHAT, stored=False
+        (),
+        "Never these items (ids a,b, or a file).",
+        metavar="IDS|FILE",
+        paths="maybe",
+        panel=WHAT,
+        stored=False,
     )
     where: tuple[str, ...] = option(
         (),
@@ -118,6 +132,7 @@ class RecommendConfig(Config):
         None,
         "Folder of the text encoder for profiles, where the embeddings were made from a folder.",
         metavar="PATH",
+        paths="always",
         panel=HOW,
         stored=False,
     )
@@ -132,7 +147,12 @@ class RecommendConfig(Config):
         stored=False,
     )
     out: str | None = option(
-        None, "Write the lists to this file; -: stdout.", metavar="FILE|-", panel=OUT, stored=False
+        None,
+        "Write the lists to this file; -: stdout.",
+        metavar="FILE|-",
+        paths="always",
+        panel=OUT,
+        stored=False,
     )
     save: bool = option(
         False, "Write RUN/recommendations instead, and print the run's path.", panel=OUT, stored=False

@@ -22,7 +22,9 @@ EXACT_ITEMS = 15_000
 
 @dataclass(frozen=True)
 class TrainHybridConfig(Config):
-    run: str = argument(..., "The run's directory; - reads its path from stdin.", metavar="RUN", stored=False)
+    run: str = argument(
+        ..., "The run's directory; - reads its path from stdin.", metavar="RUN", paths="always", stored=False
+    )
     name: str | None = option(
         None, "Name of the model: RUN/models/NAME.", default_text="hybrid, or --algorithm's", stored=False
     )
