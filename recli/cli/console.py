@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 import textwrap
 from collections.abc import Iterator, Sequence
@@ -16,6 +17,8 @@ from recli.reporting import Advance, no_progress
 
 if TYPE_CHECKING:
     from rich.console import Console as RichConsole
+
+_WHOLE_WORDS: dict[str, Any] = {"break_long_words": False, "break_on_hyphens": False}
 
 
 class Console:
@@ -88,9 +91,7 @@ class Console:
         if self.on_terminal:
             indent = text[: len(text) - len(text.lstrip())]
             text = "\n".join(
-                textwrap.fill(
-                    line, self.width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
-                )
+                textwrap.fill(line, self.width, subsequent_indent=indent, **_WHOLE_WORDS)
                 for line in text.splitlines()
             )
         self.rich.print(text, markup=False, style=style)
@@ -155,6 +156,13 @@ class Console:
         """Print a line of the result on stdout."""
         self._printed = True
         sys.stdout.write(text + "\n")
+
+    def print_wrapped(self, text: str, indent: int = 2) -> None:
+        """Print a line of the result, on a terminal wrapped at blanks, `indent` characters into the next line."""
+        if sys.stdout.isatty():
+            width = shutil.get_terminal_size().columns
+            text = textwrap.fill(text, width, subsequent_indent=" " * indent, **_WHOLE_WORDS)
+        self.print(text)
 
     def print_json(self, value: Any) -> None:
         """Print the result as JSON on stdout."""

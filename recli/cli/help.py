@@ -31,7 +31,7 @@ def help(config: HelpConfig, console: Console) -> None:
         width = max(map(len, titles))
         console.print("Topics of `recli help TOPIC`:\n")
         for name, title in titles.items():
-            console.print(f"  {name:{width}}  {title}")
+            console.print_wrapped(f"  {name:{width}}  {title}", indent=width + 4)
         console.print("\n`recli help STEP`, as `recli STEP --help`, lists the options of a step.")
     else:
         _show(read_topic(config.topic))

@@ -250,17 +250,29 @@ def _parameter(command: str, field: dataclasses.Field[Any], hint: Any) -> inspec
     else:
         names = spec.names or (_flag_names(field.name, default) if kind is bool else (_long(field.name),))
         shown: Any = spec.default_text if spec.default_text is not None else default not in (None, [], "")
+        help, metavar = _with_choices(field.name, spec)
         info = typer.Option(
             *names,
-            help=spec.help,
+            help=help,
             min=spec.min if get_origin(kind) is not list else None,
             max=spec.max if get_origin(kind) is not list else None,
-            metavar=spec.metavar,
+            metavar=metavar,
             show_default=shown,
             rich_help_panel=spec.panel,
             autocompletion=None if spec.choices else completer(command, field.name),
         )
     return _keyword(field.name, kind, inspect.Parameter.empty if required else default, info)
+
+
+_WIDE = 26  # characters of choices that the help has room for in one line, at 80 columns
+
+
+def _with_choices(name: str, spec: Spec) -> tuple[str, str | None]:
+    """Help and metavar of an option: many choices are in the help, where lines break between them."""
+    choices = choices_of(spec)
+    if choices is None or spec.metavar or len("|".join(choices)) <= _WIDE:
+        return spec.help, spec.metavar
+    return f"{spec.help} One of {', '.join(choices)}.", name.upper()
 
 
 def _long(name: str) -> str:

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import shlex
-import shutil
-import sys
-import textwrap
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -49,15 +46,14 @@ def status(config: StatusConfig, console: Console) -> None:
             }
         )
         return
-    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else 120
     console.print(f"{run}: {counted(len(parts), 'part')}, {_size(disk_usage(run))}")
     for part in described:
         for line in _lines(part):
-            console.print(_wrapped(line, width))
+            console.print_wrapped(line, indent=4)
     if commands:
         console.print("\nto type:")
     for command in commands:
-        console.print(f"  {command['command']}  # {command['why']}")
+        console.print_wrapped(f"  {command['command']}  # {command['why']}", indent=4)
 
 
 def _described(state: PartState) -> dict[str, Any]:
@@ -111,13 +107,6 @@ def _lines(part: dict[str, Any]) -> list[str]:
     elif part["why"]:
         lines.append(f"  {'; '.join(part['why'])}")
     return lines
-
-
-def _wrapped(line: str, width: int) -> str:
-    indent = "    " if line.startswith(" ") else "  "
-    return textwrap.fill(
-        line, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
-    )
 
 
 def _size(size: float) -> str:

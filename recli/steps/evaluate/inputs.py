@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -35,6 +35,14 @@ def labeled(texts: Sequence[str]) -> dict[str, str]:
             raise UsageError(f"two lists are called {name!r}", "name them: --recommendations NAME=FILE")
         files[name] = path
     return files
+
+
+def check_files(files: Mapping[str, str]) -> None:
+    """Raises `RecliError` where one of the files of lists is not there, before any model is measured."""
+    from recli.data.readers.streams import expand
+
+    for path in files.values():
+        expand([path])
 
 
 def chosen_models(

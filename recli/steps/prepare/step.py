@@ -12,7 +12,15 @@ from recli import schema
 from recli.errors import InvalidDataError
 from recli.reporting import SILENT, Reporter, StepResult
 from recli.steps.prepare.config import PrepareConfig, PrepareSettings, settings_of
-from recli.steps.prepare.inputs import CatalogueInput, EventInput, check_rejects, read_input, read_items
+from recli.steps.prepare.inputs import (
+    CatalogueInput,
+    EventInput,
+    check_rejects,
+    check_there,
+    read_input,
+    read_items,
+)
+from recli.storage.writable import check_writable
 
 if TYPE_CHECKING:
     from recli.data.event_columns import Rows
@@ -55,9 +63,13 @@ def prepare(config: PrepareConfig, reporter: Reporter = SILENT) -> Prepared:
     from recli.storage import atomic, runs
 
     settings, run = settings_of(config), Path(config.out)
+    check_writable(run, config.rejects)
+    check_there(config)
     with atomic.scratch(run) as spool:
+        catalogue = read_items(
+            config, reporter
+        )  # first: what is wrong with it is known before a long log is read
         log = read_input(config, settings, spool, reporter)
-        catalogue = read_items(config, reporter)
         rejects = check_rejects(config, settings, log, *([catalogue] if catalogue else []))
         with reporter.progress("numbering users and items", total=None):
             indexed = cleaning.index_events(log.events, settings.weighting)

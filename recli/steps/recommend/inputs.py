@@ -31,7 +31,7 @@ def open_model(path: Path, config: RecommendConfig, reporter: Reporter) -> Store
     source = parts.open_part(path / schema.INTERACTIONS, schema.INTERACTIONS)
     names = parts.part_names(path, schema.MODELS)
     if not names:
-        raise RecliError(f"there is no model in {path}", f"train one: recli train-cf {path}")
+        raise RecliError(f"there is no model in {path}", f"train one: recli train-cf {quoted(path)}")
     if config.model is not None and config.model not in names:
         train = f"or train another: recli train-cf {quoted(path)}"
         raise unknown_name(f"{path}: there is no model", config.model, names, train)
@@ -39,14 +39,17 @@ def open_model(path: Path, config: RecommendConfig, reporter: Reporter) -> Store
     name = config.model or next(runs.models_with_known_algorithms(path, by_preference, reporter.warn), None)
     if name is None:
         raise RecliError(
-            f"{path} has no model whose algorithm is installed", f"train one: recli train-cf {path}"
+            f"{path} has no model whose algorithm is installed", f"train one: recli train-cf {quoted(path)}"
         )
     if config.model is None and len(names) > 1:
         reporter.say(f"{len(names)} models in the run ({', '.join(names)}); --model names another")
     stored = runs.read_model(path / schema.MODELS / name)
     command = "train-cf" if algorithms[stored.algorithm].family == "cf" else "train-hybrid"
     parts.check_same_input(
-        stored.part, schema.INTERACTIONS, source.sha256, f"recli {command} {path} --name {name}"
+        stored.part,
+        schema.INTERACTIONS,
+        source.sha256,
+        f"recli {command} {quoted(path)} --name {quoted(name)}",
     )
     return stored
 

@@ -143,9 +143,9 @@ def _read_source(run: Path, name: str, interactions: Interactions, reporter: Rep
     if algorithms[stored.algorithm].family != "cf":
         raise RecliError(
             f"{stored.part.path} is of kind {stored.algorithm}, which cannot be a source by name",
-            f"name a model that recli train-cf {run} has made",
+            f"name a model that recli train-cf {quoted(run)} has made",
         )
-    remedy = f"recli train-cf {run} --algorithm {stored.algorithm} --name {name}"
+    remedy = f"recli train-cf {quoted(run)} --algorithm {stored.algorithm} --name {quoted(name)}"
     parts.check_same_input(stored.part, schema.INTERACTIONS, interactions.sha256, remedy)
     if stored.trained_on == TRAIN:
         reporter.say(f"{name}: the run's model")

@@ -80,7 +80,7 @@ def _embedding_names(run: Path, config: TrainHybridConfig) -> tuple[str, ...]:
     if not names:
         raise RecliError(
             f"there are no embeddings in {run}",
-            f"make them with: recli embed {run}; or fuse without texts: --sources ials,user-knn",
+            f"make them with: recli embed {quoted(run)}; or fuse without texts: --sources ials,user-knn",
         )
     if len(names) > 1:
         raise UsageError(
