@@ -63,6 +63,7 @@ class DeviceError(RecliError):
 
 _MAX_COMPARED = 200_000  # names: difflib looks at about a million per second
 _MAX_LISTED = 40
+_NEARLY = 0.05  # a name is offered beside the most alike one up to so much less likeness, by difflib's ratio
 
 
 def closest(name: str, known: Iterable[str], n: int = 1) -> list[str]:
@@ -70,17 +71,19 @@ def closest(name: str, known: Iterable[str], n: int = 1) -> list[str]:
 
     One that differs only in case, `-`, `_` and blanks is the only one.
     """
-    from difflib import get_close_matches
+    from difflib import SequenceMatcher, get_close_matches
 
     names = list(dict.fromkeys(known))
     if len(names) > _MAX_COMPARED:
-        alike = (k for k in names if abs(len(k) - len(name)) <= 1 and k[:1] == name[:1])
-        names = [k for k, _ in zip(alike, range(_MAX_COMPARED), strict=False)]
+        similar = (k for k in names if abs(len(k) - len(name)) <= 1 and k[:1] == name[:1])
+        names = [k for k, _ in zip(similar, range(_MAX_COMPARED), strict=False)]
     by_letters = {_letters(k): k for k in reversed(names)}
     if _letters(name) in by_letters:
         return [by_letters[_letters(name)]]
     lower = {k.casefold(): k for k in reversed(names)}
-    return [lower[k] for k in get_close_matches(name.casefold(), lower, n=n, cutoff=0.6)]
+    alike = get_close_matches(name.casefold(), lower, n=n, cutoff=0.6)
+    ratios = [SequenceMatcher(None, k, name.casefold()).ratio() for k in alike]
+    return [lower[k] for k, ratio in zip(alike, ratios, strict=True) if ratio >= ratios[0] - _NEARLY]
 
 
 def _letters(name: str) -> str:

@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from recli.cli.schemas import schema_of
+from recli.cli.json_schemas import schema_of
 from recli.errors import RecliError
 from recli.reporting import Advance, no_progress
 

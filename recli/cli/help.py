@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from importlib.resources import files
 
 from recli.cli.console import Console
-from recli.config import Config, argument
+from recli.cli.json_schemas import read_schema
+from recli.config import Config, argument, option
 from recli.errors import EXIT_CODES, unknown_name
 
 _TOPICS = files("recli.cli") / "topics"
@@ -14,6 +15,9 @@ _TOPICS = files("recli.cli") / "topics"
 @dataclass(frozen=True)
 class HelpConfig(Config):
     topic: str | None = argument(None, "The topic, or a step; without it, all topics are listed.")
+    schema: str | None = option(
+        None, "Print the JSON Schema of an output instead: of a step, of an error, ...", metavar="NAME"
+    )
 
 
 def help(config: HelpConfig, console: Console) -> None:
@@ -24,7 +28,9 @@ def help(config: HelpConfig, console: Console) -> None:
     Example: recli help algorithms
     """
     titles = topics()
-    if console.json:
+    if config.schema is not None:
+        console.print_json(read_schema(config.schema))
+    elif console.json:
         name = config.topic
         console.print_json(titles if name is None else {"topic": name, "text": read_topic(name)})
     elif config.topic is None:

@@ -9,7 +9,7 @@ from typing import Any
 
 from recli import schema
 from recli.cli.console import Console, run_path
-from recli.cli.schemas import schema_of
+from recli.cli.json_schemas import schema_of
 from recli.config import to_dict
 from recli.storage.parts import open_part
 from recli.storage.state import run_state

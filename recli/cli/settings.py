@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, get_origin, get_type_hints
 
 from recli.cli.console import Console
-from recli.cli.schemas import schema_of
+from recli.cli.json_schemas import schema_of
 from recli.config import (
     Spec,
     check_value,

@@ -9,8 +9,8 @@ from typing import Any
 
 from recli import schema
 from recli.cli.console import Console, run_path
+from recli.cli.json_schemas import schema_of
 from recli.cli.remake import command_of, options_of
-from recli.cli.schemas import schema_of
 from recli.config import Config, argument, option
 from recli.errors import RecliError, quoted
 from recli.reporting import counted

@@ -41,10 +41,10 @@ def evaluate(config: EvaluateConfig, reporter: Reporter = SILENT) -> Evaluation:
     files = labeled(config.recommendations)
     _check_outputs(config)
     run = Path(config.run)
-    check_files(files)
     interactions = runs.read_interactions(run)
     models = chosen_models(run, config.models, bool(files), config.split, interactions, reporter.warn)
     _check_names(config, gates, [*models, *files])
+    check_files(files)
     inputs = {schema.INTERACTIONS: interactions.sha256}
     inputs |= {f"{schema.MODELS}/{name}": part.sha256 for name, part in models.items()}
 
