@@ -81,8 +81,10 @@ class _Command(TyperCommand):
         end_with_code(lambda: typer_main(words, **more), console, more["prog_name"])
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        if ctx.resilient_parsing:  # a shell completes the line
-            return super().parse_args(ctx, args)
+        if (
+            ctx.resilient_parsing
+        ):  # a shell completes the line; an option without its value would hide the arguments
+            return super().parse_args(ctx, args[:-1] if args[-1:] and args[-1].startswith("--") else args)
         self._check_former(args)
         typed = self.make_parser(ctx).parse_args(list(args))[0]
         if not typed.get("help"):

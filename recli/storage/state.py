@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from recli import schema
-from recli.errors import RecliError
+from recli.errors import RecliError, quoted
 from recli.storage.atomic import MANIFEST
 from recli.storage.parts import Part, open_part, part_names
 
@@ -40,7 +40,7 @@ def run_state(run: Path, check_files: bool = False) -> dict[str, PartState]:
     run = Path(run)
     if not run.is_dir():
         raise RecliError(
-            f"there is no run at {run}", schema.PART_KINDS[schema.INTERACTIONS].remedy.format(run=run)
+            f"there is no run at {run}", schema.PART_KINDS[schema.INTERACTIONS].remedy.format(run=quoted(run))
         )
     opened = {name: _open(run, name, kind, check_files) for name, kind in _names(run)}
     return _with_stale(opened)
