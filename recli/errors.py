@@ -107,14 +107,17 @@ def unknown_name(what: str, name: str, known: Sequence[str], remedy: str | None 
     return UsageError(f"{what} {name!r}" + (f"; there are: {listed}" if listed else ""), fix or None)
 
 
-def near_file(path: str) -> str | None:
-    """A path in the same folder whose name looks like that of `path`, quoted for a shell; None where there is none."""
+def near_file(path: str, holding: str = "") -> str | None:
+    """A path in the same folder whose name looks like that of `path`, quoted for a shell; None where there is none.
+
+    `holding`: what must be in it, where it is a folder.
+    """
     typed = Path(path)
     try:
-        names = [p.name for p in typed.parent.iterdir() if not p.name.startswith(".")]
+        there = [p for p in typed.parent.iterdir() if not p.name.startswith(".") and (p / holding).exists()]
     except OSError:
         return None
-    near = closest(typed.name, names)
+    near = closest(typed.name, (p.name for p in there if p.name != typed.name))
     return quoted(typed.with_name(near[0])) if near else None
 
 

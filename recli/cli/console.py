@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from recli.cli.json_schemas import schema_of
-from recli.errors import RecliError
+from recli.errors import RecliError, near_file
 from recli.reporting import Advance, no_progress
 
 if TYPE_CHECKING:
@@ -187,8 +187,14 @@ def column_blocks(columns: Sequence[str], rows: Sequence[Sequence[str]], width: 
 
 
 def run_path(text: str) -> Path:
-    """The path of the run; `-` reads it from stdin, where the previous step printed it."""
+    """The path of the run; `-` reads it from stdin, where the previous step printed it.
+
+    Raises `RecliError` for one that is not there, where a run of a similar name is; the steps say the rest.
+    """
     if text != "-":
+        near = None if Path(text).exists() else near_file(text, "interactions")
+        if near is not None:
+            raise RecliError(f"there is no run at {text}", f"did you mean {near}?")
         return Path(text)
     line = sys.stdin.readline().strip()
     if not line:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +11,17 @@ from recli import schema
 from recli.cli.console import Console, run_path
 from recli.cli.json_schemas import schema_of
 from recli.config import to_dict
+from recli.data.files import sha256_file
+from recli.data.readers.streams import expand
 from recli.storage.parts import open_part
 from recli.storage.state import run_state
 
+_FILES = {  # what `prepare` reads, by the names that its manifest has for them
+    "log": "log",
+    "validation": "validation_file",
+    "test": "test_file",
+    "items": "items",
+}
 Target = tuple[Path, str, dict[str, Any]]  # the run, the part in it, the config that its manifest is to have
 
 
@@ -26,7 +34,10 @@ def show_plan(command: str, config: Any, console: Console) -> None:
         state, why, part = "missing", ["without --save lists are made each time"], config.file or "stdout"
     else:
         run, name, wanted = _TARGETS[command](config)
-        part, (state, why) = str(run / name), _state(run, name, wanted)
+        files = (
+            {role: getattr(config, field) for role, field in _FILES.items()} if command == "prepare" else {}
+        )
+        part, (state, why) = str(run / name), _state(run, name, wanted, files)
     if console.json:
         plan = {"part": part, "state": state, "why": why, "would_write": state != "unchanged"}
         console.print_json({"schema": schema_of("plan"), "command": command, **plan})
@@ -38,7 +49,9 @@ def show_plan(command: str, config: Any, console: Console) -> None:
         console.print(f"would write {part}: {state}{': ' if why else ''}{'; '.join(why)}")
 
 
-def _state(run: Path, name: str, wanted: dict[str, Any]) -> tuple[str, list[str]]:
+def _state(
+    run: Path, name: str, wanted: dict[str, Any], files: dict[str, Sequence[str]]
+) -> tuple[str, list[str]]:
     """`missing`, `damaged`, `stale`, `changed` (other options) or `unchanged`, and why."""
     state = run_state(run).get(name) if run.is_dir() else None
     if state is None:
@@ -47,7 +60,7 @@ def _state(run: Path, name: str, wanted: dict[str, Any]) -> tuple[str, list[str]
         return "damaged", [state.damage or "it cannot be opened"]
     if state.stale:
         return "stale", list(state.stale)
-    changed = list(_changed(state.part.config, wanted))
+    changed = [*_changed(state.part.config, wanted), *_changed_files(state.part.inputs, files)]
     return ("changed", changed) if changed else ("unchanged", [])
 
 
@@ -57,6 +70,23 @@ def _changed(stored: dict[str, Any], wanted: dict[str, Any]) -> Iterator[str]:
             yield from _changed(stored[name], value)
         elif stored.get(name) != value:
             yield f"{name.replace('_', '-')} was {stored.get(name)}, now {value}"
+
+
+def _changed_files(stored: dict[str, str], files: dict[str, Sequence[str]]) -> Iterator[str]:
+    """Input files that are not those that the part was made from, by the sha256 in its manifest, where it has any."""
+    if not any(name.partition("/")[0] in files for name in stored):
+        return
+    left = {name: sha256 for name, sha256 in stored.items() if name.partition("/")[0] in files}
+    for role, named in files.items():
+        for source in expand(named) if named else ():
+            if source.path is None or not source.path.is_file():
+                continue  # stdin and pipes are not read for this
+            sha256 = sha256_file(source.path)
+            match = next((n for n, s in left.items() if s == sha256 and n.startswith(f"{role}/")), None)
+            if match is None:
+                yield f"{source.path} has changed"
+            else:
+                del left[match]
 
 
 def _prepare(config: Any) -> Target:

@@ -42,6 +42,10 @@ def run_state(run: Path, check_files: bool = False) -> dict[str, PartState]:
         raise RecliError(
             f"there is no run at {run}", schema.PART_KINDS[schema.INTERACTIONS].remedy.format(run=quoted(run))
         )
+    if (run / MANIFEST).exists():
+        raise RecliError(
+            f"{run} is a part of a run, not a run", "name the folder that has the folder interactions in it"
+        )
     opened = {name: _open(run, name, kind, check_files) for name, kind in _names(run)}
     return _with_stale(opened)
 

@@ -152,6 +152,7 @@ def test_what_is_not_there_is_code_1_in_every_command(recli: Recli, tmp_path: Pa
         (("evaluate", "RUN", "--compare", "populraity"), "did you mean popularity?"),
         (("evaluate", "RUN", "--embeddings", "tfdf"), "did you mean tfidf?"),
         (("recommend", "RUN", "--model", "populraity"), "did you mean popularity?"),
+        (("train-cf", "RUN", "--algorithm", "ials", "--device", "cdua"), "did you mean cuda?"),
         (("recommend", "RUN", "--users", "U-001"), "did you mean u001?"),
         (("recommend", "RUN", "--where", "yaer > 2000"), "did you mean year"),
         (("recommend", "RUN", "--title-column", "titel"), "did you mean title?"),
@@ -180,6 +181,29 @@ def test_a_mistyped_file_is_answered_with_one_of_the_folder(recli: Recli, tmp_pa
     (tmp_path / "my ratings.csv").write_text("user_id,item_id\nu1,i1\n")
     done = recli("prepare", tmp_path / "my rating.csv", "--out", tmp_path / "run", code=1)
     check(done, 1, f"did you mean '{tmp_path}/my ratings.csv'?")
+
+
+def test_mistyped_runs_models_and_event_types(recli: Recli, board_run: Path, tmp_path: Path) -> None:
+    typed = board_run.with_name("rnu")
+    for command in ("embed", "train-cf", "train-hybrid", "evaluate", "recommend", "status"):
+        check(recli(command, typed, code=1), 1, f"there is no run at {typed}", f"did you mean {board_run}?")
+    assert "did you mean tfidf?" in recli("embed", board_run, "--model", "tfdif", code=None)[2]
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model/config.json").touch()
+    done = recli("embed", board_run, "--model", tmp_path / "modle", code=1)
+    check(done, 1, "there is no such folder", f"did you mean {tmp_path / 'model'}?")
+    log = tmp_path / "log.csv"
+    log.write_text("user_id,item_id,event\n" + "".join(f"u{n % 9},i{n % 7},view\n" for n in range(60)))
+    words = ("--event-weights", "veiw=1,view=1", "--out", tmp_path / "run")
+    assert "does not have: veiw" in recli("prepare", log, *words)[2]
+    words = ("--event-weights", "veiw=1,buy=2", "--out", tmp_path / "run")
+    assert "(did you mean view?)" in recli("prepare", log, *words, code=3)[2]
+
+
+def test_a_mistyped_source_is_found_before_texts_are_read(recli: Recli, board_run: Path) -> None:
+    recli("embed", board_run, "--model", "tfidf")
+    _, _, err = recli("train-hybrid", board_run, "--sources", "content-knn,esae", code=2)
+    assert "did you mean ease?" in err and "features:" not in err
 
 
 def test_remedies_quote_paths(recli: Recli, tmp_path: Path, board_run: Path) -> None:

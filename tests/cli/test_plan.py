@@ -1,5 +1,6 @@
 """`--dry-run`: what a step would write, and why; nothing is done."""
 
+import hashlib
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -32,6 +33,25 @@ def test_prepare(recli: Recli, log: Path, tmp_path: Path) -> None:
     assert plan(recli, *words, "--k-core", 2) == ("changed", "k-core was None, now 2")
     (tmp_path / "run/interactions/train.parquet").unlink()
     assert plan(recli, *words) == ("damaged", "train.parquet is missing")
+
+
+def test_input_files_that_changed(recli: Recli, log: Path, tmp_path: Path) -> None:
+    """By their sha256 in the manifest."""
+    words = ("prepare", log, "--out", tmp_path / "run")
+    recli(*words)
+    path = tmp_path / "run/interactions/manifest.json"
+    manifest = json.loads(path.read_text())
+    manifest.pop("sha256", None)
+    digest = hashlib.sha256(log.read_bytes()).hexdigest()
+    for inputs, state in (
+        ({}, "unchanged"),
+        ({"log/log.csv": digest}, "unchanged"),
+        ({"log/log.csv": "0"}, "changed"),
+    ):
+        path.unlink()
+        path.write_text(json.dumps({**manifest, "inputs": inputs}))
+        found, why = plan(recli, *words)
+        assert found == state and why == (f"{log} has changed" if state == "changed" else "")
 
 
 def test_the_other_steps(recli: Recli, log: Path, tmp_path: Path) -> None:

@@ -188,6 +188,11 @@ def test_without_parts_it_says_what_to_type_first(recli: Recli, tmp_path: Path, 
     assert commands[0] == f"recli embed '{run}'"
 
 
+def test_a_part_is_not_a_run(recli: Recli, full: Path) -> None:
+    _, _, err = recli("status", full / "models/hybrid", code=1)
+    assert "is a part of a run, not a run" in err
+
+
 def test_metrics_of_any_name_are_shown(recli: Recli, full: Path) -> None:
     recli("evaluate", full, "--samples", 5, "--name", "weekly")
     assert states(status(recli, full))["weekly"] == "good"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from recli import schema
-from recli.errors import InvalidDataError
+from recli.errors import InvalidDataError, did_you_mean
 from recli.reporting import SILENT, Reporter, StepResult
 from recli.steps.prepare.config import PrepareConfig, PrepareSettings, settings_of
 from recli.steps.prepare.inputs import (
@@ -111,7 +111,9 @@ def _report_event_types(weights: dict[str, float] | None, counts: dict[str, int]
         reporter.warn(f"events of types without a weight are left out: {_most_frequent(without_weight)}")
     unused = [name for name in weights if name not in counts]
     if unused:
-        reporter.warn(f"--event-weights names types that the log does not have: {', '.join(unused)}")
+        meant = did_you_mean(unused[0], without_weight)
+        hint = f" ({meant})" if meant else ""
+        reporter.warn(f"--event-weights names types that the log does not have: {', '.join(unused)}{hint}")
 
 
 def _most_frequent(counts: dict[str, int], n: int = 10) -> str:

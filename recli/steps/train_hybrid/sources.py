@@ -96,6 +96,15 @@ def run_models(
     return known
 
 
+def check_known(config: TrainHybridConfig, names: tuple[str, ...], run: Path) -> None:
+    """Raises `UsageError` for a name that is no model of the run and no algorithm, before texts are read."""
+    models = parts.part_names(run, schema.MODELS)
+    known = models if config.cf else [*models, *algorithms.names(), RECENT_POPULARITY]
+    for name in names:
+        if name not in (*known, *content_algorithms()):
+            raise _unknown_source(run, name, models, config)
+
+
 def choose_sources(
     config: TrainHybridConfig,
     names: tuple[str, ...],

@@ -39,6 +39,7 @@ from recli.steps.train_hybrid.sources import (
     TrainedSources,
     TrainingInputs,
     build_fusion,
+    check_known,
     choose_sources,
     run_models,
     train_sources,
@@ -99,6 +100,7 @@ def train_hybrid(config: TrainHybridConfig, reporter: Reporter = SILENT) -> Trai
     interactions = runs.read_interactions(run)
     check_writable(run)
     names = source_names(config, interactions, run_models(run, config))
+    check_known(config, names, run)
     weights = fixed_weights(config, names)
     _check_options(config, names, interactions, weights)
     texts = read_texts(run, config, interactions, reporter) if needs_texts(config, names) else None
