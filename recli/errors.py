@@ -80,9 +80,10 @@ def closest(name: str, known: Iterable[str], n: int = 1) -> list[str]:
     by_letters = {_letters(k): k for k in reversed(names)}
     if _letters(name) in by_letters:
         return [by_letters[_letters(name)]]
-    lower = {k.casefold(): k for k in reversed(names)}
-    alike = get_close_matches(name.casefold(), lower, n=n, cutoff=0.6)
-    ratios = [SequenceMatcher(None, k, name.casefold()).ratio() for k in alike]
+    plain = name.casefold().lstrip("-")  # the dashes of options are no likeness
+    lower = {k.casefold().lstrip("-"): k for k in reversed(names)}
+    alike = get_close_matches(plain, lower, n=n, cutoff=0.6)
+    ratios = [SequenceMatcher(None, k, plain).ratio() for k in alike]
     return [lower[k] for k, ratio in zip(alike, ratios, strict=True) if ratio >= ratios[0] - _NEARLY]
 
 

@@ -38,6 +38,8 @@ def test_close_names() -> None:
     assert did_you_mean("user007x", known) == f"did you mean {' or '.join(closest('user007x', known, 3))}?"
     assert closest("min_ratng", ["min-rating", "max-rejects"]) == ["min-rating"]
     assert closest("MinRating", ["min-rating", "min-ratings"]) == ["min-rating"]
+    assert closest("--json", ["--version", "--help"]) == []
+    assert closest("--quite", ["--quiet", "--tune", "--items"], 3) == ["--quiet"]
     assert closest("NDGC", ["ndcg", "mrr"]) == ["ndcg"]
     assert closest("", ["a", "b"]) == closest("--", ["a", "b"]) == []
 

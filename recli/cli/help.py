@@ -59,15 +59,24 @@ def read_topic(name: str) -> str:
 
 
 def _algorithms() -> str:
-    """The algorithms of `train-cf`, and those that `train-hybrid` adds, each with its line."""
+    """The algorithms of `train-cf`, and those that only `train-hybrid` has, each with its line."""
     from recli.models.base import algorithms
 
-    lines = [
-        f"- `{a.name}`: {a.help}" for a in sorted(algorithms, key=lambda a: a.name) if a.family != "hybrid"
-    ]
-    return (
-        "\n**All of them**, with the options of one: `recli train-cf --algorithm NAME --help`.\n\n"
-        + "\n".join([*lines, ""])
+    lines: dict[str, list[str]] = {"cf": [], "content": []}
+    for algorithm in sorted(algorithms, key=lambda a: a.name):
+        lines.get(algorithm.family, []).append(f"- `{algorithm.name}`: {algorithm.help}")
+    return "\n".join(
+        [
+            "",
+            "**All of `train-cf`.** `recli train-cf --algorithm NAME --help` has the options of one.",
+            "",
+            *lines["cf"],
+            "",
+            "**More sources of `train-hybrid`,** which learn from texts:",
+            "",
+            *lines["content"],
+            "",
+        ]
     )
 
 
