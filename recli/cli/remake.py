@@ -12,6 +12,8 @@ from recli.config import spec_of
 from recli.storage.metadata import model_meta
 from recli.storage.parts import Part
 
+_RRF_K = 60  # the default of --rrf-k
+
 
 def command_of(part: Part, run: str) -> str:
     """What to type to make the part again; a search (`--tune`) is not done again, its result is typed."""
@@ -47,8 +49,26 @@ def _model(part: Part) -> list[str]:
         "storage_dtype": meta.storage_dtype,
         "refit": "validation" in meta.trained_on,
     }
-    own = _typed(algorithm.config, meta.options, leave=("sources", "weights", "cold_weights", "base"))
-    return ["--algorithm", meta.algorithm, *own, *_typed(CommonConfig, common)]
+    if meta.algorithm == "fusion":
+        own = _fusion(part, meta.options)
+    else:
+        own = ["--algorithm", meta.algorithm, *_typed(algorithm.config, meta.options, leave=("base",))]
+    return [*own, *_typed(CommonConfig, common)]
+
+
+def _fusion(part: Part, options: Mapping[str, Any]) -> list[str]:
+    """The options of a fusion: the sources that it kept; its weights only where they were given."""
+    words = ["--sources", ",".join(source["name"] for source in options["sources"])]
+    kind = schema.EMBEDDINGS + "/"
+    for name in sorted(name.removeprefix(kind) for name in part.inputs if name.startswith(kind)):
+        words += ["--embeddings", name]
+    if options["fusion"] != "linear":
+        words += ["--fusion", options["fusion"]]
+    if options["fusion"] == "weighted":
+        words += ["--weights", ",".join(f"{n}={_text(w)}" for n, w in options["weights"].items())]
+    if options["fusion"] == "rrf" and options["rrf_k"] != _RRF_K:
+        words += ["--rrf-k", str(options["rrf_k"])]
+    return [*words, *(["--cold-boost", _text(options["cold_boost"])] if options["cold_boost"] else [])]
 
 
 def _evaluate(part: Part) -> list[str]:
@@ -105,8 +125,6 @@ def _train(part: Part, run: str) -> list[str]:
     if algorithms[meta.algorithm].family == "cf":
         return ["train-cf", run, *words, *_named(part, meta.algorithm)]
     default = "hybrid" if meta.algorithm == "fusion" else meta.algorithm
-    if meta.algorithm == "fusion":  # its sources and weights are found again
-        words = [w for w in ("--refit",) if w in words]
     return ["train-hybrid", run, *words, *_named(part, default)]
 
 

@@ -31,6 +31,7 @@ from recli.config import (
 from recli.errors import ConfigError, RecliError, UsageError, closest, near_file
 
 PYPROJECT = "pyproject.toml"
+_TYPED = ("trust_remote_code",)  # not in files: one that lies in a folder is not to run code
 SWITCHES = ("quiet", "json")  # of every command, beside the fields of its config
 
 
@@ -110,6 +111,9 @@ def _from_tables(
             raise UsageError(what, _meant(name, algorithms, "algorithms") if algorithms else None)
     used = chosen or plain.get("algorithm") or (fields["algorithm"].default if algorithms else None)
     values = {**plain, **section.get(used, {})} if isinstance(used, str) else plain
+    for key in values:
+        if key.replace("-", "_") in _TYPED:
+            raise UsageError(f"{file}: {key} cannot be set in a file", "type it, if you trust the model")
     return {
         name: Setting(_in_folder(fields.get(name), value, Path(file).parent), file)
         for name, value in (_checked(config, key, value, file) for key, value in values.items())

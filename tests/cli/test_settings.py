@@ -176,6 +176,13 @@ def test_mistakes_in_a_file_are_usage_errors(recli: Recli, text: str, said: str)
     assert out == "" and said in " ".join(err.split()) and "job.toml" in err
 
 
+def test_a_file_cannot_let_a_model_run_code(recli: Recli) -> None:
+    write("pyproject.toml", "[tool.recli.embed]\nmodel = 'x/y'\ntrust-remote-code = true\n")
+    _, _, err = recli("embed", "run", code=2)
+    assert "trust-remote-code cannot be set in a file" in err
+    assert recli("train-cf", "run", "--show-config")[0] == 0
+
+
 def test_former_names_are_answered_with_the_new_ones(recli: Recli) -> None:
     _, _, err = recli("prepare", "x", "--config", write("job.toml", "[prepare]\nhalf-life = '9d'"), code=2)
     assert "it is event-half-life now" in err

@@ -71,7 +71,8 @@ def test_a_whole_run(recli: Recli, full: Path) -> None:
         "events": part(found, "interactions")["figures"]["events"]
     }
     assert part(found, "embeddings/tfidf")["options"] == ["--model", "tfidf", "--dim", "4"]
-    assert part(found, "models/hybrid")["options"][-1] == "--refit"
+    sources = ["--sources", "item-knn,content-knn", "--embeddings", "tfidf"]
+    assert part(found, "models/hybrid")["options"] == [*sources, "--refit"]
     assert part(found, "metrics")["options"] == ["--samples", "5"]
     files = [p for p in full.rglob("*") if p.is_file()]
     assert 0 < found["bytes"] <= sum(p.stat().st_size for p in files)
@@ -186,6 +187,18 @@ def test_without_parts_it_says_what_to_type_first(recli: Recli, tmp_path: Path, 
     recli("prepare", log, "--items", tmp_path / "items.csv", "--out", run)
     commands = [command["command"] for command in status(recli, run)["commands"]]
     assert commands[0] == f"recli embed '{run}'"
+
+
+def test_a_hybrid_is_made_again_as_it_was(recli: Recli, full: Path) -> None:
+    run = ("train-hybrid", full, "--sources", "item-knn,popularity")
+    recli(*run, "--name", "a", "--fusion", "rrf", "--rrf-k", 7, "--cold-boost", -1)
+    recli(*run, "--name", "b", "--fusion", "weighted", "--weights", "item-knn=0.5,log-popularity=0.25")
+    recli("train-hybrid", full, "--algorithm", "content-knn", "--neighbors", 3)
+    found = status(recli, full)
+    assert part(found, "models/a")["options"][2:] == ["--fusion", "rrf", "--rrf-k", "7", "--cold-boost", "-1"]
+    weights = ["--fusion", "weighted", "--weights", "item-knn=0.5,log-popularity=0.25"]
+    assert part(found, "models/b")["options"][2:] == weights
+    assert part(found, "models/content-knn")["options"] == ["--algorithm", "content-knn", "--neighbors", "3"]
 
 
 def test_a_part_is_not_a_run(recli: Recli, full: Path) -> None:
