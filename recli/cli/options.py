@@ -126,10 +126,16 @@ class _Command(TyperCommand):
 
         file = typed.get("config") or os.environ.get("RECLI_CONFIG") or None
         ctx.obj = read_settings(self.name, self.steps, self.config, file, typed)
+        ctx.meta["typed"] = {name for name, value in typed.items() if value not in (None, (), [])}
         ctx.default_map = {
             name: list(s.value) if isinstance(s.value, tuple) else s.value for name, s in ctx.obj.items()
         }
         needed = {f.name for f in dataclasses.fields(self.config) if f.default is dataclasses.MISSING}
+        for name in (
+            needed - ctx.meta["typed"]
+        ):  # some versions of Typer ask the map for no argument that is a list
+            if isinstance(values := ctx.default_map.get(name), list):
+                args = [*values, *args]
         return args or (["--"] if needed <= ctx.obj.keys() else args)  # without a word, Typer shows the help
 
     def invoke(self, ctx: Any) -> Any:

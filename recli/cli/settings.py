@@ -211,10 +211,9 @@ def _effective(config: type[Any], ctx: Any) -> Iterator[tuple[str, Any, str]]:
     """Name, value and origin of each option."""
     names = [field.name for field in dataclasses.fields(config)]
     for name in (*names, *SWITCHES):
-        typed = ctx.get_parameter_source(name).name
         setting = ctx.obj.get(name)
         origin = "default" if setting is None else setting.origin
-        yield name, ctx.params[name], "command line" if typed == "COMMANDLINE" else origin
+        yield name, ctx.params[name], "command line" if name in ctx.meta["typed"] else origin
 
 
 def _toml(value: Any) -> str:
