@@ -107,8 +107,12 @@ def _from_tables(
     plain = {key: value for key, value in section.items() if not isinstance(value, dict)}
     for name in section.keys() - plain.keys():
         if name not in algorithms:
-            what = f"{file}: [{command}.{name}]: there is no algorithm {name!r}"
-            raise UsageError(what, _meant(name, algorithms, "algorithms") if algorithms else None)
+            what = f"{file}: [{command}.{name}] is a table, and no option is one"
+            if algorithms:
+                what = f"{file}: [{command}.{name}]: there is no algorithm {name!r}"
+            raise UsageError(
+                what, _meant(name, algorithms, "algorithms") if algorithms else "see recli help config"
+            )
     used = chosen or plain.get("algorithm") or (fields["algorithm"].default if algorithms else None)
     values = {**plain, **section.get(used, {})} if isinstance(used, str) else plain
     for key in values:

@@ -183,6 +183,15 @@ def test_a_file_cannot_let_a_model_run_code(recli: Recli) -> None:
     assert recli("train-cf", "run", "--show-config")[0] == 0
 
 
+def test_tables_that_are_no_algorithms(recli: Recli) -> None:
+    for text in ("[embed.minilm]\ndim = 3\n", "[embed]\nmodel = {a = 1}\n"):
+        _, _, err = recli("embed", "run", "--config", write("job.toml", text), code=2)
+        assert "is a table, and no option is one" in err
+    _, _, err = recli("embed", "run", "--config", write("job.toml", "[embed]\nprompt = 2020-01-01\n"), code=2)
+    assert "prompt must be a text" in err
+    assert "cannot be read" in recli("embed", "run", "--config", ".", code=1)[2]
+
+
 def test_former_names_are_answered_with_the_new_ones(recli: Recli) -> None:
     _, _, err = recli("prepare", "x", "--config", write("job.toml", "[prepare]\nhalf-life = '9d'"), code=2)
     assert "it is event-half-life now" in err
