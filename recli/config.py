@@ -46,7 +46,7 @@ class Spec:
     argument: bool = False
     default_text: str | None = None
     paths: str | None = (
-        None  # a file or folder is named: "always", "maybe" (or else something other), "named" (NAME=FILE)
+        None  # a file or folder is named: "always", "maybe", "named" (NAME=FILE), "keyed" (FILE:KEY)
     )
     stored: bool = True  # False: does not change the result, so it is not part of the manifest
     tune: Tune | None = None

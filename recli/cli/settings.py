@@ -186,12 +186,13 @@ def _in_folder(field: Any, value: Any, folder: Path) -> Any:
 def _path(spec: Spec, text: str, folder: Path) -> str:
     """A relative path of an option that takes paths, seen from the working folder."""
     name, equals, path = text.rpartition("=") if spec.paths == "named" else ("", "", text)
+    path, colon, key = path.rpartition(":") if spec.paths == "keyed" else (path, "", "")
     here = folder / path
     if spec.paths is None or path in ("", "-") or Path(path).is_absolute():
         return text
     if spec.paths == "maybe" and not here.exists():
         return text
-    return f"{name}{equals}{os.path.normpath(here)}"
+    return f"{name}{equals}{os.path.normpath(here)}{colon}{key}"
 
 
 def show_settings(command: str, config: type[Any], ctx: Any) -> None:

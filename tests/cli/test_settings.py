@@ -11,6 +11,8 @@ import pytest
 
 import recli as api
 from recli.cli.app import COMMANDS
+from recli.cli.settings import _path
+from recli.config import Spec
 from recli.storage.parts import open_part
 
 Recli = Callable[..., tuple[int, str, str]]
@@ -143,6 +145,12 @@ def test_paths_are_relative_to_the_file(recli: Recli) -> None:
     assert shown(recli, "embed", "--config", file)[0]["model"] == "tfidf"
     recli("prepare", "--config", "conf/job.toml", "--max-rejects", "50%", "-q")
     assert Path("out/interactions/manifest.json").exists()
+
+
+def test_files_with_a_key_are_relative_to_the_file_too() -> None:
+    keyed = Spec("", paths="keyed")
+    assert _path(keyed, "orders.csv:order_id", Path("conf")) == "conf/orders.csv:order_id"
+    assert _path(keyed, "/data/orders.csv:order_id", Path("conf")) == "/data/orders.csv:order_id"
 
 
 @pytest.mark.parametrize(
