@@ -8,7 +8,6 @@ frames and can be passed to the next step as the run. `load_model` and `read_run
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import importlib
 import inspect
 import numbers
@@ -118,13 +117,12 @@ def _documentation(name: str, fields: Any) -> str:
 def _check_names(step: str, config: type[Any], options: dict[str, Any]) -> None:
     """Raises `TypeError` for a keyword that the step does not have, with the one that may be meant."""
     from recli.config import former_names
+    from recli.errors import closest
 
     names = [field.name for field in dataclasses.fields(config)]
     for name in options:
         if name not in names:
-            now = former_names(config).get(name) or next(
-                iter(difflib.get_close_matches(name, names, 1)), None
-            )
+            now = former_names(config).get(name) or next(iter(closest(name, names)), None)
             hint = (
                 f": it is {now!r}"
                 if name in former_names(config)

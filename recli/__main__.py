@@ -8,8 +8,8 @@ import warnings
 from types import FrameType
 
 from recli.cli.app import run
+from recli.cli.failures import describe_os_error
 from recli.cli.lazy_imports import load_when_used
-from recli.cli.options import describe_os_error
 
 
 def _terminated(number: int, frame: FrameType | None) -> None:

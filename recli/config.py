@@ -11,11 +11,12 @@ import math
 import numbers
 import re
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from types import NoneType, UnionType
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
-from recli.errors import ConfigError, UsageError
+from recli.errors import ConfigError, UsageError, did_you_mean
 from recli.schema import VERSION
 
 Choices = Sequence[str] | Callable[[], Sequence[str]]
@@ -44,6 +45,9 @@ class Spec:
     panel: str | None = None
     argument: bool = False
     default_text: str | None = None
+    paths: str | None = (
+        None  # a file or folder is named: "always", "maybe", "named" (NAME=FILE), "keyed" (FILE:KEY)
+    )
     stored: bool = True  # False: does not change the result, so it is not part of the manifest
     tune: Tune | None = None
     formerly: tuple[
@@ -86,8 +90,8 @@ def choices_of(spec: Spec) -> tuple[str, ...] | None:
 
 def option_name(field: dataclasses.Field[Any]) -> str:
     """The name a user types: `--min-rating` for the field `min_rating`."""
-    long = [n.split("/")[0] for n in spec_of(field).names if n.startswith("--")]
-    return long[0] if long else "--" + field.name.replace("_", "-")
+    names = [n.split("/")[0] for n in spec_of(field).names] or ["--" + field.name.replace("_", "-")]
+    return next((n for n in names if n.startswith("--")), names[0])
 
 
 def validate(config: Any) -> None:
@@ -120,7 +124,8 @@ def check_value(name: str, spec: Spec, value: Any) -> None:
             raise ConfigError(f"{name} {former} is now {now}")
     choices = choices_of(spec)
     if choices is not None and value not in choices:
-        raise ConfigError(f"{name} must be one of {', '.join(choices)}, not {value!r}")
+        what = f"{name} must be one of {', '.join(choices)}, not {value!r}"
+        raise ConfigError(what, did_you_mean(value, choices) if isinstance(value, str) else None)
 
 
 def to_dict(config: Any) -> dict[str, Any]:
@@ -148,7 +153,7 @@ def from_dict(cls: type[Any], stored: Mapping[str, Any]) -> Any:
     for key, value in stored.items():
         name = current.get(key, key)
         shown = f"the option --{key.replace('_', '-')}={value}"
-        if name in types and not _has_type(value, types[name]):
+        if name in types and not has_type(value, types[name]):
             type_name = getattr(types[name], "__name__", str(types[name]))
             raise ConfigError(f"{shown}, which this version ({VERSION}) reads as {type_name}")
         if name in types:
@@ -165,20 +170,50 @@ def from_dict(cls: type[Any], stored: Mapping[str, Any]) -> Any:
         raise ConfigError(f"options that this version ({VERSION}) refuses: {error.what}") from None
 
 
-def _has_type(value: Any, annotation: Any) -> bool:
+def has_type(value: Any, annotation: Any) -> bool:
     """Whether a JSON value can be one of this type; a tuple is a list there."""
     kind, arguments = get_origin(annotation) or annotation, get_args(annotation)
     if kind is Any:
         return True
     if kind in (Union, UnionType):
-        return any(_has_type(value, argument) for argument in arguments)
+        return any(has_type(value, argument) for argument in arguments)
     if kind is tuple:
-        return isinstance(value, list | tuple) and all(_has_type(item, arguments[0]) for item in value)
+        return isinstance(value, list | tuple) and all(has_type(item, arguments[0]) for item in value)
     if kind is dict:
-        return isinstance(value, dict) and all(_has_type(item, arguments[1]) for item in value.values())
+        return isinstance(value, dict) and all(has_type(item, arguments[1]) for item in value.values())
     if kind in (int, float):
         return isinstance(value, int | kind) and not isinstance(value, bool)
     return isinstance(value, NoneType if kind is None else kind)
+
+
+_SWITCH = {True: ("1", "true", "yes", "on"), False: ("0", "false", "no", "off")}
+
+
+def from_text(text: str, annotation: Any) -> Any:
+    """The value of this type that a text stands for; the text itself where it stands for none."""
+    kinds = _kinds(annotation)
+    if bool in kinds:
+        return next((value for value, words in _SWITCH.items() if text.casefold() in words), text)
+    for kind in (int, float):
+        if kind in kinds:
+            with suppress(ValueError):
+                return kind(text)
+    return text
+
+
+def type_words(annotation: Any) -> str:
+    """A type as messages name it."""
+    words = {
+        bool: "true or false", int: "a whole number", float: "a number", str: "a text", tuple: "a list of texts",
+    }  # fmt: skip
+    return " or ".join(words.get(kind, str(kind)) for kind in _kinds(annotation))
+
+
+def _kinds(annotation: Any) -> tuple[Any, ...]:
+    """The plain types of an annotation: (float,) of `float | None`."""
+    if get_origin(annotation) in (Union, UnionType):
+        return tuple(kind for a in get_args(annotation) for kind in _kinds(a) if kind is not NoneType)
+    return (get_origin(annotation) or annotation,)
 
 
 def former_names(cls: type[Any]) -> dict[str, str]:

@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from typing import Generic, TypeVar
 
-from recli.errors import UsageError
+from recli.errors import unknown_name
 
 T = TypeVar("T")
 _BROKEN = (  # what a module raises that does not fit this Python, this version of recli, or this computer
@@ -69,5 +69,5 @@ class Registry(Generic[T]):
     def __getitem__(self, name: str) -> T:
         things = self._load()
         if name not in things:
-            raise UsageError(f"unknown {self.kind} {name!r}; known: {', '.join(self.names())}")
+            raise unknown_name(f"unknown {self.kind}", name, self.names())
         return things[name]

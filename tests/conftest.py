@@ -102,11 +102,11 @@ def _commands_made_once() -> Iterator[None]:
     """Typer's command of a step is made again only when its config, its function or its choices change."""
     commands: dict[Any, Any] = {}
 
-    def make(name: str, config: type[Any], run: options.Run) -> Any:
+    def make(name: str, config: type[Any], run: options.Run, steps: tuple[str, ...] = ()) -> Any:
         choices = tuple(choices_of(spec_of(field)) for field in dataclasses.fields(config))
         key = (name, config, run, choices)
         if key not in commands:
-            commands[key] = options.make_command(name, config, run)
+            commands[key] = options.make_command(name, config, run, steps)
         return commands[key]
 
     with pytest.MonkeyPatch.context() as patch:

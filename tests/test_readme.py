@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from recli.cli.app import COMMANDS
+from recli.cli.app import ALL
 from recli.cli.help import topics
 from recli.storage import runs
 
@@ -57,7 +57,7 @@ def test_set_up_is_exactly_two_commands() -> None:
 @pytest.mark.slow
 def test_every_option_in_the_readme_and_the_topics_exists() -> None:
     help_texts = ""
-    for command in COMMANDS:
+    for command in ALL:
         done = subprocess.run(
             [sys.executable, "-m", "recli", command, "--help"],
             capture_output=True, text=True, check=True, env={**os.environ, "COLUMNS": "200"},

@@ -157,7 +157,7 @@ def test_modules_of_sub_packages_are_found(tmp_path: Path, monkeypatch: pytest.M
     from things import numbers  # type: ignore[import-not-found]
 
     assert numbers.names() == ("seven",) and numbers["seven"] == 7 and list(numbers) == [7]
-    with pytest.raises(UsageError, match="unknown number 'eight'; known: seven"):
+    with pytest.raises(UsageError, match="unknown number 'eight'; there are: seven"):
         numbers["eight"]
 
 

@@ -1,4 +1,4 @@
-"""The command line: the six steps, in the order in which they are used, and `help`.
+"""The command line: the six steps, in the order in which they are used, and beside them `status` and `help`.
 
 A command's module is imported only when that command runs, so that `recli --help` stays fast.
 """
@@ -12,6 +12,8 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
+from recli.cli.console import Console
+from recli.cli.failures import end_with_code
 from recli.cli.options import make_command
 from recli.schema import VERSION
 
@@ -25,23 +27,35 @@ COMMANDS = {
     "evaluate": "Measure models, or external recommendations, on the test split: RUN/metrics.",
     "recommend": "Recommend items to known or new users, with reasons.",
 }
-HELP = "Show a how-to, offline; without a topic, list the topics."
+BESIDE = {
+    "status": "Show what a run has, what of it is out of date, and what to type next.",
+    "help": "Show a how-to, offline; without a topic, list the topics.",
+}
+ALL = (*COMMANDS, *BESIDE)
 
 
-def _command(name: str) -> Any:
+def _command(name: str, arguments: Sequence[str] = ()) -> Any:
     module = name.replace("-", "_")
     command_module = importlib.import_module(f"recli.cli.{module}")
     config = getattr(command_module, "".join(word.title() for word in module.split("_")) + "Config")
-    return make_command(name, config, getattr(command_module, module))
+    if name == "train-cf" and {"-h", "--help"} & set(arguments):
+        config = command_module.config_for_help(arguments)
+    return make_command(name, config, getattr(command_module, module), tuple(COMMANDS))
 
 
 class _Steps(TyperGroup):
-    """The six commands; the options of a command are loaded when it runs or is completed in a shell."""
+    """The commands; the options of one are loaded when it runs or is completed in a shell."""
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
-        if args and args[0] in (*COMMANDS, "help"):
+        if args and args[0] in ALL:
             self.commands[args[0]] = _command(args[0])
         return super().resolve_command(ctx, args)
+
+    def main(self, *args: Any, **more: Any) -> Any:
+        words = list(args[0])
+        typer_main = super().main
+        more |= {"standalone_mode": False, "prog_name": "recli"}
+        end_with_code(lambda: typer_main(words, **more), Console(json="--json" in words), "recli", ALL)
 
 
 app = typer.Typer(
@@ -76,7 +90,8 @@ def _placeholder() -> None:
 
 for _name, _help in COMMANDS.items():
     app.command(_name, help=_help)(_placeholder)
-app.command("help", help=HELP, rich_help_panel="How-tos")(_placeholder)
+for _name, _help in BESIDE.items():
+    app.command(_name, help=_help, rich_help_panel="Runs and how-tos")(_placeholder)
 
 
 def run(arguments: Sequence[str]) -> None:
@@ -85,8 +100,8 @@ def run(arguments: Sequence[str]) -> None:
     A command is called without the group around it, which has no options for it and would load pydantic.
     """
     name, *rest = arguments or ("",)
-    if name == "help" and len(rest) == 1 and rest[0] in COMMANDS:
+    if name == "help" and len(rest) == 1 and rest[0] in (*COMMANDS, "status"):
         name, rest = rest[0], ["--help"]
-    if name in (*COMMANDS, "help"):
-        _command(name)(rest, prog_name=f"recli {name}")
+    if name in ALL:
+        _command(name, rest)(rest)
     app(list(arguments))

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 import polars as pl
 
 from recli.cli.console import Console, run_path
-from recli.steps.train_cf.config import CommonConfig
+from recli.models.base import algorithms
+from recli.steps.train_cf.config import CommonConfig, config_of
 from recli.steps.train_cf.config import TrainCfConfig as TrainCfConfig
 
 
@@ -36,6 +39,14 @@ def train_cf(config: CommonConfig, console: Console) -> None:
         console.say(f"validation ndcg@20 {ndcg:.4f} ({users:,} users){in_float32}")
     console.say(f"wrote {trained.path}")
     console.result(trained.run, trained.summary)
+
+
+def config_for_help(arguments: Sequence[str]) -> type[CommonConfig]:
+    """The config whose options the help shows: with `--algorithm X` those of X only."""
+    named = {words[1] for words in pairwise(arguments) if words[0] == "--algorithm"}
+    named |= {word.removeprefix("--algorithm=") for word in arguments if word.startswith("--algorithm=")}
+    known = named & set(algorithms.names(lambda a: a.family == "cf"))
+    return config_of(sorted(known)) if known else TrainCfConfig
 
 
 def _show_trials(console: Console, trials: pl.DataFrame, config: CommonConfig) -> None:

@@ -8,7 +8,7 @@ import warnings
 from typing import Any
 
 from recli.compute.threads import native_bfloat16
-from recli.errors import DeviceError, UsageError
+from recli.errors import DeviceError, UsageError, did_you_mean
 
 MAX_FACTORS = 1023  # a thread block of implicit's kernels holds one factor per thread
 _INSTALL = "install it with: pip install 'recli[gpu]'"
@@ -24,7 +24,10 @@ def choose_device(
     where `requested` is no device, or the algorithm cannot use a GPU.
     """
     if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", requested):
-        raise UsageError(f"--device must be auto, cpu, cuda or cuda:N, not {requested!r}")
+        raise UsageError(
+            f"--device must be auto, cpu, cuda or cuda:N, not {requested!r}",
+            did_you_mean(requested, ("auto", "cpu", "cuda")),
+        )
     if requested == "cpu" or (requested == "auto" and not gpu):
         return "cpu", ""
     if not gpu:

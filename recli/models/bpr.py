@@ -47,4 +47,5 @@ def fit(config: BprConfig, training: Training) -> Factors:
             training,
             lambda callback: model.fit(training.matrix, show_progress=False, callback=callback),
             lambda: mapped(training.matrix, model.user_factors, model.item_factors, binary=True),
+            "use a lower --learning-rate",
         )

@@ -45,4 +45,5 @@ def fit(config: LmfConfig, training: Training) -> Factors:
             training,
             lambda callback: model.fit(training.matrix, show_progress=False, callback=callback),
             lambda: mapped(training.matrix, model.user_factors, model.item_factors, binary=False),
+            "use a lower --learning-rate",
         )

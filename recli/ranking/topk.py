@@ -58,7 +58,7 @@ def _check_numbers(values: Float32) -> None:
     if np.isnan(np.max(values, initial=-np.inf)):  # one pass: the maximum of NaN and anything is NaN
         raise RecliError(
             "the model's scores are not numbers (NaN)",
-            "train it again: a smaller learning rate or more regularization keeps it from diverging",
+            "train it again with other options of its algorithm: recli train-cf --algorithm NAME --help",
         )
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from recli import schema
 from recli.config import from_dict
+from recli.errors import quoted
 from recli.schema import EmbeddingMeta
 from recli.storage.atomic import MANIFEST
 from recli.storage.parts import Part, damaged, readable
@@ -47,7 +48,10 @@ def embedding_meta(part: Part) -> EmbeddingMeta:
     """Read the metadata of embeddings from their manifest."""
     run = part.path.parent.parent
     return _embedding(
-        part.config, part.summary, part, f"make it again: recli embed {run} --name {part.path.name}"
+        part.config,
+        part.summary,
+        part,
+        f"make it again: recli embed {quoted(run)} --name {quoted(part.path.name)}",
     )
 
 

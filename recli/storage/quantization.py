@@ -34,7 +34,7 @@ def compact(name: str, array: Float32, dtype: str, bound: float | None = None) -
     if not np.isfinite(largest).all():
         raise RecliError(
             "there are values that are not finite numbers, and they cannot be stored in fewer bytes",
-            "train again: a smaller learning rate or more regularization keeps a model from diverging",
+            "train again with other options of the algorithm: recli train-cf --algorithm NAME --help",
         )
     if dtype == FLOAT16:
         exponent = int(np.frexp(largest.max(initial=0.0) if bound is None else bound)[1])

@@ -17,7 +17,7 @@ from recli.config import from_dict
 from recli.data.arrays import unit_rows
 from recli.data.history import History
 from recli.data.interactions import Interactions, no_seen_events
-from recli.errors import RecliError
+from recli.errors import RecliError, quoted
 from recli.models.base import Model, algorithms
 from recli.models.wrappers import item_counts, with_recency
 from recli.schema import VERSION, EmbeddingMeta, Float32
@@ -258,8 +258,8 @@ def read_model(path: Path, interactions: Interactions | None = None) -> StoredMo
 def _train_again(path: Path, meta: ModelMeta) -> str:
     run = path.parent.parent
     if algorithms[meta.algorithm].family == "cf":
-        return f"train it again: recli train-cf {run} --algorithm {meta.algorithm} --name {path.name}"
-    return f"train it again: recli train-hybrid {run} --name {path.name}"
+        return f"train it again: recli train-cf {quoted(run)} --algorithm {meta.algorithm} --name {path.name}"
+    return f"train it again: recli train-hybrid {quoted(run)} --name {path.name}"
 
 
 def _check_scores(model: Model, interactions: Interactions) -> None:
@@ -342,9 +342,11 @@ def read_embeddings(run: Path, name: str) -> tuple[Float32, Part]:
     """The vectors of `run/embeddings/NAME`, float32 (n_items, d), zero rows for items without text."""
     part = open_part(Path(run) / schema.EMBEDDINGS / name, schema.EMBEDDINGS)
     source = open_part(Path(run) / schema.INTERACTIONS, schema.INTERACTIONS)
-    check_same_input(part, schema.INTERACTIONS, source.sha256, f"recli embed {run} --name {name}")
+    check_same_input(
+        part, schema.INTERACTIONS, source.sha256, f"recli embed {quoted(run)} --name {quoted(name)}"
+    )
     embedding_meta(part)
-    with readable(part, f"make it again: recli embed {run} --name {name}"):
+    with readable(part, f"make it again: recli embed {quoted(run)} --name {quoted(name)}"):
         tensors = part.tensors("vectors")
         vectors = quantization.expand("vectors", tensors)
         if vectors.ndim != 2 or vectors.shape[1:] != tensors["center"].shape:

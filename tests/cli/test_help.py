@@ -1,15 +1,22 @@
 """`recli help`: how-tos that are part of the package."""
 
+import dataclasses
+import importlib
 import json
 import os
 import pty
+import re
 import subprocess
 import sys
 from collections.abc import Callable
 
 import pytest
 
+from recli.cli.app import COMMANDS
 from recli.cli.help import read_topic, topics
+from recli.config import choices_of, option_name, spec_of
+from recli.errors import EXIT_CODES
+from recli.models.base import algorithms
 
 Recli = Callable[..., tuple[int, str, str]]
 
@@ -62,8 +69,10 @@ def test_unknown_topics_and_steps(recli: Recli) -> None:
 
 def test_help_names_itself_apart_from_the_steps(recli: Recli) -> None:
     _, out, _ = recli("--help")
-    steps, _, rest = out.partition("How-tos")
-    assert " help " in rest and " help " not in steps and " recommend " in steps
+    steps, _, rest = out.partition("Runs and how-tos")
+    assert " recommend " in steps
+    for name in (" help ", " status "):
+        assert name in rest and name not in steps
 
 
 @pytest.mark.parametrize("arguments", [(), ("gpu",)])
@@ -75,3 +84,43 @@ def test_help_is_light(arguments: tuple[str, ...]) -> None:
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     heavy = {"torch", "polars.dataframe", "scipy", "numba", "numpy._core", "transformers"}
     assert heavy & set(done.stderr.split()) == set()
+
+
+@pytest.mark.parametrize("command", [*COMMANDS, "status", "help"])
+def test_no_word_of_a_help_page_is_cut_at_80_columns(
+    recli: Recli, monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    module = importlib.import_module(f"recli.cli.{command.replace('-', '_')}")
+    config = getattr(module, "".join(word.title() for word in command.split("-")) + "Config")
+    out = recli(command, "--help")[1]
+    assert max(map(len, out.splitlines())) <= 80
+    specs = [spec_of(field) for field in dataclasses.fields(config)]
+    texts = [text for s in specs for text in (s.help, s.metavar, s.default_text, *(choices_of(s) or ()))]
+    texts += [option_name(field) for field in dataclasses.fields(config) if not spec_of(field).argument]
+    words = {word for text in texts if text for word in text.split()}
+    assert [word for word in words if word.strip("`") not in out] == []
+
+
+def test_the_help_of_one_algorithm_has_its_options_only(recli: Recli) -> None:
+    for words in (("--algorithm", "ease"), ("--algorithm=ease",)):
+        out = recli("train-cf", *words, "--help")[1]
+        assert "--l2" in out and "--max-items" in out and "--tune" in out
+        assert "--factors" not in out and "--learning-rate" not in out
+        assert "ease 200" not in out and "200" in out
+    both = recli("train-cf", "--help")[1]
+    assert "--l2" in both and "--factors" in both
+    assert "--factors" in recli("train-cf", "--algorithm", "esae", "--help")[1]
+
+
+def test_the_topic_on_algorithms_lists_each_with_its_line(recli: Recli) -> None:
+    out = recli("help", "algorithms")[1]
+    for algorithm in algorithms:
+        assert (f"- `{algorithm.name}`: {algorithm.help}\n" in out) == (algorithm.family != "hybrid")
+
+
+def test_the_topic_on_exit_codes_is_the_table(recli: Recli) -> None:
+    out = recli("help", "exit-codes")[1]
+    rows = re.findall(r"^\| (\d+) \| (.*) \|$", out, re.MULTILINE)
+    assert {int(code): meaning for code, meaning in rows} == EXIT_CODES
+    assert "recli help exit-codes" in recli("help", "artifacts")[1]

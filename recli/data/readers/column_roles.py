@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from recli.data.readers.options import OptionNames, ReadOptions
-from recli.errors import InvalidDataError, UsageError
+from recli.errors import InvalidDataError, UsageError, closest, quoted
 
 
 class MissingColumnError(InvalidDataError):
@@ -134,9 +134,10 @@ def _column(names: Sequence[str], role: Role, options: ReadOptions, where: str) 
     if named:
         exact = [i for i, name in enumerate(names) if name.strip() == named.strip()]
         if not exact:
+            near = closest(named, names)
             raise UsageError(
                 f"{where}: no column {named!r} ({option}); {seen(names)}",
-                f"name one of them: {option} NAME",
+                f"did you mean {option} {quoted(near[0])}?" if near else f"name one of them: {option} NAME",
             )
         if len(exact) > 1:
             raise InvalidDataError(f"{where}: the column {named!r} is there {len(exact)} times", "rename one")

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
-from recli.errors import InvalidDataError, RecliError, UsageError
+from recli.errors import InvalidDataError, RecliError, UsageError, near_file
 
 STDIN = "-"
 BLOCK = 16 << 20  # bytes of decompressed text parsed at once
@@ -76,7 +76,9 @@ def expand(sources: Sequence[str]) -> list[Source]:
             matches = [Path(name) for name in sorted(names) if Path(name).is_file()]
             if not matches:
                 kind = "no file matches" if glob.has_magic(text) else "there is no file"
-                raise RecliError(f"{kind} {text}", "check the name (and the working directory)")
+                near = near_file(text)
+                hint = f"did you mean {near}?" if near else "check the name (and the working directory)"
+                raise RecliError(f"{kind} {text}", hint)
             expanded += map(Source, matches)
     if not expanded:
         raise UsageError("no input file is named")

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import polars as pl
 
 from recli.data.readers.column_roles import seen, unwrap
-from recli.errors import UsageError
+from recli.errors import UsageError, closest
 
 TITLES = ("title", "name", "itemname", "productname", "movietitle", "booktitle", "headline", "originaltitle")
 LABELS = ("genres", "genre", "categories", "category", "tags", "keywords")
@@ -118,8 +118,10 @@ def _column(field: str, names: Sequence[str], template: str) -> str:
         name for name in names if unwrap(name) == unwrap(field)
     ]
     if field == "" or len(fits) != 1:
+        near = closest(field, names)
         raise UsageError(
-            f"--text {template!r}: no column {field!r}; {seen(names)}", "name one of them in braces"
+            f"--text {template!r}: no column {field!r}; {seen(names)}",
+            f"did you mean {{{near[0]}}}?" if near else "name one of them in braces",
         )
     return fits[0]
 

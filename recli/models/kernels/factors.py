@@ -229,12 +229,12 @@ class _Enough(Exception):
 
 
 def fit_watched(
-    training: Training, fit: Callable[[Callable[..., None]], Any], snapshot: Callable[[], M]
+    training: Training, fit: Callable[[Callable[..., None]], Any], snapshot: Callable[[], M], remedy: str
 ) -> M:
     """Run `fit(callback)`, an implicit model's training, with progress, and `patience` if it is set.
 
     implicit calls `callback(epoch, seconds, ...)` after each epoch. One long fit rather than one per epoch:
-    LMF starts its AdaGrad sums anew in every fit. Raises `RecliError` where the training diverges.
+    LMF starts its AdaGrad sums anew in every fit. Raises `RecliError`, with the remedy, where the training diverges.
     """
     from implicit.recommender_base import ModelFitError
 
@@ -248,7 +248,5 @@ def fit_watched(
         with suppress(_Enough):
             fit(callback)
     except ModelFitError:
-        raise RecliError(
-            "the training diverged: there are NaNs in the factors", "use a lower --learning-rate"
-        ) from None
+        raise RecliError("the training diverged: there are NaNs in the factors", remedy) from None
     return best.model()

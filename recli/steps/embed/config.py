@@ -14,7 +14,9 @@ _SPEED = "Speed"
 
 @dataclass(frozen=True)
 class EmbedConfig(Config):
-    run: str = argument(..., "The run; `-` reads its path from stdin.", metavar="RUN", stored=False)
+    run: str = argument(
+        ..., "The run; `-` reads its path from stdin.", metavar="RUN", paths="always", stored=False
+    )
     name: str = option(
         "", "Name of the embeddings.", default_text="from the model: minilm, tfidf, ...", stored=False
     )
@@ -22,6 +24,7 @@ class EmbedConfig(Config):
         DEFAULT,
         "HuggingFace model, by id or folder, or `tfidf` (TF-IDF and truncated SVD, needs no model).",
         metavar="ID|PATH|tfidf",
+        paths="maybe",
         panel=_MODEL,
     )
     revision: str | None = option(None, "Revision of the model on the hub.", panel=_MODEL)

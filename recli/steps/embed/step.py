@@ -59,9 +59,11 @@ def embed(config: EmbedConfig, reporter: Reporter = SILENT) -> Embedded:
     from recli.steps.embed.encode import encode_texts
     from recli.storage import runs
     from recli.storage.safetensors_file import Blocks
+    from recli.storage.writable import check_writable
 
     run, family = Path(config.run), family_of(config.model)
     interactions = runs.read_interactions(run)
+    check_writable(run)
     texts = unique(_column(interactions, family.reads, config.model))
     _check_texts(texts, reporter)
     encoder = family.open(EncoderOptions(**{f.name: getattr(config, f.name) for f in fields(EncoderOptions)}))

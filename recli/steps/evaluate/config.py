@@ -15,7 +15,9 @@ DEFAULT = (
 
 @dataclass(frozen=True)
 class EvaluateConfig(Config):
-    run: str = argument(..., "The run's directory; - reads its path from stdin.", metavar="RUN", stored=False)
+    run: str = argument(
+        ..., "The run's directory; - reads its path from stdin.", metavar="RUN", paths="always", stored=False
+    )
     models: str | None = option(
         None,
         "Models, as a,b; none: only --recommendations.",
@@ -24,8 +26,9 @@ class EvaluateConfig(Config):
     )
     recommendations: tuple[str, ...] = option(
         (),
-        "A file of external recommendations: user_id,item_id[,score|rank], CSV, JSON lines or Parquet. Repeatable.",
+        "A file of external recommendations: user_id, item_id [, score or rank]; CSV, JSON lines, Parquet. Repeatable.",
         metavar="[NAME=]FILE",
+        paths="named",
         stored=False,
     )
     metrics: tuple[str, ...] = option(
@@ -67,10 +70,18 @@ class EvaluateConfig(Config):
     )
     name: str = option("metrics", "Name of the part that is written: RUN/NAME.", stored=False)
     report: str | None = option(
-        None, "Write an HTML report, one file without external parts.", metavar="FILE", stored=False
+        None,
+        "Write an HTML report, one file without external parts.",
+        metavar="FILE",
+        paths="always",
+        stored=False,
     )
     plots: str | None = option(
-        None, "Write figures as SVG files; needs the extra 'plots'.", metavar="DIR", stored=False
+        None,
+        "Write figures as SVG files; needs the extra 'plots'.",
+        metavar="DIR",
+        paths="always",
+        stored=False,
     )
 
     def __post_init__(self) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +12,7 @@ import polars as pl
 from recli import schema
 from recli.data.arrays import unit_rows
 from recli.data.interactions import Interactions
-from recli.errors import InvalidDataError, RecliError, UsageError
+from recli.errors import InvalidDataError, RecliError, UsageError, quoted, unknown_name
 from recli.reporting import counted
 from recli.schema import CSR, Float32
 from recli.storage import atomic, metadata, parts, runs
@@ -35,6 +35,14 @@ def labeled(texts: Sequence[str]) -> dict[str, str]:
             raise UsageError(f"two lists are called {name!r}", "name them: --recommendations NAME=FILE")
         files[name] = path
     return files
+
+
+def check_files(files: Mapping[str, str]) -> None:
+    """Raises `RecliError` where one of the files of lists is not there, before any model is measured."""
+    from recli.data.readers.streams import expand
+
+    for path in files.values():
+        expand([path])
 
 
 def chosen_models(
@@ -66,12 +74,13 @@ def chosen_models(
 
 
 def _check_there(run: Path, there: list[str], named: list[str] | None, with_lists: bool) -> None:
-    train = f"train one: recli train-cf {run}"
+    train = f"train one: recli train-cf {quoted(run)}"
     if named is not None:
-        unknown = ", ".join(n for n in named if n not in there)
-        if unknown or not named:
-            what = f"there is no model {unknown} in {run}" if unknown else "--models names no model"
-            raise UsageError(what, f"its models: {', '.join(there)}" if there else train)
+        unknown = [n for n in named if n not in there]
+        if unknown:
+            raise unknown_name(f"{run}: there is no model", unknown[0], there, None if there else train)
+        if not named:
+            raise UsageError("--models names no model", f"its models: {', '.join(there)}" if there else train)
     elif not there and not with_lists:
         raise RecliError(f"{run} has no model to evaluate", train)
 
@@ -86,8 +95,8 @@ def diversity_vectors(
     """
     there = parts.part_names(run, schema.EMBEDDINGS)
     if name is not None and name not in there:
-        known = ", ".join(there) if there else f"none; make some: recli embed {run}"
-        raise UsageError(f"--embeddings: there are no vectors {name!r} in {run}", f"there are: {known}")
+        make = None if there else f"make some: recli embed {quoted(run)}"
+        raise unknown_name(f"--embeddings: in {run} there are no vectors", name, there, make)
     if not there:
         users = interactions.matrix("train").T.tocsr()
         sizes = np.diff(users.indptr)

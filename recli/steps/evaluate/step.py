@@ -7,14 +7,14 @@ from pathlib import Path
 
 from recli import schema
 from recli.data.interactions import Interactions
-from recli.errors import DeviceError, RecliError, UsageError
+from recli.errors import DeviceError, RecliError, UsageError, did_you_mean
 from recli.metrics.base import MetricSpec, TestSet, parse_metrics
 from recli.reporting import SILENT, Reporter
 from recli.steps.evaluate.bootstrap import resample
 from recli.steps.evaluate.config import DEFAULT, EvaluateConfig
 from recli.steps.evaluate.evaluator import Evaluator
 from recli.steps.evaluate.gates import Gate, check_gates, parse_gates
-from recli.steps.evaluate.inputs import chosen_models, diversity_vectors, labeled
+from recli.steps.evaluate.inputs import check_files, chosen_models, diversity_vectors, labeled
 from recli.steps.evaluate.protocol import evaluation_protocol
 from recli.steps.evaluate.results import (
     EvaluatedSystem,
@@ -27,6 +27,7 @@ from recli.steps.evaluate.results import (
 )
 from recli.steps.evaluate.test_set import make_test_set, rated_pairs
 from recli.storage import atomic, parts, runs
+from recli.storage.writable import check_writable
 
 
 def evaluate(config: EvaluateConfig, reporter: Reporter = SILENT) -> Evaluation:
@@ -43,6 +44,7 @@ def evaluate(config: EvaluateConfig, reporter: Reporter = SILENT) -> Evaluation:
     interactions = runs.read_interactions(run)
     models = chosen_models(run, config.models, bool(files), config.split, interactions, reporter.warn)
     _check_names(config, gates, [*models, *files])
+    check_files(files)
     inputs = {schema.INTERACTIONS: interactions.sha256}
     inputs |= {f"{schema.MODELS}/{name}": part.sha256 for name, part in models.items()}
 
@@ -90,6 +92,7 @@ def _named_labels(config: EvaluateConfig, gates: Sequence[Gate]) -> set[str]:
 
 
 def _check_outputs(config: EvaluateConfig) -> None:
+    check_writable(config.run if Path(config.run).exists() else None, config.report, config.plots)
     if config.report is not None and Path(config.report).is_dir():
         raise UsageError(f"--report {config.report} is a directory", "name a file, e.g. report.html")
     if config.plots is not None and importlib.util.find_spec("matplotlib") is None:
@@ -107,7 +110,8 @@ def _check_names(config: EvaluateConfig, gates: Sequence[Gate], names: Sequence[
     for option, name in [("--compare", config.compare), *(("--fail-under", g.model) for g in gates)]:
         if name is not None and name not in names:
             raise UsageError(
-                f"{option} names {name!r}, which is not evaluated", f"there are: {', '.join(names)}"
+                f"{option} names {name!r}, which is not evaluated; there are: {', '.join(names)}",
+                did_you_mean(name, names),
             )
 
 

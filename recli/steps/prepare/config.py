@@ -24,6 +24,7 @@ class PrepareConfig(Config):
         ...,
         "Event logs: files, globs, or - for stdin; CSV, TSV, JSONL or Parquet, .gz and .zst too.",
         metavar="LOG...",
+        paths="always",
     )
     format: str = option(
         "auto",
@@ -61,7 +62,7 @@ class PrepareConfig(Config):
     )  # fmt: skip
     join: tuple[str, ...] = option(
         (), "Table with more columns of the events, and the column both have, e.g. orders.csv:order_id; repeatable.",
-        metavar="FILE:COLUMN", panel=_INPUT,
+        metavar="FILE:COLUMN", paths="keyed", panel=_INPUT,
     )  # fmt: skip
     time_unit: str = option(
         "auto", "Unit of the times; excel: days since 1899-12-30, days: since 1970.",
@@ -97,7 +98,7 @@ class PrepareConfig(Config):
     )  # fmt: skip
     encoding: str = option("utf-8", "Encoding of the log, e.g. latin-1.", panel=_INPUT)
     items: tuple[str, ...] = option(
-        (), "Catalogue of items, in any of the formats; repeatable.", panel=_CATALOGUE
+        (), "Catalogue of items, in any of the formats; repeatable.", paths="always", panel=_CATALOGUE
     )
     text: str | None = option(
         None, "Text of an item, from the catalogue's columns: '{title}. {genres}'.",
@@ -202,9 +203,11 @@ class PrepareConfig(Config):
         None, "Share of events held out for the test.", min=0.0, max=0.9, default_text="0.1", panel=_SPLITS
     )
     validation_file: tuple[str, ...] = option(
-        (), "Validation events, in the log's format; repeatable.", panel=_SPLITS
+        (), "Validation events, in the log's format; repeatable.", paths="always", panel=_SPLITS
     )
-    test_file: tuple[str, ...] = option((), "Test events, in the log's format; repeatable.", panel=_SPLITS)
+    test_file: tuple[str, ...] = option(
+        (), "Test events, in the log's format; repeatable.", paths="always", panel=_SPLITS
+    )
     cold_items: float = option(
         0.0, "Share of items without any training event: all their events go to the test.", min=0.0, max=0.9,
         panel=_SPLITS,
@@ -218,12 +221,16 @@ class PrepareConfig(Config):
         False, "Replace user ids by HMAC-SHA256 under a key from --key-file or $RECLI_KEY.", panel=_PRIVACY
     )
     key_file: str | None = option(
-        None, "File with the key of --pseudonymize; it is stored nowhere.", stored=False, panel=_PRIVACY
+        None,
+        "File with the key of --pseudonymize; it is stored nowhere.",
+        paths="always",
+        stored=False,
+        panel=_PRIVACY,
     )
-    out: str = option("run", "The run to write.", metavar="RUN", stored=False, panel=_OUTPUT)
+    out: str = option("run", "The run to write.", metavar="RUN", paths="always", stored=False, panel=_OUTPUT)
     rejects: str | None = option(
         None, "Also write the unusable rows to this .csv, .jsonl or .parquet file, even if there are too many.",
-        stored=False, panel=_OUTPUT,
+        paths="always", stored=False, panel=_OUTPUT,
     )  # fmt: skip
 
     def __post_init__(self) -> None:

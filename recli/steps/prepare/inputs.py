@@ -59,6 +59,15 @@ class CatalogueInput:
     changes: Changes
 
 
+def check_there(config: PrepareConfig) -> None:
+    """Raises `RecliError` where one of the files that are named is not there, before any of them is read."""
+    from recli.data.readers.streams import expand
+
+    for files in (config.log, config.validation_file, config.test_file, config.items):
+        if files:
+            expand(files)
+
+
 def read_input(
     config: PrepareConfig, settings: PrepareSettings, spool: Path, reporter: Reporter
 ) -> EventInput:

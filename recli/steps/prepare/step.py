@@ -17,11 +17,13 @@ from recli.steps.prepare.inputs import (
     CatalogueInput,
     EventInput,
     check_rejects,
+    check_there,
     log_columns,
     read_input,
     read_items,
     with_item_columns,
 )
+from recli.storage.writable import check_writable
 
 if TYPE_CHECKING:
     from recli.data.event_columns import Rows
@@ -64,11 +66,14 @@ def prepare(config: PrepareConfig, reporter: Reporter = SILENT) -> Prepared:
     from recli.steps.prepare import checks, cleaning, splitting
     from recli.storage import atomic, runs
 
+    check_there(config)
     config = with_item_columns(config, reporter)
     settings, run = settings_of(config), Path(config.out)
+    check_writable(run, config.rejects)
     with atomic.scratch(run) as spool:
-        log = read_input(config, settings, spool, reporter)
+        # the catalogue first: what is wrong with it is known before a long log is read
         catalogue = read_items(config, reporter)
+        log = read_input(config, settings, spool, reporter)
         rejects = check_rejects(config, settings, log, *([catalogue] if catalogue else []))
         checks.notations.check(log, config, reporter)
         times = checks.times.check(log, config, reporter)

@@ -1,15 +1,12 @@
-"""Items that may be recommended: ids, SQL conditions on the catalogue's columns; close matches of unknown ids."""
+"""Items that may be recommended: ids and SQL conditions on the catalogue's columns."""
 
-import difflib
 from collections.abc import Iterable, Sequence
 
 import numpy as np
 import polars as pl
 
-from recli.errors import UsageError
+from recli.errors import UsageError, did_you_mean
 from recli.schema import Bool
-
-_MAX_COMPARED = 200_000  # ids: difflib looks at about a million ids per second
 
 
 def where(frame: pl.DataFrame, conditions: Sequence[str]) -> Bool:
@@ -33,7 +30,9 @@ def _where(frame: pl.DataFrame, condition: str) -> Bool:
     if unknown:
         raise UsageError(
             f"--where {condition!r}: there is no column {unknown[0]!r}; columns: {', '.join(frame.columns)}",
-            f"text goes into single quotes: '{unknown[0]}'" if f'"{unknown[0]}"' in condition else None,
+            f"text goes into single quotes: '{unknown[0]}'"
+            if f'"{unknown[0]}"' in condition
+            else did_you_mean(unknown[0], frame.columns),
         )
     try:
         # with_columns repeats a constant (1 = 1, or an aggregate) for each row
@@ -80,21 +79,3 @@ def mask_of(rows: Sequence[int], n: int) -> Bool:
     mask = np.zeros(n, dtype=bool)
     mask[np.asarray(rows, dtype=np.int64)] = True
     return mask
-
-
-def close_matches(unknown_id: str, known: Sequence[str], n: int = 3) -> list[str]:
-    """Up to `n` of the `known` ids that look like the wanted one, most alike first."""
-    if len(known) > _MAX_COMPARED:
-        known = [k for k in known if abs(len(k) - len(unknown_id)) <= 1 and k[:1] == unknown_id[:1]][
-            :_MAX_COMPARED
-        ]
-    lower = {k.lower(): k for k in reversed(known)}
-    if unknown_id.lower() in lower:
-        return [lower[unknown_id.lower()]]
-    return difflib.get_close_matches(unknown_id, known, n=n, cutoff=0.6)
-
-
-def did_you_mean(unknown_id: str, known: Sequence[str]) -> str | None:
-    """A line that names close matches, None where there are none."""
-    close = close_matches(unknown_id, known)
-    return f"did you mean {' or '.join(close)}?" if close else None

@@ -21,6 +21,7 @@ class RecommendConfig(Config):
         ...,
         "The run, or the folder of one model, wherever it was copied to; -: the run's path comes on stdin.",
         metavar="RUN",
+        paths="always",
         stored=False,
     )
     model: str | None = option(
@@ -33,6 +34,7 @@ class RecommendConfig(Config):
         '{"user_id": "n", "history": ["item", ...]} or {"user_id": "n", "profile": "text"} for new users; '
         "a history is in order, the latest last.",
         metavar="IDS|FILE|-",
+        paths="maybe",
         panel=WHO,
         stored=False,
     )
@@ -41,6 +43,7 @@ class RecommendConfig(Config):
         'JSON lines, each with a "history": item ids, or {"item_id": ..., "value": ...}, the latest last; a value of 0 '
         "or less: not liked, and not listed.",
         metavar="FILE|-",
+        paths="always",
         panel=WHO,
         stored=False,
     )
@@ -48,6 +51,7 @@ class RecommendConfig(Config):
         None,
         'JSON lines, each with a "profile": a text about the user.',
         metavar="FILE|-",
+        paths="always",
         panel=WHO,
         stored=False,
     )
@@ -63,10 +67,20 @@ class RecommendConfig(Config):
         panel=WHAT,
     )
     allow: tuple[str, ...] = option(
-        (), "Only these items (ids a,b, or a file).", metavar="IDS|FILE", panel=WHAT, stored=False
+        (),
+        "Only these items (ids a,b, or a file).",
+        metavar="IDS|FILE",
+        paths="maybe",
+        panel=WHAT,
+        stored=False,
     )
     deny: tuple[str, ...] = option(
-        (), "Never these items (ids a,b, or a file).", metavar="IDS|FILE", panel=WHAT, stored=False
+        (),
+        "Never these items (ids a,b, or a file).",
+        metavar="IDS|FILE",
+        paths="maybe",
+        panel=WHAT,
+        stored=False,
     )
     where: tuple[str, ...] = option(
         (),
@@ -120,6 +134,7 @@ class RecommendConfig(Config):
         None,
         "Folder of the text encoder for profiles, where the embeddings were made from a folder.",
         metavar="PATH",
+        paths="always",
         panel=HOW,
         stored=False,
     )
@@ -134,7 +149,12 @@ class RecommendConfig(Config):
         stored=False,
     )
     out: str | None = option(
-        None, "Write the lists to this file; -: stdout.", metavar="FILE|-", panel=OUT, stored=False
+        None,
+        "Write the lists to this file; -: stdout.",
+        metavar="FILE|-",
+        paths="always",
+        panel=OUT,
+        stored=False,
     )
     save: bool = option(
         False, "Write RUN/recommendations instead, and print the run's path.", panel=OUT, stored=False

@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 
 from recli import schema
-from recli.errors import RecliError, UsageError
+from recli.errors import RecliError, UsageError, did_you_mean, quoted, unknown_name
 from recli.models.base import algorithms
 from recli.reporting import SILENT, Reporter, counted
 from recli.schema import Bool, Float32, Int64
@@ -31,27 +31,25 @@ def open_model(path: Path, config: RecommendConfig, reporter: Reporter) -> Store
     source = parts.open_part(path / schema.INTERACTIONS, schema.INTERACTIONS)
     names = parts.part_names(path, schema.MODELS)
     if not names:
-        raise RecliError(f"there is no model in {path}", f"train one: recli train-cf {path}")
+        raise RecliError(f"there is no model in {path}", f"train one: recli train-cf {quoted(path)}")
     if config.model is not None and config.model not in names:
-        close = candidates.did_you_mean(config.model, names)
-        raise RecliError(
-            f"there is no model {config.model!r} in {path}; models: {', '.join(names)}",
-            " ".join(
-                filter(None, (close, f"name one with --model, or train another: recli train-cf {path}"))
-            ),
-        )
+        train = f"or train another: recli train-cf {quoted(path)}"
+        raise unknown_name(f"{path}: there is no model", config.model, names, train)
     by_preference = sorted(names, key=lambda name: name != PREFERRED)
     name = config.model or next(runs.models_with_known_algorithms(path, by_preference, reporter.warn), None)
     if name is None:
         raise RecliError(
-            f"{path} has no model whose algorithm is installed", f"train one: recli train-cf {path}"
+            f"{path} has no model whose algorithm is installed", f"train one: recli train-cf {quoted(path)}"
         )
     if config.model is None and len(names) > 1:
         reporter.say(f"{len(names)} models in the run ({', '.join(names)}); --model names another")
     stored = runs.read_model(path / schema.MODELS / name)
     command = "train-cf" if algorithms[stored.algorithm].family == "cf" else "train-hybrid"
     parts.check_same_input(
-        stored.part, schema.INTERACTIONS, source.sha256, f"recli {command} {path} --name {name}"
+        stored.part,
+        schema.INTERACTIONS,
+        source.sha256,
+        f"recli {command} {quoted(path)} --name {quoted(name)}",
     )
     return stored
 
@@ -114,9 +112,7 @@ def item_titles(catalogue: pl.DataFrame | None, named: str | None = None) -> pl.
     columns = [] if catalogue is None else catalogue.columns
     if named is not None and named not in columns:
         has = f"columns: {', '.join(columns)}" if columns else "the run has no catalogue"
-        raise UsageError(
-            f"--title-column: there is no column {named!r}; {has}", candidates.did_you_mean(named, columns)
-        )
+        raise UsageError(f"--title-column: there is no column {named!r}; {has}", did_you_mean(named, columns))
     column = named or frames.title_column(columns)
     if catalogue is None or column is None:
         return None
@@ -183,10 +179,9 @@ def similar_to_rows(stored: StoredModel, config: RecommendConfig) -> Int64:
     index = row_numbers(stored.interactions.items[schema.ITEM_ID])
     rows, unknown = candidates.rows_of([text for _, text in _lines(config.similar_to, index) if text], index)
     if unknown:
-        raise RecliError(
+        raise UsageError(
             f"--similar-to: there is no item {unknown[0]!r}",
-            candidates.did_you_mean(unknown[0], list(index))
-            or "ids are those of the catalogue, letter for letter",
+            did_you_mean(unknown[0], list(index)) or "ids are those of the catalogue, letter for letter",
         )
     return np.asarray(rows, dtype=np.int64)
 

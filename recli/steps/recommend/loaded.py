@@ -15,10 +15,9 @@ import polars as pl
 
 from recli import schema
 from recli.config import check_value, spec_of
-from recli.errors import ConfigError, RecliError
+from recli.errors import ConfigError, RecliError, UsageError, did_you_mean
 from recli.schema import Bool
 from recli.steps.recommend import frames, inputs, users
-from recli.steps.recommend.candidates import did_you_mean
 from recli.steps.recommend.config import RecommendConfig
 from recli.steps.recommend.recommender import RecommendOptions, recommend_batches, similar_items
 from recli.storage.parts import part_names
@@ -158,7 +157,7 @@ class LoadedModel:
         return self._item_rows[str(item)]
 
     def _unknown_item(self, item: str) -> RecliError:
-        return RecliError(f"there is no item {item!r}", did_you_mean(item, list(self._item_rows)))
+        return UsageError(f"there is no item {item!r}", did_you_mean(item, list(self._item_rows)))
 
 
 def _check_k(k: int) -> None:

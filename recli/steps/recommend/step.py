@@ -29,6 +29,7 @@ from recli.steps.recommend.sinks.base import Sink, format_of, formats
 from recli.steps.recommend.sinks.files import BatchSpool
 from recli.storage import atomic, parts
 from recli.storage.runs import StoredModel
+from recli.storage.writable import check_writable
 
 
 @dataclass(frozen=True)
@@ -126,6 +127,7 @@ def recommend(
 
         choose_device(config.device)
     run = Path(config.run)
+    check_writable(config.file, run if config.save and run.exists() else None)
     stored = inputs.open_model(run, config, reporter)
     reporter.say(f"model: {stored.name} ({stored.algorithm})")
     lists = _lists(run, stored, config, reporter)

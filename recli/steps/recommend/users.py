@@ -11,9 +11,8 @@ from typing import IO, Any, NamedTuple
 import numpy as np
 
 from recli.data.history import History
-from recli.errors import InvalidDataError, RecliError
+from recli.errors import InvalidDataError, UsageError, did_you_mean
 from recli.schema import CSR, Float32, Int32, Int64
-from recli.steps.recommend.candidates import did_you_mean
 
 
 class NewUserHistory(NamedTuple):
@@ -156,7 +155,7 @@ def parse(
         seen.add(user_id)
         if not new and user_id not in users:
             if not skip_unknown:
-                raise RecliError(
+                raise UsageError(
                     f"{origin}: there is no user {user_id!r}"
                     + (", and no file of that name" if origin == COMMAND_LINE else ""),
                     did_you_mean(user_id, list(users))

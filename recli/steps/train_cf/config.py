@@ -1,6 +1,7 @@
 """The options of `recli train-cf`: those of every algorithm, gathered from the registry."""
 
 import dataclasses
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, get_type_hints
 
@@ -15,7 +16,9 @@ def _cf_names() -> tuple[str, ...]:
 
 @dataclass(frozen=True)
 class CommonConfig(Config):
-    run: str = argument(..., "The run's directory; - reads its path from stdin.", metavar="RUN")
+    run: str = argument(
+        ..., "The run's directory; - reads its path from stdin.", metavar="RUN", paths="always"
+    )
     algorithm: str = option("ials", "The algorithm; its own options are below.", choices=_cf_names)
     name: str | None = option(None, "Name of the model: RUN/models/NAME.", default_text="the algorithm's")
     seed: int = option(0, "Seed of all randomness.", min=0, max=2**31 - 2)
@@ -62,18 +65,21 @@ class CommonConfig(Config):
     refit: bool = option(False, "Refit on train + validation in the end, with the chosen options.")
 
 
-def _own_options() -> list[tuple[str, Any, Any]]:
-    """The options of all algorithms together, for `make_dataclass`; None: the algorithm's own default."""
+def _own_options(names: Sequence[str]) -> list[tuple[str, Any, Any]]:
+    """The options of these algorithms together, for `make_dataclass`; None: the algorithm's own default."""
     owners: dict[str, list[tuple[str, dataclasses.Field[Any]]]] = {}
-    for name in _cf_names():
+    for name in names:
         for field in dataclasses.fields(algorithms[name].config):
             owners.setdefault(field.name, []).append((name, field))
     types = {name: get_type_hints(algorithms[of[0][0]].config)[name] for name, of in owners.items()}
-    return [(name, types[name] | None, _merged(of)) for name, of in owners.items()]
+    return [(name, types[name] | None, _merged(of, len(names) > 1)) for name, of in owners.items()]
 
 
-def _merged(owners: list[tuple[str, "dataclasses.Field[Any]"]]) -> Any:
-    """Merge options of the same name into one with the widest bounds; each algorithm checks its own."""
+def _merged(owners: list[tuple[str, "dataclasses.Field[Any]"]], named: bool) -> Any:
+    """Merge options of the same name into one with the widest bounds; each algorithm checks its own.
+
+    `named`: defaults are shown with the algorithms that have them.
+    """
     fields = [field for _, field in owners]
     specs = [spec_of(field) for field in fields]
     helps = [spec.help for spec in specs]
@@ -93,7 +99,8 @@ def _merged(owners: list[tuple[str, "dataclasses.Field[Any]"]]) -> Any:
         choices=tuple(dict.fromkeys(choices)) or None,
         names=(f"{name}/--no-{name[2:]}",) if isinstance(fields[0].default, bool) else (),
         default_text=", ".join(
-            f"{owner} {spec_of(field).default_text or _shown(field.default)}" for owner, field in owners
+            f"{owner if named else ''} {spec_of(field).default_text or _shown(field.default)}".lstrip()
+            for owner, field in owners
         ),
         panel="Options of the algorithms",
         formerly=tuple(dict.fromkeys(old for spec in specs for old in spec.formerly)),
@@ -104,9 +111,14 @@ def _shown(value: Any) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-TrainCfConfig = dataclasses.make_dataclass(
-    "TrainCfConfig", _own_options(), bases=(CommonConfig,), frozen=True
-)
+def config_of(names: Sequence[str]) -> type[CommonConfig]:
+    """A `CommonConfig` with the options of the named algorithms."""
+    return dataclasses.make_dataclass(
+        "TrainCfConfig", _own_options(names), bases=(CommonConfig,), frozen=True
+    )
+
+
+TrainCfConfig = config_of(_cf_names())
 
 
 def given_options(config: Any, algorithm: Algorithm) -> dict[str, Any]:

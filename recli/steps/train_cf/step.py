@@ -20,6 +20,7 @@ from recli.reporting import SILENT, Reporter, StepResult
 from recli.steps.train_cf.config import CommonConfig, given_options
 from recli.storage import quantization, runs
 from recli.storage.names import checked_name
+from recli.storage.writable import check_writable
 from recli.training import fit, tuning
 from recli.training.fit import FitResult
 from recli.training.served_users import served_user_factors
@@ -54,6 +55,7 @@ def train_cf(config: CommonConfig, reporter: Reporter = SILENT) -> TrainedModel:
     _check_options(config, algorithm, options)
     device, note = choose_device(config.device, algorithm.name, algorithm.gpu)
     interactions = runs.read_interactions(Path(config.run))
+    check_writable(config.run)
     chooses = bool(config.patience or config.tune or config.refit)
     validator = validator_of(interactions, config.seed) if chooses or has_validation(interactions) else None
     if note:

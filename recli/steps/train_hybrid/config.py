@@ -22,7 +22,9 @@ EXACT_ITEMS = 15_000
 
 @dataclass(frozen=True)
 class TrainHybridConfig(Config):
-    run: str = argument(..., "The run's directory; - reads its path from stdin.", metavar="RUN", stored=False)
+    run: str = argument(
+        ..., "The run's directory; - reads its path from stdin.", metavar="RUN", paths="always", stored=False
+    )
     name: str | None = option(
         None, "Name of the model: RUN/models/NAME.", default_text="hybrid, or --algorithm's", stored=False
     )
@@ -44,7 +46,7 @@ class TrainHybridConfig(Config):
         "Sources of the fusion: algorithms, or models of the run by name. A model that the run has under the "
         f"algorithm's name is used, the others are trained with their defaults. {RECENT_POPULARITY} is popularity with "
         "a half-life that is fitted on validation. Sources whose weight is 0 are left out of the model.",
-        default_text="ials,bspm,user-knn,ease; with texts content-knn,text-factors, and up to "
+        default_text="ials, bspm, user-knn, ease; with texts content-knn, text-factors, and up to "
         f"{EXACT_ITEMS:,} items cease for ease; with an order of events sequential-rules, with times "
         f"{RECENT_POPULARITY}",
         metavar="A,B,...",
@@ -97,7 +99,7 @@ class TrainHybridConfig(Config):
     )
     weights: str | None = option(
         None,
-        f"Weights of the sources for --fusion weighted, e.g. ials=0.5,user-knn=0.2,{LOG_POPULARITY}=0.1; others get 0.",
+        f"Weights of the sources for --fusion weighted, e.g. ials=0.5,bspm=0.2; others, and {LOG_POPULARITY}, get 0.",
         metavar="A=W,B=W,...",
         panel=FUSION,
     )

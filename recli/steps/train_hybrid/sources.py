@@ -10,7 +10,7 @@ import numpy as np
 from recli import schema
 from recli.config import to_dict
 from recli.data.interactions import Interactions
-from recli.errors import RecliError
+from recli.errors import RecliError, quoted, unknown_name
 from recli.models.base import Model, Training, algorithms
 from recli.models.content_knn import ContentKnnConfig
 from recli.models.fusion import FusedSource, Fusion, FusionConfig
@@ -96,6 +96,15 @@ def run_models(
     return known
 
 
+def check_known(config: TrainHybridConfig, names: tuple[str, ...], run: Path) -> None:
+    """Raises `UsageError` for a name that is no model of the run and no algorithm, before texts are read."""
+    models = parts.part_names(run, schema.MODELS)
+    known = models if config.cf else [*models, *algorithms.names(), RECENT_POPULARITY]
+    for name in names:
+        if name not in (*known, *content_algorithms()):
+            raise _unknown_source(run, name, models, config)
+
+
 def choose_sources(
     config: TrainHybridConfig,
     names: tuple[str, ...],
@@ -120,7 +129,7 @@ def choose_sources(
         if name in algorithms.names() and name not in config.cf:
             reporter.say(f"{name}: no such model in the run; it is trained with its defaults")
             return SourceSpec(name, name, algorithms[name].config())
-        raise _unknown_source(run, name, models)
+        raise _unknown_source(run, name, models, config)
 
     specs = [spec_of(name) for name in names]
     if "text-factors" in names and not any(spec.algorithm in FACTOR_MODELS for spec in specs):
@@ -143,9 +152,9 @@ def _read_source(run: Path, name: str, interactions: Interactions, reporter: Rep
     if algorithms[stored.algorithm].family != "cf":
         raise RecliError(
             f"{stored.part.path} is of kind {stored.algorithm}, which cannot be a source by name",
-            f"name a model that recli train-cf {run} has made",
+            f"name a model that recli train-cf {quoted(run)} has made",
         )
-    remedy = f"recli train-cf {run} --algorithm {stored.algorithm} --name {name}"
+    remedy = f"recli train-cf {quoted(run)} --algorithm {stored.algorithm} --name {quoted(name)}"
     parts.check_same_input(stored.part, schema.INTERACTIONS, interactions.sha256, remedy)
     if stored.trained_on == TRAIN:
         reporter.say(f"{name}: the run's model")
@@ -164,12 +173,12 @@ def _read_source(run: Path, name: str, interactions: Interactions, reporter: Rep
     )
 
 
-def _unknown_source(run: Path, name: str, models: list[str]) -> RecliError:
-    what = f"there is no model {name!r} in {run} (models: {', '.join(models) or 'none'})"
-    if name not in algorithms.names():
-        known = ", ".join(algorithms.names(lambda a: a.family != "hybrid"))
-        what += f", and no such algorithm ({known})"
-    return RecliError(what, f"train it: recli train-cf {run} --name {name} --algorithm ...")
+def _unknown_source(run: Path, name: str, models: list[str], config: TrainHybridConfig) -> RecliError:
+    train = f"train it: recli train-cf {quoted(run)} --name {quoted(name)} --algorithm ..."
+    if name in config.cf:
+        return unknown_name(f"{run}: there is no model", name, models, train)
+    known = algorithms.names(lambda a: a.family != "hybrid")
+    return unknown_name(f"{run}: there is no model and no algorithm", name, (*models, *known), train)
 
 
 def _with_base_options(specs: Sequence[SourceSpec]) -> tuple[SourceSpec, ...]:

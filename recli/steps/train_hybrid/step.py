@@ -39,6 +39,7 @@ from recli.steps.train_hybrid.sources import (
     TrainedSources,
     TrainingInputs,
     build_fusion,
+    check_known,
     choose_sources,
     run_models,
     train_sources,
@@ -47,6 +48,7 @@ from recli.steps.train_hybrid.texts import Texts, read_texts, with_profiles
 from recli.steps.train_hybrid.weights import FittedWeights, fit_weights, without_weightless
 from recli.storage import metadata, parts, runs
 from recli.storage.names import checked_name
+from recli.storage.writable import check_writable
 from recli.training.fit import check_order
 from recli.training.validation import ValidationFigures, has_validation, validator_of
 
@@ -96,7 +98,9 @@ def train_hybrid(config: TrainHybridConfig, reporter: Reporter = SILENT) -> Trai
     default_name = "hybrid" if config.algorithm == "fusion" else config.algorithm
     name = checked_name(default_name if config.name is None else config.name, config.algorithm)
     interactions = runs.read_interactions(run)
+    check_writable(run)
     names = source_names(config, interactions, run_models(run, config))
+    check_known(config, names, run)
     weights = fixed_weights(config, names)
     _check_options(config, names, interactions, weights)
     texts = read_texts(run, config, interactions, reporter) if needs_texts(config, names) else None

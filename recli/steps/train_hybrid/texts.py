@@ -13,7 +13,7 @@ from recli.data.history import History
 from recli.data.interactions import Interactions
 from recli.encoders import tfidf
 from recli.encoders.texts import unique
-from recli.errors import RecliError, UsageError
+from recli.errors import RecliError, UsageError, quoted, unknown_name
 from recli.models.fusion import Fusion, profile_map
 from recli.reporting import Reporter
 from recli.schema import CSR, Float32, State
@@ -69,13 +69,18 @@ def read_texts(run: Path, config: TrainHybridConfig, interactions: Interactions,
 
 
 def _embedding_names(run: Path, config: TrainHybridConfig) -> tuple[str, ...]:
+    names = parts.part_names(run, schema.EMBEDDINGS)
+    for name in config.embeddings:
+        if name not in names:
+            raise unknown_name(
+                f"{run} has no embeddings", name, names, f"make them: recli embed {quoted(run)}"
+            )
     if config.embeddings:
         return tuple(dict.fromkeys(config.embeddings))
-    names = parts.part_names(run, schema.EMBEDDINGS)
     if not names:
         raise RecliError(
             f"there are no embeddings in {run}",
-            f"make them with: recli embed {run}; or fuse without texts: --sources ials,user-knn",
+            f"make them with: recli embed {quoted(run)}; or fuse without texts: --sources ials,user-knn",
         )
     if len(names) > 1:
         raise UsageError(

@@ -161,7 +161,7 @@ def test_models_can_be_chosen(run: Path, recli: Recli, perfect: Any) -> None:
     _, out, _ = recli("evaluate", run, "--models", "perfect", "--json")
     assert list(json.loads(out)["models"]) == ["perfect"]
     _, _, err = recli("evaluate", run, "--models", "perfect,nothing", code=2)
-    assert "there is no model nothing" in err and "popularity" in err
+    assert "there is no model 'nothing'" in err and "popularity" in err
 
 
 def test_compare_names_the_baseline(run: Path, recli: Recli, perfect: Any) -> None:
@@ -251,7 +251,7 @@ def test_a_gates_metric_is_measured_though_not_asked(run: Path, recli: Recli) ->
         (("--fail-under", "rmse=1"), "less is better"),
         (("--fail-under", "ghost:ndcg@10=0"), "'ghost', which is not evaluated"),
         (("--models", ","), "names no model"),
-        (("--models", "none"), "there is no model none"),
+        (("--models", "none"), "there is no model 'none'"),
         (("--name", "models"), "cannot name the metrics"),
         (("--name", "../x"), "cannot name the metrics"),
         (("--embeddings", "ghost"), "there are no vectors 'ghost'"),

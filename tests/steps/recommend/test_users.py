@@ -59,7 +59,7 @@ def test_repeated_and_unknown_users() -> None:
     with pytest.raises(RecliError, match="f line 2: there is no user 'u00'") as raised:
         asked("u0", "u00")
     assert "did you mean u0" in str(raised.value.fix)
-    assert raised.value.code == 1
+    assert raised.value.code == 2
     with pytest.raises(RecliError, match="no file of that name"):
         parse([(COMMAND_LINE, "xyz.txt")], USERS, ITEMS)
 

@@ -146,7 +146,7 @@ def test_cf_names_models_of_the_run(run: Path, recli: Recli) -> None:
     assert list(made.model.sources) == ["small", "content-knn", "text-factors"]
     # text-factors predicts its factors, and shares them
     assert [s["base"] for s in made.model.config.sources] == [None, None, "small"]
-    _, _, err = recli("train-hybrid", run, "--cf", "nothing", code=1)
+    _, _, err = recli("train-hybrid", run, "--cf", "nothing", code=2)
     assert "there is no model 'nothing'" in err
     assert "recli train-cf" in err
 
@@ -384,8 +384,8 @@ def test_weights_name_the_sources(run: Path, recli: Recli) -> None:
     assert isinstance(model, Fusion)
     assert model.config.weights == {"item-knn": 0.5, "content-knn": 0.25, LOG_POPULARITY: 0.25}
     assert list(model.sources) == ["item-knn", "content-knn"]
-    _, _, err = recli(*weighted, "nothing=1", code=1)
-    assert "no model 'nothing'" in err
+    _, _, err = recli(*weighted, "nothing=1", code=2)
+    assert "there is no model and no algorithm 'nothing'" in err
     _, _, err = recli(*weighted, f"{LOG_POPULARITY}=1", code=2)
     assert "names no source" in err
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import polars as pl
 
+from recli.errors import did_you_mean
 from recli.reporting import Reporter, counted
 from recli.schema import Float64, Int64
 from recli.steps.prepare.checks.event_names import says_no
@@ -234,8 +235,8 @@ def _report_event_types(counts: Mapping[str, int], settings: PrepareSettings, re
     say no but count as likes."""
     weights, negatives = settings.weighting.event_weights, settings.weighting.negatives.events
     if weights is None and counts:
-        others = {name: n for name, n in counts.items() if name not in negatives}
-        reporter.say(f"event types: {_most_frequent(others)}; each counts 1, see --event-weights")
+        liked = {name: n for name, n in counts.items() if name not in negatives}
+        reporter.say(f"event types: {_most_frequent(liked)}; each counts 1, see --event-weights")
     if weights is not None:
         without_weight = {name: n for name, n in counts.items() if name not in {*weights, *negatives}}
         if without_weight:
@@ -243,18 +244,24 @@ def _report_event_types(counts: Mapping[str, int], settings: PrepareSettings, re
                 "events of types without a weight are not trained on, but stay known as seen: "
                 f"{_most_frequent(without_weight)}"
             )
+    others = [name for name in counts if name not in {*(weights or {}), *negatives}]
     unused = [name for name in (weights or {}) if name not in counts]
-    if unused:
-        reporter.warn(f"--event-weights names types that the log does not have: {', '.join(unused)}")
+    _warn_of_unused("--event-weights", unused, others, reporter)
     unused = [name for name in negatives if name not in counts and name not in (weights or {})]
-    if unused:
-        reporter.warn(f"--negatives names types that the log does not have: {', '.join(unused)}")
+    _warn_of_unused("--negatives", unused, others, reporter)
     liked = {
         n: c for n, c in counts.items() if n not in negatives and (weights is None or weights.get(n, 0) > 0)
     }
     saying_no = {name: count for name, count in liked.items() if says_no(name)}
     if saying_no and len(saying_no) < len(counts):
         _warn_of_noes(saying_no, weights, reporter)
+
+
+def _warn_of_unused(option: str, unused: Sequence[str], others: Sequence[str], reporter: Reporter) -> None:
+    if unused:
+        meant = did_you_mean(unused[0], others)
+        hint = f" ({meant})" if meant else ""
+        reporter.warn(f"{option} names types that the log does not have: {', '.join(unused)}{hint}")
 
 
 def _warn_of_noes(saying_no: dict[str, int], weights: Mapping[str, float] | None, reporter: Reporter) -> None:
