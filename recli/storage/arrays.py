@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 
-import numpy as np
 import polars as pl
 
 from recli import schema
@@ -59,11 +58,8 @@ def _check_column(name: str, table: pl.DataFrame, column: str, types: _Types) ->
 
 
 def check_arrays(state: State, n_users: int, n_items: int) -> None:
-    """Check a model's arrays, by name. Raises `ValueError` for numbers that are not finite, and for factors of other
-    users or items than there are."""
+    """Check a model's arrays, by name. Raises `ValueError` for factors of other users or items than there are."""
     for name, array in state.items():
-        if array.dtype.kind == "f" and not np.isfinite(array).all():
-            raise ValueError(f"{name} has numbers that are not finite")
         rows = {"user_factors": n_users, "item_factors": n_items}.get(name.rpartition("/")[2])
         if rows is not None and (array.ndim != 2 or len(array) != rows):
             raise ValueError(f"{name} has the shape {array.shape}, for {rows} rows")

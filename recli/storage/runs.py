@@ -21,7 +21,7 @@ from recli.data.interactions import Interactions
 from recli.errors import RecliError
 from recli.models.base import Model, algorithms
 from recli.models.wrappers import item_counts, with_recency
-from recli.schema import EmbeddingMeta, Float32
+from recli.schema import VERSION, EmbeddingMeta, Float32
 from recli.storage import quantization
 from recli.storage.arrays import check_arrays, check_tables
 from recli.storage.atomic import disk_errors, sha256_file
@@ -264,8 +264,9 @@ def read_model(path: Path, interactions: Interactions | None = None) -> StoredMo
         state = quantization.expand_state(part.tensors("model"))
         check_arrays(state, interactions.n_users, interactions.n_items)
         model = with_recency(algorithm.load(options, state), meta.history_half_life)
-        _check_scores(model, interactions)
-    return StoredModel(path.name, model, options, meta, part, interactions)
+        stored = StoredModel(path.name, model, options, meta, part, interactions)
+        _check_scores(stored)
+    return stored
 
 
 def _train_again(path: Path, meta: ModelMeta) -> str:
@@ -275,24 +276,28 @@ def _train_again(path: Path, meta: ModelMeta) -> str:
     return f"train it again: recli train-hybrid {run} --name {path.name}"
 
 
-def _check_scores(model: Model, interactions: Interactions) -> None:
+def _check_scores(stored: StoredModel) -> None:
     """Raises `ValueError` (or what numpy does) where a model's arrays have not the shapes that fit the interactions.
 
-    Scores the last user and an unknown one, with the first item and the last.
+    Scores the last user that it was trained on and, of another version's model, an unknown user.
     """
     from scipy.sparse import csr_matrix
 
-    n_users, n_items = interactions.n_users, interactions.n_items
-    event = np.ones(2, dtype=np.float32), ([0, 1], [0, n_items - 1])
-    history = History(csr_matrix(event, shape=(2, n_items)))
-    scores = model.score(history, np.array([n_users - 1, -1]))
-    if scores.shape != history.shape:
-        raise ValueError(f"its scores have the shape {scores.shape}, not {history.shape}")
-    if not np.isfinite(scores).all():
-        raise ValueError("its scores are not finite numbers")
+    model, interactions = stored.model, stored.interactions
+    trained = interactions.splits[stored.trained_on[0]][schema.USER]
+    last = np.array([trained[-1]] if trained.len() else [], dtype=np.int64)
+    event = np.ones(1, dtype=np.float32), ([0], [interactions.n_items - 1])
+    unknown = History(csr_matrix(event, shape=(1, interactions.n_items))), np.array([-1])
+    asked = [(interactions.only(last).history(stored.trained_on)[last], last)]
+    for history, users in asked + [unknown] * (stored.part.made_by != VERSION):
+        shape = model.score(history, users).shape
+        if shape != history.shape:
+            raise ValueError(f"its scores have the shape {shape}, not {history.shape}")
     for name, vectors in (("factors", model.item_embeddings()), ("vectors", model.item_vectors())):
-        if vectors is not None and (vectors.ndim != 2 or vectors.shape[0] != n_items):
-            raise ValueError(f"its item {name} have the shape {vectors.shape}, for {n_items} items")
+        if vectors is not None and vectors.shape[0] != interactions.n_items:
+            raise ValueError(
+                f"its item {name} have the shape {vectors.shape}, for {interactions.n_items} items"
+            )
 
 
 def check_algorithms(part: Part) -> None:

@@ -84,8 +84,27 @@ def prepare(config: PrepareConfig, reporter: Reporter = SILENT) -> Prepared:
     summary = _summary(interactions, row_counts.summary(kept), cleaned.bots, log)
     if catalogue is not None:
         summary["catalogue"] = _catalogue_summary(interactions, items, catalogue)
-    runs.write_interactions(run, interactions, settings.stored, summary, items.catalogue, rejects)
+    inputs = _input_digests(config)
+    runs.write_interactions(run, interactions, settings.stored, summary, items.catalogue, rejects, inputs)
     return Prepared(run, summary, tuple(log.unused), cleaned.largest_bots, tied)
+
+
+def _input_digests(config: PrepareConfig) -> dict[str, str]:
+    """sha256 of all files that were read, by `ROLE/NAME`."""
+    from recli.data.readers.digests import input_digests
+
+    files = {
+        "log": config.log,
+        "validation": config.validation_file,
+        "test": config.test_file,
+        "items": config.items,
+    }
+    return {
+        name: sha256
+        for role, named in files.items()
+        if named
+        for name, sha256 in input_digests(role, named).items()
+    }
 
 
 def _report_event_types(weights: dict[str, float] | None, counts: dict[str, int], reporter: Reporter) -> None:
