@@ -6,7 +6,7 @@ New content is written to a hidden sibling and renamed into place: a killed comm
 import glob
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -96,7 +96,16 @@ def write_file(path: Path) -> Iterator[Path]:
 
 def remove_abandoned(path: Path) -> None:
     """Remove what killed writers of this part or file left behind."""
-    for left in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):
+    _remove_unused(path.parent.glob(f".{glob.escape(path.name)}.*.tmp"))
+
+
+def remove_all_abandoned(folder: Path) -> None:
+    """Remove what killed writers of anything in this folder left behind."""
+    _remove_unused(folder.glob(".*.tmp"))
+
+
+def _remove_unused(folders: Iterable[Path]) -> None:
+    for left in folders:
         with locks.abandoned(left) as unused:
             if unused:
                 remove(left)
