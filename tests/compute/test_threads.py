@@ -16,14 +16,14 @@ SCRIPT = """
     from recli.reporting import no_progress
 
     rng = np.random.default_rng(0)
-    words = [f"word{n}" for n in range(300)]
-    texts = [" ".join(rng.choice(words, 12)) for _ in range(700)]
-    vectors = tfidf.encode(texts, texts, 100, 0)
-    features = rng.standard_normal((900, 300)).astype(np.float32)
+    words = [f"word{n}" for n in range(3000)]
+    texts = [" ".join(rng.choice(words, 40)) for _ in range(700)]
+    vectors = tfidf.encode(texts, texts, 200, 0)
+    features = rng.standard_normal((700, 584)).astype(np.float32)
     features /= np.linalg.norm(features, axis=1, keepdims=True)
-    cold = np.arange(900) % 9 == 0
+    cold = np.arange(700) % 9 == 0
     similar = nearest(features, cold, 20, 2.0, no_progress)
-    factors = predict_factors(features, rng.standard_normal((900, 64)).astype(np.float32), ~cold, 1.0)
+    factors = predict_factors(features, rng.standard_normal((700, 256)).astype(np.float32), ~cold, 1.0)
     for array in (vectors, similar.data, similar.indices, factors):
         print(hashlib.sha256(np.ascontiguousarray(array).data).hexdigest())
 """
