@@ -61,7 +61,7 @@ def scratch(run: Path) -> Iterator[Path]:
     path.parent.mkdir(parents=True, exist_ok=True)
     remove_abandoned(path.parent / schema.INTERACTIONS)
     try:
-        with temporary_folder(path) as folder:
+        with temporary_folder(path) as folder, disk_errors(folder):
             yield folder
     finally:
         if not was_there:

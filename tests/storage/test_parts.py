@@ -299,6 +299,23 @@ def test_a_full_disk_is_one_line_and_the_previous_part_stays(tmp_path: Path, kin
     assert hidden(tmp_path) == []
 
 
+@pytest.mark.parametrize("to", [("--save",), ("--out", "lists.parquet"), ("--out", "lists.csv")])
+def test_a_full_disk_while_lists_are_written_is_one_line(board_run: Path, to: tuple[str, ...]) -> None:
+    save_popularity(board_run)
+    done = subprocess.run(
+        [sys.executable, "-m", "recli", "recommend", "run", "-k", "20", "-q", *to],
+        cwd=board_run.parent,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000)),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1 and "Traceback" not in done.stderr
+    assert "the file size limit is reached; earlier results are untouched" in " ".join(done.stderr.split())
+    assert hidden(board_run) == hidden(board_run.parent) == []
+    assert not (board_run / "recommendations").exists()
+
+
 def test_a_link_stays_a_link_and_a_pipe_is_written_to_not_replaced(tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to(tmp_path / "real.txt")
     with atomic.write_file(tmp_path / "link") as made:
