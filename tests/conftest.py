@@ -1,6 +1,7 @@
 """Small interactions that every test can reason about."""
 
 import dataclasses
+import json
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -27,7 +28,7 @@ import pytest
 from recli.cli import app, options
 from recli.config import choices_of, spec_of
 from recli.data.interactions import Interactions
-from recli.storage import runs
+from recli.storage import manifests, runs
 
 WORDS = ("space rocket galaxy alien", "romance wedding love kiss", "kitchen recipe chef soup")
 
@@ -112,6 +113,20 @@ def _commands_made_once() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(app, "make_command", make)
         yield
+
+
+def edit_manifest(part: Path, edit: Callable[[dict[str, Any]], object]) -> None:
+    """Change a part's manifest and sign it anew, as one who writes parts by hand would."""
+    file = part / "manifest.json"
+    manifest = json.loads(file.read_text())
+    edit(manifest)
+    manifest.pop("sha256", None)
+    try:
+        text = manifests.digested(manifest)
+    except ValueError:  # NaN: not for a digest
+        text = json.dumps(manifest)
+    file.unlink()
+    file.write_text(text)
 
 
 @pytest.fixture

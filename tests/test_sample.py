@@ -102,6 +102,8 @@ def test_make_runs_all_steps_once_and_again_what_has_changed(tmp_path: Path) -> 
     assert [step for step in ("prepare", "embed", "train-hybrid", "recommend") if f" {step} " in planned] == [
         "prepare", "embed", "train-hybrid", "recommend",
     ]  # fmt: skip
+    touched = make(folder).stdout  # the same file at another time: prepare says so, and no other step runs
+    assert " prepare " in touched and " embed " not in touched
     rejected = make(folder, "rejects")
     assert rejected.returncode == 0, rejected.stderr
     assert "13 of 20 rows" in " ".join(rejected.stderr.split())

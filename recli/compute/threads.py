@@ -50,7 +50,9 @@ def load_openmp() -> None:
 
 def cores() -> int:
     """Cores that this process may use."""
-    return len(os.sched_getaffinity(0))
+    if sys.platform == "linux" and hasattr(os, "sched_getaffinity"):  # elsewhere all cores may be used
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def in_threads(

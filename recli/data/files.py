@@ -26,12 +26,12 @@ def disk_errors(path: Path) -> Iterator[None]:
     """
     try:
         yield
-    except OSError as error:
-        if error.filename is None and error.errno is not None:
-            error.filename = str(path.parent)
-        raise
-    except pl.exceptions.PolarsError as error:
-        for number in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+    except (OSError, pl.exceptions.PolarsError) as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            if error.filename is None:
+                error.filename = str(path.parent)
+            raise
+        for number in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):  # polars has it in the text alone
             if f"os error {number}" in str(error) or os.strerror(number).lower() in str(error).lower():
                 raise OSError(number, os.strerror(number), str(path.parent)) from None
         raise

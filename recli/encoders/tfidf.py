@@ -6,8 +6,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from recli.compute.threads import one_blas_thread
 from recli.encoders.base import Encoder, EncoderOptions, encoder, fitted
-from recli.schema import Float32
+from recli.schema import CSR, Float32
 
 DIM = 200  # where the user sets none
 
@@ -25,7 +26,6 @@ def encode(corpus: Sequence[str], texts: Sequence[str], dim: int, seed: int) -> 
     Words and pairs of words, 1 + log(tf), those of a single text left out (unless nothing would remain), sklearn's
     smoothed idf, rows of length 1, then the leading `dim` singular directions of the corpus.
     """
-    from sklearn.decomposition import TruncatedSVD
     from sklearn.feature_extraction.text import TfidfVectorizer
 
     def vectorizer(min_df: int) -> TfidfVectorizer:
@@ -46,11 +46,19 @@ def encode(corpus: Sequence[str], texts: Sequence[str], dim: int, seed: int) -> 
     except ValueError:  # sklearn's way to say that every word occurs in one text only
         terms = vectorizer(1)
         matrix = terms.fit_transform(corpus)
-    rank = min(dim, min(matrix.shape))
-    if rank == min(matrix.shape):  # all directions: the exact SVD of a small matrix
-        _, values, directions = np.linalg.svd(matrix.toarray(), full_matrices=False)
-        directions = directions[values > 1e-6 * values[0]]
-    else:
-        directions = TruncatedSVD(rank, n_iter=4, random_state=seed).fit(matrix).components_
-    vectors = terms.transform(texts) @ np.ascontiguousarray(directions.T)
+    with one_blas_thread():  # with more, the last bits would depend on how many
+        directions = _directions(matrix, min(dim, min(matrix.shape)), seed)
+        vectors = terms.transform(texts) @ np.ascontiguousarray(directions.T)
     return np.ascontiguousarray(vectors, dtype=np.float32)
+
+
+def _directions(matrix: CSR, rank: int, seed: int) -> Float32:
+    """The leading `rank` right singular vectors, float32 (rank, terms); fewer where the others are zero."""
+    from sklearn.decomposition import TruncatedSVD
+
+    if rank == min(matrix.shape):  # all directions: the exact SVD of a small matrix
+        _, values, exact = np.linalg.svd(matrix.toarray(), full_matrices=False)
+        directions: Float32 = exact[values > 1e-6 * values[0]]
+        return directions
+    leading: Float32 = TruncatedSVD(rank, n_iter=4, random_state=seed).fit(matrix).components_
+    return leading

@@ -219,11 +219,28 @@ def pack_csr(name: str, matrix: CSR) -> State:
 
 
 def unpack_csr(name: str, state: State) -> CSR:
-    """The sparse matrix that `pack_csr` stored."""
+    """The sparse matrix that `pack_csr` stored. Raises `ValueError` where its arrays are none: compiled code, which
+    checks no bounds, would read other memory."""
     from scipy.sparse import csr_matrix
 
-    parts = tuple(state[f"{name}.{part}"] for part in ("data", "indices", "indptr"))
-    return csr_matrix(parts, shape=tuple(int(n) for n in state[f"{name}.shape"]))
+    data, indices, indptr, shape = (
+        state[f"{name}.{part}"] for part in ("data", "indices", "indptr", "shape")
+    )
+    if (
+        any(array.ndim != 1 for array in (data, indices, indptr, shape))
+        or any(array.dtype.kind not in "iu" for array in (indices, indptr, shape))
+        or data.dtype.kind != "f"
+        or shape.size != 2
+        or shape.min() < 0
+        or indptr.size != shape[0] + 1
+        or indptr[0] != 0
+        or indptr[-1] != indices.size
+        or data.size != indices.size
+        or (np.diff(indptr) < 0).any()
+        or (indices.size and (indices.min() < 0 or indices.max() >= shape[1]))
+    ):
+        raise ValueError(f"{name} is no sparse matrix")
+    return csr_matrix((data, indices, indptr), shape=(int(shape[0]), int(shape[1])))
 
 
 def nest(prefix: str, state: State) -> State:

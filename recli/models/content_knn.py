@@ -1,9 +1,11 @@
 """Content k-nearest neighbors: items whose texts are close to those of the items in a user's history."""
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 import numpy as np
 
+from recli.compute.threads import cores, one_blas_thread
 from recli.config import Config, Tune, option
 from recli.data.arrays import binary
 from recli.data.history import History
@@ -91,18 +93,25 @@ def nearest(features: Float32, cold: Bool, neighbors: int, power: float, advance
     n_items = features.shape[0]
     groups = [g for g in (np.flatnonzero(~cold), np.flatnonzero(cold)) if g.size]
     size = max(1, _SIMILARITIES_HELD // n_items)
+    starts = range(0, n_items, size)
     blocks_of_groups = []
     for group in groups:
         others = np.ascontiguousarray(features[group].T)
-        blocks = []
-        for start in range(0, n_items, size):
+
+        def block(start: int, group: Int64 = group, others: Float32 = others) -> tuple[Float32, Int64, Int64]:
             rows = np.arange(start, min(start + size, n_items))
             similar = features[rows] @ others  # float32 (rows, group)
             position = np.searchsorted(group, rows)
             self_there = (position < group.size) & (group[np.minimum(position, group.size - 1)] == rows)
             similar[np.flatnonzero(self_there), position[self_there]] = 0
-            blocks.append(_keep_largest(similar, neighbors, power, group))
-            advance(rows.size, "")
+            return _keep_largest(similar, neighbors, power, group)
+
+        blocks = []
+        # Blocks run in threads, not the products: their last bits would depend on the number of threads.
+        with one_blas_thread(), ThreadPoolExecutor(cores()) as pool:
+            for start, found in zip(starts, pool.map(block, starts), strict=True):
+                blocks.append(found)
+                advance(min(size, n_items - start), "")
         data, indices, counts = (np.concatenate(column) for column in zip(*blocks, strict=True))
         indptr = np.concatenate([[0], np.cumsum(counts)])
         blocks_of_groups.append(csr_matrix((data, indices, indptr), shape=(n_items, n_items)))

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from recli.compute.threads import one_blas_thread
 from recli.config import Config, Tune, from_dict, option
 from recli.data.history import History
 from recli.errors import RecliError
@@ -89,7 +90,8 @@ def predict_factors(features: Float32, factors: Float32, known: Bool, ridge: flo
     """
     weights, mean_x, mean_y = fit_ridge(features[known], factors[known], ridge)
     centered = np.where(features.any(axis=1, keepdims=True), features - mean_x, 0)
-    return np.ascontiguousarray(centered @ weights + mean_y, dtype=np.float32)
+    with one_blas_thread():
+        return np.ascontiguousarray(centered @ weights + mean_y, dtype=np.float32)
 
 
 def fit_ridge(x: Float32, y: Float32, ridge: float) -> tuple[Float32, Float32, Float32]:
@@ -101,7 +103,8 @@ def fit_ridge(x: Float32, y: Float32, ridge: float) -> tuple[Float32, Float32, F
 
     mean_x, mean_y = x.mean(axis=0, dtype=np.float64), y.mean(axis=0, dtype=np.float64)
     centered = x - mean_x
-    gram = centered.T @ centered
-    gram[np.diag_indices_from(gram)] += ridge
-    weights = cho_solve(cho_factor(gram), centered.T @ (y - mean_y))
+    with one_blas_thread():  # with more, the last bits would depend on how many
+        gram = centered.T @ centered
+        gram[np.diag_indices_from(gram)] += ridge
+        weights = cho_solve(cho_factor(gram), centered.T @ (y - mean_y))
     return weights.astype(np.float32), mean_x.astype(np.float32), mean_y.astype(np.float32)

@@ -3,49 +3,70 @@
 New content is written to a hidden sibling and renamed into place: a killed command leaves the old content.
 """
 
+import glob
 import os
 import shutil
-import signal
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from recli import schema
 from recli.data.files import disk_errors as disk_errors
 from recli.data.files import sha256_file as sha256_file
+from recli.storage import locks
+from recli.storage.exchange import MANIFEST as MANIFEST
+from recli.storage.exchange import remove
+from recli.storage.signals import defer_signals
 
-MANIFEST = "manifest.json"
 _CHUNK = 1 << 22
 
 
 @contextmanager
 def temporary_folder(path: Path) -> Iterator[Path]:
-    """A new folder for the block, that goes with it, also where Ctrl-C comes just then."""
+    """A new hidden folder beside `path` for the block, that goes with it, also where Ctrl-C comes just then.
+
+    It is locked meanwhile, so that `remove_abandoned` of other processes leaves it alone.
+    """
+    made: tuple[Path, int] | None = None
     try:
-        shutil.rmtree(path, ignore_errors=True)
-        path.mkdir()
-        yield path
+        with defer_signals():
+            made = _new_folder(path)
+        yield made[0]
     finally:
-        with defer_sigint():
-            shutil.rmtree(path, ignore_errors=True)
+        if made is not None:
+            with defer_signals():
+                remove(made[0])
+                locks.release_folder(made[1])
+
+
+def _new_folder(path: Path) -> tuple[Path, int]:
+    """A new folder with a random name, and the descriptor of its lock."""
+    while True:
+        folder = path.with_name(f".{path.name}.{os.urandom(4).hex()}.tmp")
+        try:
+            folder.mkdir(parents=True)  # the run may have been removed meanwhile
+        except FileExistsError:
+            continue
+        descriptor = locks.hold_folder(folder)
+        if descriptor is not None:
+            return folder, descriptor
 
 
 @contextmanager
 def scratch(run: Path) -> Iterator[Path]:
     """A folder for intermediate files, inside the run: `/tmp` is often small, or held in memory. Removed after it."""
-    # named as `remove_abandoned` knows them
-    path = Path(run) / f".{schema.INTERACTIONS}.scratch.{os.getpid()}.tmp"
+    path = Path(run) / f"{schema.INTERACTIONS}.scratch"
     was_there = path.parent.exists()
     path.parent.mkdir(parents=True, exist_ok=True)
     remove_abandoned(path.parent / schema.INTERACTIONS)
     try:
-        with temporary_folder(path):
-            yield path
+        with temporary_folder(path) as folder, disk_errors(folder):
+            yield folder
     finally:
-        if not was_there and not any(path.parent.iterdir()):
-            path.parent.rmdir()
+        if not was_there:
+            with suppress(OSError):  # not empty
+                path.parent.rmdir()
 
 
 @contextmanager
@@ -66,65 +87,34 @@ def write_file(path: Path) -> Iterator[Path]:
         path = path.resolve()
     path.parent.mkdir(parents=True, exist_ok=True)
     remove_abandoned(path)
-    with temporary_folder(path.with_name(f".{path.name}.{os.getpid()}.tmp")) as folder:
+    with temporary_folder(path) as hidden:
         with disk_errors(path):
-            yield folder / path.name
-        sync(folder)
-        (folder / path.name).replace(path)
-
-
-def swap_into_place(temporary: Path, path: Path) -> None:
-    old = path.with_name(f".{path.name}.old")
-    shutil.rmtree(old, ignore_errors=True)
-    if path.exists():
-        path.rename(old)
-    temporary.rename(path)
-    shutil.rmtree(old, ignore_errors=True)
-
-
-def recover(path: Path) -> None:
-    """Undo the first of the two renames where a kill came between them."""
-    old = path.with_name(f".{path.name}.old")
-    if not path.exists() and (old / MANIFEST).exists():
-        old.rename(path)
+            yield hidden / path.name
+            sync(hidden)
+        (hidden / path.name).replace(path)
 
 
 def remove_abandoned(path: Path) -> None:
-    """Remove what killed writers of this part left behind."""
-    for left in path.parent.glob(f".{path.name}.*.tmp"):
-        pid = left.name.removesuffix(".tmp").rpartition(".")[2]
-        if pid.isdigit() and int(pid) != os.getpid() and not _alive(int(pid)):
-            shutil.rmtree(left, ignore_errors=True)
+    """Remove what killed writers of this part or file left behind."""
+    _remove_unused(path.parent.glob(f".{glob.escape(path.name)}.*.tmp"))
 
 
-def _alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
+def remove_all_abandoned(folder: Path) -> None:
+    """Remove what killed writers of anything in this folder left behind."""
+    _remove_unused(folder.glob(".*.tmp"))
+
+
+def _remove_unused(folders: Iterable[Path]) -> None:
+    for left in folders:
+        with locks.abandoned(left) as unused:
+            if unused:
+                remove(left)
 
 
 def sync(directory: Path) -> None:
+    """Have the disk keep the files of a folder, whatever happens to the power."""
+    mode = "r+b" if os.name == "nt" else "rb"  # Windows flushes only what is open for writing
     for path in sorted(directory.rglob("*")):
         if path.is_file():
-            with path.open("rb") as file:
+            with path.open(mode) as file:
                 os.fsync(file.fileno())
-
-
-@contextmanager
-def defer_sigint() -> Iterator[None]:
-    """Hold Ctrl-C back for the block, and let it through after it."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    held: list[int] = []
-    before = signal.signal(signal.SIGINT, lambda number, _: held.append(number))
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
-    if held:
-        raise KeyboardInterrupt

@@ -7,7 +7,6 @@ recomputed. The cache may be deleted.
 from __future__ import annotations
 
 import hashlib
-import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ import numpy.typing as npt
 
 from recli.schema import Bool, Float32, Int32, Int64, State
 from recli.storage import safetensors_file
+from recli.storage.atomic import remove_all_abandoned, write_file
 
 Keys = npt.NDArray[np.uint8]  # (n, 16)
 
@@ -107,6 +107,7 @@ class Writer:
 
     def __enter__(self) -> Writer:
         self._folder.mkdir(parents=True, exist_ok=True)
+        remove_all_abandoned(self._folder)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -134,17 +135,13 @@ class Writer:
 
 
 def _write_whole(target: Path, arrays: State) -> None:
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
-    try:
-        safetensors_file.write(temporary, arrays)
-        temporary.replace(target)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with write_file(target) as path:
+        safetensors_file.write(path, arrays)
 
 
 def clear(folder: Path) -> None:
-    """Delete the content of a cache, and leftovers of killed writers."""
-    for path in [*folder.glob("shard-*.safetensors"), *folder.glob(".shard-*.tmp")]:
+    """Delete the content of a cache."""
+    for path in folder.glob("shard-*.safetensors"):
         path.unlink(missing_ok=True)
 
 

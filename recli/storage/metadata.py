@@ -1,5 +1,6 @@
 """Typed metadata of models and embeddings, read from their manifests."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -8,6 +9,7 @@ from recli import schema
 from recli.config import from_dict
 from recli.errors import quoted
 from recli.schema import EmbeddingMeta
+from recli.storage import quantization
 from recli.storage.atomic import MANIFEST
 from recli.storage.parts import Part, damaged, readable
 
@@ -41,6 +43,12 @@ def model_meta(part: Part) -> ModelMeta:
     meta: ModelMeta = _read(ModelMeta, part.config, part, "train it again")
     if not meta.trained_on or not set(meta.trained_on) <= set(schema.SPLITS):
         raise damaged(part.path, f"{MANIFEST} names no splits that the model was trained on")
+    if not 0 <= meta.history_half_life < math.inf:
+        raise damaged(part.path, f"{MANIFEST} has a history_half_life of {meta.history_half_life}")
+    if meta.storage_dtype not in quantization.STORAGE:
+        raise damaged(
+            part.path, f"{MANIFEST} has the storage_dtype {meta.storage_dtype!r}, which there is not"
+        )
     return meta
 
 

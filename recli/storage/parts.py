@@ -1,7 +1,7 @@
 """Parts of a run: directories with `manifest.json`, Parquet tables and safetensors files.
 
 A part is written into a hidden sibling and renamed into place, the manifest last. A manifest has no clock, no host
-and no path in it: the same input, config and seed give the same bytes.
+and no path in it: the same input, config and seed give the same bytes. A part that would not change is left as it is.
 """
 
 from __future__ import annotations
@@ -9,42 +9,51 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Mapping
+import re
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import wraps
 from pathlib import Path
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 import polars as pl
 
 from recli import schema
 from recli.errors import ConfigError, RecliError, UsageError
 from recli.schema import VERSION, State
-from recli.storage import safetensors_file
+from recli.storage import locks, safetensors_file
 from recli.storage.atomic import (
-    MANIFEST,
-    defer_sigint,
     disk_errors,
-    recover,
     remove_abandoned,
     sha256_file,
-    swap_into_place,
     sync,
     temporary_folder,
     write_file,
 )
+from recli.storage.exchange import MANIFEST, is_between_renames, recover, recover_own, swap_into_place
+from recli.storage.manifests import digested, parse
 from recli.storage.safetensors_file import Array, Blocks
+from recli.storage.signals import defer_signals
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 TABLES = {".csv": "write_csv", ".jsonl": "write_ndjson", ".parquet": "write_parquet"}
 
 
 @dataclass
 class PartWriter:
-    """A part being written. `summary` goes into the manifest: figures that follow from the input alone."""
+    """A part being written. `summary` goes into the manifest: figures that follow from the input alone.
+
+    `unchanged`: after the block, whether the part was there already with the same bytes, and was left as it was.
+    """
 
     path: Path
     summary: dict[str, Any] = field(default_factory=dict)
     format: int = schema.PLAIN
+    unchanged: bool = False
 
     def table(self, name: str, frame: pl.DataFrame | pl.LazyFrame) -> None:
         """Write `NAME.parquet`; a lazy frame is streamed."""
@@ -62,7 +71,7 @@ class PartWriter:
 
     def text(self, name: str, text: str) -> None:
         with disk_errors(self.path):
-            (self.path / name).write_text(text, encoding="utf-8")
+            (self.path / name).write_bytes(text.encode())  # bytes: newlines are the same on every system
 
 
 @contextmanager
@@ -71,32 +80,75 @@ def write_part(
 ) -> Iterator[PartWriter]:
     """Write the part at `path`: yields a `PartWriter`, and puts it in place only if the block ends well.
 
-    `inputs`: sha256 of the manifests this part was made from, by part name.
+    `inputs`: sha256 of what this part was made from: of the manifests of parts, by part name, and of files. Raises
+    `RecliError` where another process writes the same part for long, or something else than a part is in the way.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    recover(path)
-    remove_abandoned(path)
-    with temporary_folder(path.with_name(f".{path.name}.{os.getpid()}.tmp")) as temporary:
-        writer = PartWriter(temporary)
-        yield writer
-        names = sorted(p.relative_to(temporary).as_posix() for p in temporary.rglob("*") if p.is_file())
-        manifest = {
-            "kind": kind,
-            "format": writer.format,
-            "recli": VERSION,
-            "config": config,
-            "inputs": inputs or {},
-            "files": {name: sha256_file(temporary / name) for name in names},
-            "summary": writer.summary,
-        }
-        writer.text(
-            MANIFEST,
-            json.dumps(manifest, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n",
+    with locks.writing(path):
+        recover_own(path)
+        _check_replaceable(path)
+        remove_abandoned(path)
+        with temporary_folder(path) as temporary:
+            writer = PartWriter(temporary)
+            yield writer
+            names = sorted(p.relative_to(temporary).as_posix() for p in temporary.rglob("*") if p.is_file())
+            manifest = {
+                "kind": kind,
+                "format": writer.format,
+                "recli": VERSION,
+                "config": config,
+                "inputs": inputs or {},
+                "files": {name: sha256_file(temporary / name) for name in names},
+                "summary": writer.summary,
+            }
+            text = digested(manifest)
+            writer.unchanged = _is_same(path, text, manifest)
+            if not writer.unchanged:
+                writer.text(MANIFEST, text)
+                with disk_errors(temporary):
+                    sync(temporary)
+                with defer_signals():
+                    swap_into_place(temporary, path)
+
+
+def _check_replaceable(path: Path) -> None:
+    """Raises `RecliError` where a file, or a folder that is no part but has something in it, is at `path`."""
+    if path.is_file():
+        raise RecliError(f"{path} is a file, and in the way of a part of the run", "move it away")
+    if path.is_dir() and not os.path.lexists(path / MANIFEST) and any(path.iterdir()):
+        raise RecliError(
+            f"{path} is not a part of a run (it has no {MANIFEST}), and would be replaced",
+            "move it away, or name another run",
         )
-        sync(temporary)
-        with defer_sigint():
-            swap_into_place(temporary, path)
+
+
+def _is_same(path: Path, text: str, manifest: dict[str, Any]) -> bool:
+    """Whether the part at `path` has this manifest, and the files that it says."""
+    try:
+        return (path / MANIFEST).read_bytes() == text.encode() and all(
+            sha256_file(path / name) == sha256 for name, sha256 in manifest["files"].items()
+        )
+    except OSError:
+        return False
+
+
+def unchanged(path: Path, kind: str, config: dict[str, Any], inputs: dict[str, str] | None = None) -> bool:
+    """Whether the part at `path` was made by this version from just this config and these inputs, and is whole.
+
+    Then making it again would give the same bytes. `config`, `inputs`: as for `write_part`.
+    """
+    try:
+        part = open_part(path, kind)
+        whole = all(part.file(name) for name in part.manifest["files"])
+    except RecliError:
+        return False
+    return (
+        whole
+        and part.made_by == VERSION
+        and part.config == json.loads(json.dumps(config))
+        and part.inputs == (inputs or {})
+    )
 
 
 @dataclass(frozen=True)
@@ -134,31 +186,81 @@ class Part:
 
     def file(self, name: str) -> Path:
         """The path of a file of this part, after checking that it is what was written."""
+        with self.opened(name) as path:
+            return path
+
+    @contextmanager
+    def opened(self, name: str) -> Iterator[Path]:
+        """As `file`, for a block that reads it: what was read is what was written, whoever writes meanwhile."""
         path, expected = self.path / name, self.manifest["files"].get(name)
         if expected is None or not path.is_file():
-            raise damaged(self.path, f"{name} is missing")
-        if sha256_file(path) != expected:
-            raise damaged(
-                self.path, f"{name} is not what was written (its sha256 differs from the manifest's)"
-            )
-        return path
+            raise self._wrong(f"{name} is missing{_dangling(path)}")
+        with path.open("rb") as file:
+            if hashlib.file_digest(file, "sha256").hexdigest() != expected:
+                raise self._wrong(f"{name} is not what was written (its sha256 differs from the manifest's)")
+            yield path
+            try:
+                same = os.path.samestat(os.fstat(file.fileno()), path.stat())
+            except FileNotFoundError:
+                same = False
+            if not same:
+                raise self._wrong(f"{name} was replaced while it was read")
 
-    def table(self, name: str) -> pl.DataFrame:
-        path = self.file(f"{name}.parquet")
+    def table(self, name: str, columns: Sequence[str] | None = None) -> pl.DataFrame:
+        """The table `NAME.parquet`, or some columns of it."""
         try:
-            return pl.read_parquet(path)
+            with self.opened(f"{name}.parquet") as path:
+                return pl.read_parquet(path, columns=None if columns is None else list(columns))
         except (pl.exceptions.PolarsError, OSError) as error:
-            raise damaged(self.path, f"{name}.parquet cannot be read: {_first_line(error)}") from None
+            raise self._wrong(f"{name}.parquet cannot be read: {_first_line(error)}") from None
 
     def tensors(self, name: str) -> State:
         """The arrays of `NAME.safetensors`."""
         from safetensors import SafetensorError
 
-        path = self.file(f"{name}.safetensors")
         try:
-            return safetensors_file.read(path)
+            with self.opened(f"{name}.safetensors") as path:
+                return safetensors_file.read(path)
         except (SafetensorError, OSError, ValueError) as error:
-            raise damaged(self.path, f"{name}.safetensors cannot be read: {_first_line(error)}") from None
+            raise self._wrong(f"{name}.safetensors cannot be read: {_first_line(error)}") from None
+
+    def _wrong(self, why: str) -> RecliError:
+        """The error for a file that is not what the manifest says: another part may be there by now."""
+        try:
+            is_there = hashlib.sha256((self.path / MANIFEST).read_bytes()).hexdigest() == self.sha256
+        except OSError:
+            is_there = False
+        return damaged(self.path, why) if is_there else PartReplaced(self.path)
+
+
+class PartReplaced(RecliError):
+    """A part was replaced or removed by another process while it was read."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(f"{path} was replaced or removed while it was read", "run the command again")
+
+
+def again_if_replaced(read: Callable[P, T]) -> Callable[P, T]:
+    """Decorate a function that opens a part and reads it: it reads again where another process replaced the part."""
+
+    @wraps(read)
+    def call(*arguments: P.args, **options: P.kwargs) -> T:
+        for _ in range(_READS - 1):
+            try:
+                return read(*arguments, **options)
+            except PartReplaced:
+                continue
+        return read(*arguments, **options)
+
+    return call
+
+
+_READS = 5
+
+
+def _dangling(path: Path) -> str:
+    """What to add to a message about a missing file where a link to it is there."""
+    return f": it is a link to {path.readlink()}, which is not there" if path.is_symlink() else ""
 
 
 def _first_line(error: BaseException) -> str:
@@ -185,31 +287,14 @@ def readable(part: Part, remedy: str) -> Iterator[None]:
     raise RecliError(f"{part.path} was made by recli {part.made_by} with {reason}", remedy)
 
 
-_TYPES = {"kind": str, "format": int, "files": dict, "config": dict, "inputs": dict, "summary": dict}
-
-
 def open_part(path: Path, kind: str) -> Part:
     """The part at `path`. Raises `RecliError` where there is none, it is of another kind or damaged."""
     path = Path(path)
-    recover(path)
+    data = _manifest_of(path, kind)
     try:
-        data = (path / MANIFEST).read_bytes()
-    except (FileNotFoundError, NotADirectoryError):
-        remedy = None
-        if known := schema.PART_KINDS.get(kind):
-            remedy = known.remedy.format(run=path.parent.parent if known.several else path.parent)
-        raise RecliError(f"there is no {kind} part at {path}", remedy) from None
-    try:
-        manifest = json.loads(data)
-    except ValueError:
-        manifest = None
-    if not isinstance(manifest, dict):
-        raise damaged(path, f"{MANIFEST} is not a manifest")
-    for key, expected in _TYPES.items():
-        if not isinstance(manifest.get(key), expected):
-            raise damaged(path, f"{MANIFEST} is not a manifest: {key!r} is missing or of another type")
-    if not all(isinstance(sha256, str) for key in ("files", "inputs") for sha256 in manifest[key].values()):
-        raise damaged(path, f"{MANIFEST} is not a manifest: a sha256 is no text")
+        manifest = parse(data)
+    except ValueError as error:
+        raise damaged(path, f"{MANIFEST} is not {error}") from None
     if manifest["kind"] != kind:
         raise RecliError(f"{path} is a part of kind {manifest['kind']!r}, not {kind!r}", "name another part")
     if manifest["format"] > schema.FORMAT:
@@ -220,12 +305,57 @@ def open_part(path: Path, kind: str) -> Part:
     return Part(path, manifest, hashlib.sha256(data).hexdigest())
 
 
+def _manifest_of(path: Path, kind: str) -> bytes:
+    """The bytes of a part's manifest. Looks again where a writer has just put another part there."""
+    for looked in range(_LOOKS):
+        recover(path)
+        try:
+            if (path / MANIFEST).exists() and not (path / MANIFEST).is_file():
+                raise damaged(path, f"{MANIFEST} is not a file")
+            return (path / MANIFEST).read_bytes()
+        except (FileNotFoundError, NotADirectoryError):
+            if looked and not is_between_renames(path):
+                break
+            time.sleep(_PAUSE if looked else 0)
+    if (path / MANIFEST).is_symlink() or path.is_symlink():
+        link = path / MANIFEST if (path / MANIFEST).is_symlink() else path
+        raise RecliError(
+            f"{link} is a link to {link.readlink()}, which is not there", "fetch or make it again"
+        )
+    remedy = None
+    if known := schema.PART_KINDS.get(kind):
+        remedy = known.remedy.format(run=path.parent.parent if known.several else path.parent)
+    raise RecliError(f"there is no {kind} part at {path}", remedy)
+
+
+_LOOKS = 40
+_PAUSE = 0.05
+
+
 def part_names(run: Path, kind: str) -> list[str]:
-    """Names of the parts of one kind (`models`, `embeddings`) in a run."""
+    """Names of the parts of one kind (`models`, `embeddings`) in a run.
+
+    One that a killed writer left between two renames comes back; where that cannot be, its name is among them.
+    """
     folder = Path(run) / kind
     if not folder.is_dir():
         return []
-    return sorted(p.name for p in folder.iterdir() if not p.name.startswith(".") and (p / MANIFEST).exists())
+    names = set()
+    for path in sorted(folder.iterdir()):
+        if waiting := re.fullmatch(r"\.(.+)\.old", path.name):
+            part = path.with_name(waiting[1])
+            recover(part)
+            if is_between_renames(part) or os.path.lexists(part / MANIFEST):
+                names.add(part.name)
+        elif not path.name.startswith(".") and _is_part(path):
+            names.add(path.name)
+    return sorted(names)
+
+
+def _is_part(path: Path) -> bool:
+    """Whether a manifest is at `path`; looks twice, as a writer may have just put another part there."""
+    dangling = path.is_symlink() and not path.exists()  # listed, so that it is not left out in silence
+    return dangling or any(os.path.lexists(path / MANIFEST) for _ in range(2))
 
 
 def check_same_input(part: Part, name: str, expected: str, command: str) -> None:

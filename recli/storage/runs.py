@@ -10,6 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import polars as pl
 
 from recli import schema
@@ -22,8 +23,20 @@ from recli.models.base import Model, algorithms
 from recli.models.wrappers import item_counts, with_recency
 from recli.schema import VERSION, EmbeddingMeta, Float32
 from recli.storage import quantization
+from recli.storage.arrays import check_arrays, check_tables
+from recli.storage.atomic import disk_errors, sha256_file
 from recli.storage.metadata import ModelMeta, embedding_meta, encoder_meta, model_meta
-from recli.storage.parts import Part, check_same_input, damaged, open_part, part_names, readable, write_part
+from recli.storage.parts import (
+    Part,
+    PartReplaced,
+    again_if_replaced,
+    check_same_input,
+    damaged,
+    open_part,
+    part_names,
+    readable,
+    write_part,
+)
 from recli.storage.safetensors_file import Array, Blocks
 
 
@@ -34,9 +47,13 @@ def write_interactions(
     summary: dict[str, Any],
     catalogue: pl.DataFrame | None = None,
     rejects: pl.DataFrame | None = None,
+    inputs: dict[str, str] | None = None,
 ) -> None:
-    """Write the part `interactions` of a run. Row i of `catalogue` describes item i."""
-    with write_part(Path(run) / schema.INTERACTIONS, schema.INTERACTIONS, config) as writer:
+    """Write the part `interactions` of a run. Row i of `catalogue` describes item i.
+
+    `inputs`: sha256 of the files it was made from, by what they are and their base names: `log/events.csv`.
+    """
+    with write_part(Path(run) / schema.INTERACTIONS, schema.INTERACTIONS, config, inputs) as writer:
         writer.table("users", interactions.users)
         writer.table("items", interactions.items)
         for name, rows in interactions.splits.items():
@@ -50,36 +67,23 @@ def write_interactions(
         writer.summary.update(summary)
 
 
+@again_if_replaced
 def read_interactions(run: Path) -> Interactions:
     """The part `interactions` of a run."""
     part = open_part(Path(run) / schema.INTERACTIONS, schema.INTERACTIONS)
     return _interactions(part, part.sha256)
 
 
-_COLUMNS = {
-    "users": (schema.USER_ID, schema.COLD),
-    "items": (schema.ITEM_ID, schema.TEXT, schema.COLD),
-    **dict.fromkeys(schema.SPLITS, (schema.USER, schema.ITEM, schema.VALUE)),
-    schema.SEEN: (schema.USER, schema.ITEM, schema.NEGATIVE, schema.SPLIT),
-}
-
-
 def _interactions(part: Part, sha256: str) -> Interactions:
-    tables = {name: part.table(name) for name in _COLUMNS if name != schema.SEEN or _has_seen(part)}
-    for name, table in tables.items():
-        missing = [column for column in _COLUMNS[name] if column not in table.columns]
-        if missing:
-            raise damaged(
-                part.path, f"{name}.parquet, made by recli {part.made_by}, has no column {missing[0]!r}"
-            )
+    # older runs, and those that nothing was filtered out of, do not have the table `seen`
+    seen = [schema.SEEN] if part.has(f"{schema.SEEN}.parquet") else []
+    tables = {name: part.table(name) for name in ("users", "items", *schema.SPLITS, *seen)}
+    try:
+        check_tables(tables)
+    except ValueError as error:
+        raise damaged(part.path, f"{error} (made by recli {part.made_by})") from None
     users, items = tables.pop("users"), tables.pop("items")
-    seen = tables.pop(schema.SEEN, no_seen_events())
-    return Interactions(users, items, tables, sha256, seen)
-
-
-def _has_seen(part: Part) -> bool:
-    """Older runs, and those that nothing was filtered out of, do not have the table."""
-    return part.has(f"{schema.SEEN}.parquet")
+    return Interactions(users, items, tables, sha256, tables.pop(schema.SEEN, no_seen_events()))
 
 
 @dataclass(frozen=True)
@@ -126,10 +130,21 @@ def read_run(path: str | os.PathLike[str]) -> Run:
     return Run(Path(path))
 
 
+@again_if_replaced
 def read_catalogue(run: Path) -> pl.DataFrame | None:
     """The catalogue's columns, row i for item i; None where `prepare` had no catalogue."""
     part = open_part(Path(run) / schema.INTERACTIONS, schema.INTERACTIONS)
-    return part.table("catalogue") if part.has("catalogue.parquet") else None
+    return _catalogue(part, part.table("items", [schema.ITEM_ID]).height)
+
+
+def _catalogue(part: Part, n_items: int) -> pl.DataFrame | None:
+    """The table `catalogue` of a part of interactions or of a model."""
+    if not part.has("catalogue.parquet"):
+        return None
+    catalogue = part.table("catalogue")
+    if catalogue.height != n_items:
+        raise damaged(part.path, f"catalogue.parquet has {catalogue.height:,} rows for {n_items:,} items")
+    return catalogue
 
 
 @dataclass(frozen=True)
@@ -169,7 +184,7 @@ class StoredModel:
 
     @property
     def catalogue(self) -> pl.DataFrame | None:
-        return self.part.table("catalogue") if self.part.has("catalogue.parquet") else None
+        return _catalogue(self.part, self.interactions.n_items)
 
 
 def write_model(
@@ -211,27 +226,33 @@ def write_model(
         writer.tensors("model", state)
         for file in source.manifest["files"]:
             if file != "rejects.parquet":
-                _link(source.file(file), writer.path / file)
+                _link(source, file, writer.path / file)
         writer.summary.update(summary or {})
     return path
 
 
 def _heights(interactions: Part) -> tuple[int, int]:
     """Numbers of users and of items."""
-    users, items = (
-        pl.scan_parquet(interactions.file(f"{name}.parquet")).select(pl.len()).collect().item()
-        for name in ("users", "items")
-    )
+    users, items = (interactions.table(name, [schema.COLD]).height for name in ("users", "items"))
     return users, items
 
 
-def _link(source: Path, target: Path) -> None:
-    try:
-        os.link(source, target)
-    except OSError:  # another file system, or one without hard links
-        shutil.copyfile(source, target)
+def _link(part: Part, name: str, target: Path) -> None:
+    """Have a part's file at `target` too. A link's target is copied: it belongs to another tool (DVC, git-annex)."""
+    source = part.file(name)
+    with disk_errors(target):
+        if part.path.is_symlink() or source.is_symlink():
+            shutil.copyfile(source, target)
+        else:
+            try:
+                os.link(source, target)
+            except (OSError, AttributeError):  # another file system, or one without hard links
+                shutil.copyfile(source, target)
+    if sha256_file(target) != part.manifest["files"][name]:
+        raise PartReplaced(part.path)
 
 
+@again_if_replaced
 def read_model(path: Path, interactions: Interactions | None = None) -> StoredModel:
     """The model at `path` (`run/models/NAME`, or a copy of it anywhere).
 
@@ -249,10 +270,11 @@ def read_model(path: Path, interactions: Interactions | None = None) -> StoredMo
     with readable(part, _train_again(path, meta)):
         options = from_dict(algorithm.config, meta.options)
         state = quantization.expand_state(part.tensors("model"))
+        check_arrays(state, interactions.n_users, interactions.n_items)
         model = with_recency(algorithm.load(options, state), meta.history_half_life)
-        if part.made_by != VERSION:
-            _check_scores(model, interactions)
-    return StoredModel(path.name, model, options, meta, part, interactions)
+        stored = StoredModel(path.name, model, options, meta, part, interactions)
+        _check_scores(stored)
+    return stored
 
 
 def _train_again(path: Path, meta: ModelMeta) -> str:
@@ -262,19 +284,28 @@ def _train_again(path: Path, meta: ModelMeta) -> str:
     return f"train it again: recli train-hybrid {quoted(run)} --name {path.name}"
 
 
-def _check_scores(model: Model, interactions: Interactions) -> None:
+def _check_scores(stored: StoredModel) -> None:
     """Raises `ValueError` (or what numpy does) where a model's arrays have not the shapes that fit the interactions.
 
-    Scores a known and an unknown user, each with one event.
+    Scores the last user that it was trained on and, of another version's model, an unknown user.
     """
-    import numpy as np
     from scipy.sparse import csr_matrix
 
-    event = np.ones(2, dtype=np.float32), ([0, 1], [0, 0])
-    history = History(csr_matrix(event, shape=(2, interactions.n_items)))
-    shape = model.score(history, np.array([0, -1])).shape
-    if shape != history.shape:
-        raise ValueError(f"its scores have the shape {shape}, not {history.shape}")
+    model, interactions = stored.model, stored.interactions
+    trained = interactions.splits[stored.trained_on[0]][schema.USER]
+    last = np.array([trained[-1]] if trained.len() else [], dtype=np.int64)
+    event = np.ones(1, dtype=np.float32), ([0], [interactions.n_items - 1])
+    unknown = History(csr_matrix(event, shape=(1, interactions.n_items))), np.array([-1])
+    asked = [(interactions.only(last).history(stored.trained_on)[last], last)]
+    for history, users in asked + [unknown] * (stored.part.made_by != VERSION):
+        shape = model.score(history, users).shape
+        if shape != history.shape:
+            raise ValueError(f"its scores have the shape {shape}, not {history.shape}")
+    for name, vectors in (("factors", model.item_embeddings()), ("vectors", model.item_vectors())):
+        if vectors is not None and vectors.shape[0] != interactions.n_items:
+            raise ValueError(
+                f"its item {name} have the shape {vectors.shape}, for {interactions.n_items} items"
+            )
 
 
 def check_algorithms(part: Part) -> None:
@@ -338,6 +369,7 @@ def write_embeddings(
     return path
 
 
+@again_if_replaced
 def read_embeddings(run: Path, name: str) -> tuple[Float32, Part]:
     """The vectors of `run/embeddings/NAME`, float32 (n_items, d), zero rows for items without text."""
     part = open_part(Path(run) / schema.EMBEDDINGS / name, schema.EMBEDDINGS)
@@ -346,9 +378,12 @@ def read_embeddings(run: Path, name: str) -> tuple[Float32, Part]:
         part, schema.INTERACTIONS, source.sha256, f"recli embed {quoted(run)} --name {quoted(name)}"
     )
     embedding_meta(part)
+    n_items = _heights(source)[1]
     with readable(part, f"make it again: recli embed {quoted(run)} --name {quoted(name)}"):
         tensors = part.tensors("vectors")
         vectors = quantization.expand("vectors", tensors)
-        if vectors.ndim != 2 or vectors.shape[1:] != tensors["center"].shape:
-            raise ValueError(f"vectors of the shape {vectors.shape}")
+        if vectors.shape != (n_items, *tensors["center"].shape) or vectors.ndim != 2:
+            raise ValueError(f"vectors of the shape {vectors.shape}, for {n_items} items")
+        if not np.isfinite(vectors).all():
+            raise ValueError("vectors that are not finite numbers")
     return vectors, part

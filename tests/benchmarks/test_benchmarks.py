@@ -24,9 +24,9 @@ from benchmarks.datasets import (
     verdict,
 )
 
+import recli
 from recli.cli.console import Console
 from recli.cli.options import make_command
-from recli.cli.train_cf import train_cf
 from recli.config import validate
 from recli.models.base import algorithms
 from recli.steps.train_cf.config import TrainCfConfig, given_options
@@ -328,9 +328,7 @@ def test_every_model_of_a_run_is_timed(
     board_run: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("popularity", "item-knn"):
-        make_command("train-cf", TrainCfConfig, train_cf)(
-            [str(board_run), "--algorithm", name], standalone_mode=False
-        )
+        recli.train_cf(board_run, algorithm=name)
     capsys.readouterr()
     options = ["--run", str(board_run), "--most", "7", "--rounds", "1", "-k", "3"]
     monkeypatch.setattr("sys.argv", ["recommend_speed.py", *options])

@@ -55,6 +55,20 @@ def test_a_damaged_file_costs_time_only(place: str, tmp_path: Path) -> None:
         file.write_bytes(whole)
 
 
+@pytest.mark.parametrize("suffix", ["nbi", "nbc", "sha256"])
+def test_a_changed_byte_costs_time_only(place: str, tmp_path: Path, suffix: str) -> None:
+    """numba would unpickle it: a traceback, another function, or the end of the process."""
+    compiled(twice(place), SIGNATURE)
+    (file,) = (tmp_path / "kept").rglob(f"*.{suffix}")
+    whole = file.read_bytes()
+    for at in np.linspace(0, len(whole) - 1, 4).astype(int):
+        file.write_bytes(whole[:at] + bytes([whole[at] ^ 0x55]) + whole[at + 1 :])
+        made: Any = compiled(twice(place), SIGNATURE)
+        assert works(made) and not made.stats.cache_hits
+        again: Any = compiled(twice(place), SIGNATURE)
+        assert works(again) and again.stats.cache_hits  # it was written anew
+
+
 def test_nothing_need_be_written() -> None:
     made: Any = compiled(twice("<no file>"), SIGNATURE)
     assert works(made)

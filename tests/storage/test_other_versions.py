@@ -13,6 +13,7 @@ import numpy as np
 import polars as pl
 import pytest
 import tiny_models as tiny
+from conftest import edit_manifest
 
 from recli import __version__, schema
 from recli.config import Config, from_dict, option
@@ -48,10 +49,7 @@ def run(unpacked: Path, tmp_path: Path) -> Path:
 
 def change(part: Path, edit: Callable[[dict[str, Any]], object]) -> None:
     """Edit a part's manifest."""
-    manifest = json.loads((part / "manifest.json").read_text())
-    edit(manifest)
-    (part / "manifest.json").unlink()
-    (part / "manifest.json").write_text(json.dumps(manifest))
+    edit_manifest(part, edit)
 
 
 def change_arrays(part: Path, edit: Callable[[dict[str, Any]], object], version: str) -> None:
@@ -383,7 +381,7 @@ def test_interactions_without_a_column_are_one_line(run: Path, recli: Call) -> N
     file.unlink()
     frame.write_parquet(file)
     change(run / "interactions", lambda m: m["files"].update({file.name: atomic.sha256_file(file)}))
-    with pytest.raises(RecliError, match=r"train\.parquet, made by recli .*, has no column 'value'"):
+    with pytest.raises(RecliError, match=r"train\.parquet has no column 'value'"):
         runs.read_interactions(run)
 
 

@@ -9,17 +9,19 @@ import subprocess
 import sys
 import textwrap
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
 import pytest
+from conftest import edit_manifest
 
 from recli import schema
 from recli.data.history import History
 from recli.data.interactions import Interactions
 from recli.errors import RecliError
 from recli.models.base import Training, algorithms
-from recli.storage import atomic, parts, runs
+from recli.storage import atomic, exchange, parts, runs
 
 
 def write_numbers(path: Path, numbers: list[int]) -> None:
@@ -90,27 +92,53 @@ def test_a_kill_between_the_two_renames_is_undone(tmp_path: Path) -> None:
 
 
 def test_what_a_killed_writer_left_is_removed_and_a_living_one_is_left_alone(tmp_path: Path) -> None:
-    gone = subprocess.Popen([sys.executable, "-c", ""])
-    gone.wait()
-    for pid in (gone.pid, os.getppid()):
-        (tmp_path / f".part.{pid}.tmp").mkdir()
-    write_numbers(tmp_path / "part", [1])
-    assert hidden(tmp_path) == [f".part.{os.getppid()}.tmp"]
+    """Process numbers say nothing: in another container they are of other processes."""
+    (tmp_path / ".part.1.tmp").mkdir()  # of an earlier version, which named folders by process
+    (tmp_path / ".part.0badcafe.tmp").mkdir()
+    with atomic.temporary_folder(tmp_path / "part") as living:
+        in_another_process(f"write_numbers({str(tmp_path / 'part')!r})")
+        assert hidden(tmp_path) == [living.name]
+    assert hidden(tmp_path) == []
 
 
-def test_ctrl_c_during_the_exchange_waits_for_its_end(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def in_another_process(call: str, prelude: str = "") -> subprocess.CompletedProcess[str]:
+    """Run `write_numbers(path)` or `read_numbers(path)` of a process of its own."""
+    script = f"""
+        import polars as pl
+        from recli.storage import exchange, locks, parts
+        def write_numbers(path, n=1):
+            with parts.write_part(path, "numbers", {{"n": n}}) as writer:
+                writer.table("numbers", pl.DataFrame({{"x": list(range(n))}}))
+        {prelude}
+        {call}
+    """
+    return subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(script)], capture_output=True, text=True, check=True
+    )
+
+
+@pytest.mark.parametrize("exchange_is_there", [True, False])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_during_the_exchange_waits_for_its_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: signal.Signals, exchange_is_there: bool
 ) -> None:
     write_numbers(tmp_path / "part", [1])
-    rename = Path.rename
+    name = "_exchange" if exchange_is_there else "remove"
+    before = getattr(exchange, name)
 
-    def interrupted_rename(self: Path, target: Path) -> Path:
-        os.kill(os.getpid(), signal.SIGINT)
-        return rename(self, target)
+    def interrupted(*paths: Path) -> Any:
+        os.kill(os.getpid(), number)
+        return before(*paths)
 
-    monkeypatch.setattr(Path, "rename", interrupted_rename)
-    with pytest.raises(KeyboardInterrupt):
-        write_numbers(tmp_path / "part", [2])
+    monkeypatch.setattr(exchange, name, interrupted)
+    if not exchange_is_there:
+        monkeypatch.setattr(exchange, "_exchange", lambda one, other: False)
+    handler = signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
+    try:
+        with pytest.raises((KeyboardInterrupt, SystemExit)):
+            write_numbers(tmp_path / "part", [2])
+    finally:
+        signal.signal(signal.SIGTERM, handler)
     monkeypatch.undo()
     assert read_numbers(tmp_path / "part") == [2]
     assert hidden(tmp_path) == []
@@ -163,9 +191,10 @@ def test_a_truncated_file_with_a_matching_hash_is_still_one_line(tmp_path: Path)
         write_numbers(tmp_path / "part", [1, 2])
         file = tmp_path / "part" / name
         file.write_bytes(file.read_bytes()[:-7])
-        manifest = json.loads((tmp_path / "part/manifest.json").read_text())
-        manifest["files"][name] = atomic.sha256_file(file)
-        (tmp_path / "part/manifest.json").write_text(json.dumps(manifest))
+        sha256 = atomic.sha256_file(file)
+        edit_manifest(
+            tmp_path / "part", lambda m, name=name, sha256=sha256: m["files"].update({name: sha256})
+        )
         part = parts.open_part(tmp_path / "part", "numbers")
         with pytest.raises(RecliError, match="cannot be read") as error:
             part.table("numbers") and part.tensors("squares") if "parquet" in name else part.tensors(
@@ -268,6 +297,23 @@ def test_a_full_disk_is_one_line_and_the_previous_part_stays(tmp_path: Path, kin
     assert "Traceback" not in done.stderr
     assert read_numbers(tmp_path / "part") == [1]
     assert hidden(tmp_path) == []
+
+
+@pytest.mark.parametrize("to", [("--save",), ("--out", "lists.parquet"), ("--out", "lists.csv")])
+def test_a_full_disk_while_lists_are_written_is_one_line(board_run: Path, to: tuple[str, ...]) -> None:
+    save_popularity(board_run)
+    done = subprocess.run(
+        [sys.executable, "-m", "recli", "recommend", "run", "-k", "20", "-q", *to],
+        cwd=board_run.parent,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000)),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1 and "Traceback" not in done.stderr
+    assert "the file size limit is reached; earlier results are untouched" in " ".join(done.stderr.split())
+    assert hidden(board_run) == hidden(board_run.parent) == []
+    assert not (board_run / "recommendations").exists()
 
 
 def test_a_link_stays_a_link_and_a_pipe_is_written_to_not_replaced(tmp_path: Path) -> None:

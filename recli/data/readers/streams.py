@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
+from recli.data.readers import digests
 from recli.errors import InvalidDataError, RecliError, UsageError, near_file
 
 STDIN = "-"
@@ -56,7 +57,9 @@ class Source:
         return "stdin" if self.path is None else str(self.path)
 
     def open(self) -> BinaryIO:
-        return sys.stdin.buffer if self.path is None else self.path.open("rb")
+        if self.path is not None and self.path.is_file():
+            return self.path.open("rb")
+        return digests.read_once(str(self), sys.stdin.buffer if self.path is None else self.path.open("rb"))
 
 
 def expand(sources: Sequence[str]) -> list[Source]:

@@ -23,7 +23,7 @@ from recli.steps.evaluate.test_set import (
     rating_errors,
 )
 from recli.storage import runs
-from recli.storage.parts import Part
+from recli.storage.parts import Part, PartReplaced
 from recli.storage.runs import StoredModel
 
 SERVED_BY = {POPULARITY: "users served popularity", "none": "users without a list"}  # by fallback
@@ -70,6 +70,8 @@ class Evaluator:
     def model(self, part: Part) -> EvaluatedSystem:
         """Score, rank and measure a model, as `recommend` serves it."""
         stored = runs.read_model(part.path, self.interactions)
+        if stored.part.sha256 != part.sha256:
+            raise PartReplaced(part.path)
         users, name = self.test_set.users, part.path.name
         known = np.where(self.interactions.having(*stored.trained_on)[users], users, -1)
         history, counts = self._before(stored)

@@ -121,8 +121,26 @@ def prepare(config: PrepareConfig, reporter: Reporter = SILENT) -> Prepared:
         summary["exploded"] = log.exploded
     if catalogue is not None:
         summary["catalogue"] = _catalogue_summary(interactions, items, catalogue)
-    runs.write_interactions(run, interactions, settings.stored, summary, items.catalogue, rejects)
+    inputs = _input_digests(config)
+    runs.write_interactions(run, interactions, settings.stored, summary, items.catalogue, rejects, inputs)
     return Prepared(run, summary, tuple(log.unused), cleaned.largest_bots, tied)
+
+
+def _input_digests(config: PrepareConfig) -> dict[str, str]:
+    """sha256 of all files that were read, by `ROLE/NAME`."""
+    from recli.data.readers.digests import input_digests
+
+    files = {
+        "log": config.log,
+        "validation": config.validation_file,
+        "test": config.test_file,
+        "items": config.items,
+        "join": tuple(text.rpartition(":")[0] for text in config.join),
+    }
+    digests: dict[str, str] = {}
+    for role, named in files.items():
+        digests |= input_digests(role, named) if named else {}
+    return digests
 
 
 def _looks_for_identical(config: PrepareConfig, log: EventInput) -> bool:
