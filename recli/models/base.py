@@ -143,6 +143,7 @@ class Algorithm:
     family: str = "cf"  # "cf": train-cf offers it; "content": needs Training.features; "hybrid": train-hybrid
     gpu: str = ""  # what it trains with on a GPU: "implicit", "torch"; "": it cannot
     personal: bool = True  # False: all users get the same, whatever the history
+    uses_values: bool = True  # False: by default, what a user did counts the same whatever its value
 
 
 algorithms: Registry[Algorithm] = Registry("algorithm", "recli.models", "recli.algorithms")
@@ -157,11 +158,12 @@ def algorithm(
     family: str = "cf",
     gpu: str = "",
     personal: bool = True,
+    uses_values: bool = True,
 ) -> Callable[[Callable[[C, Training], M]], Callable[[C, Training], M]]:
     """Register the decorated `fit(config, training) -> Model` as an algorithm."""
 
     def register(fit: Callable[[C, Training], M]) -> Callable[[C, Training], M]:
-        algorithms.add(name, Algorithm(name, help, config, fit, load, family, gpu, personal))
+        algorithms.add(name, Algorithm(name, help, config, fit, load, family, gpu, personal, uses_values))
         return fit
 
     return register

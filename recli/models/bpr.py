@@ -29,7 +29,13 @@ def load(config: BprConfig, state: State) -> Factors:
     return load_mapped(state, binary=True)
 
 
-@algorithm("bpr", help="Bayesian personalized ranking (matrix factorization)", config=BprConfig, load=load)
+@algorithm(
+    "bpr",
+    help="Bayesian personalized ranking (matrix factorization)",
+    config=BprConfig,
+    load=load,
+    uses_values=False,
+)
 def fit(config: BprConfig, training: Training) -> Factors:
     load_openmp()
     from implicit.cpu.bpr import BayesianPersonalizedRanking

@@ -19,7 +19,7 @@ from recli.data.history import History
 from recli.data.interactions import Interactions, no_seen_events
 from recli.errors import RecliError
 from recli.models.base import Model, algorithms
-from recli.models.wrappers import item_counts, with_recency
+from recli.models.wrappers import UNSCALED, ValueScale, item_counts, with_recency, with_scale
 from recli.schema import VERSION, EmbeddingMeta, Float32
 from recli.storage import quantization
 from recli.storage.metadata import ModelMeta, embedding_meta, encoder_meta, model_meta
@@ -185,11 +185,12 @@ def write_model(
     summary: dict[str, Any] | None = None,
     history_half_life: float = 0.0,
     storage_dtype: str = quantization.FLOAT32,
+    scale: ValueScale = UNSCALED,
 ) -> Path:
     """Write `run/models/NAME`, self-contained: it also holds the interactions' tables (hard links on disk).
 
     `inputs`: sha256 of the other parts it was made from; that of the interactions is added. With
-    `history_half_life`, `read_model` gives a `RecencyWeighted` model.
+    `history_half_life`, `read_model` gives a `RecencyWeighted` model; with a `scale` of values, a `Rescaled` one.
     `storage_dtype`: what its matrices are stored as (`recli.storage.quantization`); `read_model` gives float32.
     """
     source = open_part(Path(run) / schema.INTERACTIONS, schema.INTERACTIONS)
@@ -197,6 +198,8 @@ def write_model(
     config = {"algorithm": algorithm, "options": options, "seed": seed, "trained_on": list(trained_on)}
     if history_half_life:
         config["history_half_life"] = history_half_life
+    if scale:
+        config["value_scale"] = list(scale.numbers())
     with write_part(
         path, schema.MODELS, config, {schema.INTERACTIONS: source.sha256, **(inputs or {})}
     ) as writer:
@@ -246,6 +249,7 @@ def read_model(path: Path, interactions: Interactions | None = None) -> StoredMo
         options = from_dict(algorithm.config, meta.options)
         state = quantization.expand_state(part.tensors("model"))
         model = with_recency(algorithm.load(options, state), meta.history_half_life)
+        model = with_scale(model, meta.scale)
         if part.made_by != VERSION:
             _check_scores(model, interactions)
     return StoredModel(path.name, model, options, meta, part, interactions)

@@ -15,9 +15,12 @@ from recli.steps.prepare.config import PrepareConfig, PrepareSettings, settings_
 from recli.steps.prepare.inputs import CatalogueInput, EventInput, check_rejects, read_input, read_items
 
 if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
     from recli.data.event_columns import Rows
     from recli.data.interactions import Interactions
-    from recli.steps.prepare.cleaning import Bots, Indexed, Items, RowCounts
+    from recli.steps.prepare.cleaning import Bots, Indexed, Items, RowCounts, Weighed
 
 _N_LARGEST = 5  # bots that are listed
 
@@ -75,6 +78,7 @@ def prepare(config: PrepareConfig, reporter: Reporter = SILENT) -> Prepared:
         user_keys = splitting.id_keys(cleaned.user_ids, config.seed, "user")
         item_keys = splitting.id_keys(items.frame[schema.ITEM_ID], config.seed, "item")
         part = splitting.assign(rows, settings.plan, user_keys, item_keys)
+        weighed = _transform_weights(config, settings, rows, part, reporter)
         interactions = cleaning.assemble(rows, part, cleaned.user_ids, items.frame)
     if interactions.splits["train"].is_empty():
         raise InvalidDataError(
@@ -82,10 +86,36 @@ def prepare(config: PrepareConfig, reporter: Reporter = SILENT) -> Prepared:
             "hold fewer events out",
         )
     summary = _summary(interactions, row_counts.summary(kept), cleaned.bots, log)
+    if weighed is not None:
+        summary["weights"] = weighed.described()
     if catalogue is not None:
         summary["catalogue"] = _catalogue_summary(interactions, items, catalogue)
     runs.write_interactions(run, interactions, settings.stored, summary, items.catalogue, rejects)
     return Prepared(run, summary, tuple(log.unused), cleaned.largest_bots, tied)
+
+
+def _transform_weights(
+    config: PrepareConfig,
+    settings: PrepareSettings,
+    rows: Rows,
+    part: npt.NDArray[np.uint8],
+    reporter: Reporter,
+) -> Weighed | None:
+    """Tame the weights as `--weight-transform` says, and say what was done; None: there are none."""
+    from recli.steps.prepare import cleaning
+
+    weighting = settings.weighting
+    weighed = cleaning.transform_weights(
+        rows,
+        part != schema.SPLITS.index("test"),
+        config.weight_transform,
+        largest_given=max((weighting.event_weights or {}).values(), default=1.0),
+        decayed=weighting.half_life is not None,
+    )
+    given = weighting.weighted or weighting.event_weights is not None
+    if weighed is not None and (given or weighed.transform.kind != "none"):
+        reporter.say(weighed.sentence())
+    return weighed
 
 
 def _report_event_types(weights: dict[str, float] | None, counts: dict[str, int], reporter: Reporter) -> None:

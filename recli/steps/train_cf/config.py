@@ -44,6 +44,14 @@ class CommonConfig(Config):
         max=100_000,
         default_text="off",
     )
+    weight_strength: float | None = option(
+        None,
+        "How strongly the weights of events count, where they are not all 1: 1 as prepared (scaled to mean 1), 0 not "
+        "at all; in between their spread shrinks.",
+        min=0,
+        max=1,
+        default_text="chosen on validation",
+    )
     history_half_life: float = option(
         0.0,
         "Half-life of the events in a history, counted in later events of the same user: older ones weigh less. All "

@@ -11,16 +11,16 @@ from typing import Any
 import polars as pl
 
 from recli.compute.devices import choose_device
-from recli.config import to_dict
+from recli.config import Tune, to_dict
 from recli.data.interactions import Interactions
 from recli.errors import UsageError
 from recli.models.base import Algorithm, Model, algorithms
-from recli.models.wrappers import with_recency
+from recli.models.wrappers import with_recency, with_scale
 from recli.reporting import SILENT, Reporter, StepResult
 from recli.steps.train_cf.config import CommonConfig, given_options
 from recli.storage import quantization, runs
 from recli.storage.names import checked_name
-from recli.training import fit, tuning
+from recli.training import fit, strength, tuning
 from recli.training.fit import FitResult
 from recli.training.validation import ValidationFigures, Validator, has_validation, validator_of
 
@@ -70,15 +70,14 @@ def train_cf(config: CommonConfig, reporter: Reporter = SILENT) -> TrainedModel:
         validate=validator,
         history_half_life=config.history_half_life,
     )
+    strengths = _strengths(config, algorithm, interactions, validator)
     tried: list[tuning.Tried] = []
+    by_strength: dict[float, float] = {}
     if config.tune:
         assert validator is not None
-        trained, tried = _search(config, fixed, train, validator, reporter)
+        trained, tried = _search(config, fixed, train, validator, strengths, reporter)
     else:
-        with reporter.progress(
-            f"training {algorithm.name}", fit.total_steps(options), "iterations"
-        ) as advance:
-            trained = train(options, patience=config.patience, reporter=reporter, advance=advance)
+        trained, by_strength = _train(config, options, train, validator, strengths, reporter)
     figures, ndcg_float32 = None, None
     if validator is not None:
         figures = validator.figures(_as_stored(config, trained, interactions))
@@ -88,15 +87,23 @@ def train_cf(config: CommonConfig, reporter: Reporter = SILENT) -> TrainedModel:
         what, total = f"training {algorithm.name} on train + validation", fit.total_steps(trained.config)
         with reporter.progress(what, total, "iterations") as advance:
             trained = train(
-                trained.config, splits=("train", "validation"), reporter=reporter, advance=advance
+                trained.config,
+                splits=("train", "validation"),
+                weight_strength=trained.scale.strength,
+                reporter=reporter,
+                advance=advance,
             )
-    return _write(config, name, trained, figures, ndcg_float32, tried)
+    return _write(config, name, trained, figures, ndcg_float32, tried, by_strength)
 
 
 def _check_options(config: CommonConfig, algorithm: Algorithm, options: Any) -> None:
     """Raises `UsageError` for options of the training that do not go with the algorithm."""
     if config.patience:
         fit.check_patience(algorithm, options)
+    if config.weight_strength is not None and not algorithm.uses_values:
+        raise UsageError(
+            f"--weight-strength: {algorithm.name} does not learn from the weights of events", "leave it out"
+        )
     if config.storage_dtype != quantization.FLOAT32 and not algorithm.personal:
         raise UsageError(
             f"--storage-dtype {config.storage_dtype}: {algorithm.name} has one number for each item, "
@@ -105,28 +112,74 @@ def _check_options(config: CommonConfig, algorithm: Algorithm, options: Any) -> 
         )
 
 
+def _strengths(
+    config: CommonConfig, algorithm: Algorithm, interactions: Interactions, validator: Validator | None
+) -> tuple[float | None, ...]:
+    """The strengths of weights to choose from: the given one, or those that are worth a try where there is validation.
+
+    None: the safe one.
+    """
+    if config.weight_strength is not None or validator is None:
+        return (config.weight_strength,)
+    return strength.strengths(algorithm, interactions.matrix("train"))
+
+
+def _train(
+    config: CommonConfig,
+    options: Any,
+    train: Callable[..., FitResult],
+    validator: Validator | None,
+    strengths: tuple[float | None, ...],
+    reporter: Reporter,
+) -> tuple[FitResult, dict[float, float]]:
+    """The model with these options, and NDCG@20 on validation by strength of weights where that was chosen."""
+    steps = fit.total_steps(options) * len(strengths)
+    with reporter.progress(f"training {config.algorithm}", steps, "iterations") as advance:
+        common = {"patience": config.patience, "reporter": reporter, "advance": advance}
+        tried = [chosen for chosen in strengths if chosen is not None]
+        if validator is None or len(tried) < 2:
+            return train(options, weight_strength=strengths[0], **common), {}
+        trained, figures = strength.choose_strength(
+            lambda weight_strength: train(options, weight_strength=weight_strength, **common),
+            tried,
+            validator,
+        )
+    reporter.say(strength.sentence(trained.scale.strength, figures))
+    return trained, figures
+
+
 def _search(
     config: CommonConfig,
     fixed: dict[str, Any],
     train: Callable[..., FitResult],
     validator: Validator,
+    strengths: tuple[float | None, ...],
     reporter: Reporter,
 ) -> tuple[FitResult, list[tuning.Tried]]:
     """The best model of `--tune`, and all trials. Only the best model so far is held, and not trained again."""
     best: FitResult | None = None
     best_score = -1.0
 
-    def measure(options: Any) -> float:
+    def measure(options: Any, weight_strength: float | None = strengths[0]) -> float:
         nonlocal best, best_score
-        trained = train(options, patience=config.patience)
+        trained = train(options, patience=config.patience, weight_strength=weight_strength)
         score = round(validator(trained.model), 6)
         if score > best_score:
             best, best_score = trained, score
         return score
 
     searched = algorithms[config.algorithm].config
+    common = {"weight_strength": (Tune(choices=strengths), strengths[0])} if len(strengths) > 1 else {}
     with reporter.progress(f"searching {config.algorithm}", config.tune, "trials") as advance:
-        tried = tuning.search(searched, fixed, measure, trials=config.tune, seed=config.seed, advance=advance)
+        tried = tuning.search(
+            searched,
+            fixed,
+            measure,
+            trials=config.tune,
+            seed=config.seed,
+            common=common,
+            advance=advance,
+        )
     assert best is not None
     return best, tried
 
@@ -138,7 +191,7 @@ def _as_stored(config: CommonConfig, trained: FitResult, interactions: Interacti
     heights = (interactions.n_users, interactions.n_items)
     state = quantization.compact_state(trained.model.state(), heights, config.storage_dtype)
     model = algorithms[config.algorithm].load(trained.config, quantization.expand_state(state))
-    return with_recency(model, config.history_half_life)
+    return with_scale(with_recency(model, config.history_half_life), trained.scale)
 
 
 def _write(
@@ -148,11 +201,14 @@ def _write(
     figures: ValidationFigures | None,
     ndcg_float32: float | None,
     tried: list[tuning.Tried],
+    by_strength: dict[float, float],
 ) -> TrainedModel:
     """Write the model, and describe it."""
     measured: dict[str, Any] = {}
     if tried:
         measured["trials"] = [{"options": trial.options, "ndcg@20": trial.score} for trial in tried]
+    if by_strength:
+        measured["weight_strengths"] = {f"{tried:g}": ndcg for tried, ndcg in by_strength.items()}
     if figures is not None:
         measured["validation"] = figures.summary()
     if hasattr(trained.config, "iterations"):
@@ -170,6 +226,7 @@ def _write(
         summary=measured,
         history_half_life=config.history_half_life,
         storage_dtype=config.storage_dtype,
+        scale=trained.scale,
     )
     summary: dict[str, Any] = {
         "model": name,
@@ -179,6 +236,8 @@ def _write(
     }
     if config.history_half_life:
         summary["history_half_life"] = config.history_half_life
+    if trained.scale:
+        summary["weight_strength"] = trained.scale.strength
     if config.storage_dtype != quantization.FLOAT32:
         summary["storage_dtype"] = config.storage_dtype
     return TrainedModel(

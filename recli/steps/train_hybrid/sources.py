@@ -16,12 +16,14 @@ from recli.models.content_knn import ContentKnnConfig
 from recli.models.fusion import FusedSource, Fusion, FusionConfig
 from recli.models.popularity import RECENT_POPULARITY, PopularityConfig
 from recli.models.text_factors import TextFactors, TextFactorsConfig
-from recli.models.wrappers import unwrap, with_recency
+from recli.models.wrappers import scale_of, unwrap, with_recency, with_scale
 from recli.reporting import SILENT, Reporter
 from recli.schema import CSR, Bool, Float32
 from recli.steps.train_hybrid.config import FACTOR_MODELS, TrainHybridConfig, content_algorithms
 from recli.storage import parts, runs
-from recli.training.fit import total_steps, train
+from recli.training.fit import FitResult, total_steps, train
+from recli.training.strength import choose_strength, sentence, strengths, value_scale
+from recli.training.validation import has_validation, validator_of
 
 TRAIN = ("train",)
 
@@ -37,6 +39,7 @@ class SourceSpec:
     trained_on: tuple[str, ...] = TRAIN
     history_half_life: float = 0.0  # events; 0: all events of a history are alike
     sha256: str | None = None  # of the run's model
+    weight_strength: float | None = None  # see `ValueScale`; None: not chosen yet
     fused: bool = True  # False: only the base of text-factors
 
     @property
@@ -74,7 +77,16 @@ class TrainedSources:
                 base = next((s.name for s in self.fused if unwrap(self.models[s.name]) is model.base), None)
             options = to_dict(spec.config)
             described.append(
-                asdict(FusedSource(spec.name, spec.algorithm, options, base, spec.history_half_life))
+                asdict(
+                    FusedSource(
+                        spec.name,
+                        spec.algorithm,
+                        options,
+                        base,
+                        spec.history_half_life,
+                        scale_of(self.models[spec.name]).numbers(),
+                    )
+                )
             )
         return tuple(described)
 
@@ -161,6 +173,7 @@ def _read_source(run: Path, name: str, interactions: Interactions, reporter: Rep
         stored.trained_on,
         stored.meta.history_half_life,
         stored.part.sha256,
+        stored.meta.scale.strength if stored.meta.value_scale else None,
     )
 
 
@@ -187,27 +200,53 @@ def _with_base_options(specs: Sequence[SourceSpec]) -> tuple[SourceSpec, ...]:
 def train_sources(
     inputs: TrainingInputs, specs: Sequence[SourceSpec], splits: tuple[str, ...]
 ) -> TrainedSources:
-    """Train the sources on the named splits; a model that the run has is taken if it learned from just these."""
+    """Train the sources on the named splits; a model that the run has is taken if it learned from just these.
+
+    Where weights are not all 1, and a source has no strength of them yet, the best of `strengths` on validation is it.
+    """
     models: dict[str, Model] = {}
     for spec in specs:
         if spec.content:
             continue
         if spec.model is not None and spec.trained_on == splits:
-            models[spec.name] = with_recency(unwrap(spec.model), spec.history_half_life)
+            model = with_recency(unwrap(spec.model), spec.history_half_life)
+            models[spec.name] = with_scale(model, scale_of(spec.model))
             continue
-        with inputs.reporter.progress(f"training {spec.name}", total_steps(spec.config)) as advance:
-            models[spec.name] = train(
-                algorithms[spec.algorithm],
+        models[spec.name] = _train_best(inputs, spec, splits)
+    matrix = inputs.interactions.matrix(*splits)
+    content = train_content(inputs, specs, models, matrix, cold_items(matrix))
+    chosen = {name: scale_of(model).strength for name, model in (models | content).items()}
+    return TrainedSources(
+        tuple(replace(spec, weight_strength=chosen[spec.name]) for spec in specs), models | content
+    )
+
+
+def _train_best(inputs: TrainingInputs, spec: SourceSpec, splits: tuple[str, ...]) -> Model:
+    """The source's model, with the strength of weights that is best on validation where it has none."""
+    algorithm, interactions = algorithms[spec.algorithm], inputs.interactions
+    tried: tuple[float, ...] = ()
+    if spec.weight_strength is None and has_validation(interactions) and splits == TRAIN:
+        tried = strengths(algorithm, interactions.matrix(*splits))
+    steps = total_steps(spec.config) * max(1, len(tried))
+    with inputs.reporter.progress(f"training {spec.name}", steps) as advance:
+
+        def train_with(weight_strength: float | None) -> FitResult:
+            return train(
+                algorithm,
                 spec.config,
-                inputs.interactions,
+                interactions,
                 splits=splits,
                 seed=inputs.seed,
                 advance=advance,
                 history_half_life=spec.history_half_life,
-            ).model
-    matrix = inputs.interactions.matrix(*splits)
-    content = train_content(inputs, specs, models, matrix, cold_items(matrix))
-    return TrainedSources(tuple(specs), models | content)
+                weight_strength=weight_strength,
+            )
+
+        if len(tried) < 2:
+            return train_with(spec.weight_strength).model
+        best, figures = choose_strength(train_with, tried, validator_of(interactions, inputs.seed))
+    inputs.reporter.say(f"{spec.name}: {sentence(best.scale.strength, figures)}")
+    return best.model
 
 
 def train_content(
@@ -227,11 +266,18 @@ def train_content(
         if not spec.content:
             continue
         with inputs.reporter.progress(f"training {spec.name}", None) as advance:
+            scale = value_scale(algorithms[spec.algorithm], matrix, spec.weight_strength)
             training = Training(
-                matrix, features=inputs.features, cold=cold, models=by_algorithm, advance=advance
+                scale(matrix) if scale else matrix,
+                features=inputs.features,
+                cold=cold,
+                models=by_algorithm,
+                advance=advance,
             )
             model = algorithms[spec.algorithm].fit(spec.config, training)
-            content[spec.name] = with_recency(model, spec.history_half_life)
+            if isinstance(model, TextFactors):  # its users are those of its base
+                scale = next(scale_of(m) for m in models.values() if unwrap(m) is model.base)
+            content[spec.name] = with_scale(with_recency(model, spec.history_half_life), scale)
     return content
 
 

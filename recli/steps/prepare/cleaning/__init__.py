@@ -5,6 +5,7 @@ from recli.steps.prepare.cleaning.duplicates import DUPLICATES, merge, tied
 from recli.steps.prepare.cleaning.filters import Bots, bots, cap, core
 from recli.steps.prepare.cleaning.pseudonyms import pseudonymize, pseudonyms
 from recli.steps.prepare.cleaning.row_counts import RowCounts
+from recli.steps.prepare.cleaning.weight_transform import Weighed, parse_transform, transform_weights
 from recli.steps.prepare.cleaning.weighting import EventWeighting, Indexed, index_events
 
 __all__ = [
@@ -14,6 +15,7 @@ __all__ = [
     "Indexed",
     "Items",
     "RowCounts",
+    "Weighed",
     "assemble",
     "bots",
     "cap",
@@ -21,8 +23,10 @@ __all__ = [
     "index_events",
     "join_catalogue",
     "merge",
+    "parse_transform",
     "pseudonymize",
     "pseudonyms",
     "renumber",
     "tied",
+    "transform_weights",
 ]
