@@ -8,7 +8,7 @@ import numpy as np
 
 from recli.data.arrays import binary
 from recli.data.history import History
-from recli.models.base import Model
+from recli.models.base import Model, signed
 from recli.schema import CSR, Bool, Float32, Int64, State
 
 POPULARITY = "popularity"
@@ -74,19 +74,21 @@ class ValueScale:
     """Values as a model takes them: 1 + strength * (value / mean - 1).
 
     `mean`: of the values it was trained on, so that theirs is 1, which the algorithms' options are meant for.
-    `strength`: 1 keeps the ratios of values, 0 ignores them: all count the same.
+    `strength`: 1 keeps the ratios of values, 0 ignores them: all count the same. `negatives`: what a unit of dislike
+    counts, as a value below 0; 0: what is disliked is not used.
     """
 
     mean: float = 1.0
     strength: float = 1.0
+    negatives: float = 0.0
 
     def __bool__(self) -> bool:
         """Whether it changes anything."""
-        return (self.mean, self.strength) != (1.0, 1.0)
+        return (self.mean, self.strength, self.negatives) != (1.0, 1.0, 0.0)
 
     def numbers(self) -> tuple[float, ...]:
-        """As manifests store it: mean and strength, or nothing if it changes nothing."""
-        return (self.mean, self.strength) if self else ()
+        """As manifests store it: its fields, or nothing if it changes nothing."""
+        return (self.mean, self.strength, self.negatives) if self else ()
 
     def __call__(self, values: CSR) -> CSR:
         """The matrix with its values scaled, float32; all of them stay above 0."""
@@ -115,7 +117,24 @@ class Rescaled(ModelWrapper):
         return self.model.source_scores(self._scaled(history), users)
 
     def _scaled(self, history: History) -> History:
-        return replace(history, values=self.scale(history.values))
+        scaled = replace(history, values=self.scale(history.values), negatives=None)
+        if not self.scale.negatives or history.negatives is None:
+            return scaled
+        return with_negatives(scaled, history.negatives * np.float32(self.scale.negatives))
+
+
+def with_negatives(history: History, negatives: CSR) -> History:
+    """The history with negative values for what was disliked, csr (n, n_items); it is as recent as the last event."""
+    values = signed(history.values, negatives)
+    if history.steps is None:
+        return History(values)
+    places = history.values.copy()
+    places.data = history.steps + np.float64(1)  # exact, and no entry is 0
+    disliked = negatives.astype(np.float64)
+    disliked.data[:] = 1
+    steps = (places + disliked).tocsr()
+    steps.sort_indices()
+    return History(values, (steps.data - 1).astype(np.int32))
 
 
 @dataclass(frozen=True)

@@ -42,6 +42,7 @@ def train(
     features: Float32 | None = None,
     history_half_life: float = 0.0,
     weight_strength: float | None = None,
+    negative_weight: float = 0.0,
 ) -> FitResult:
     """Train `algorithm` with its options `config` on the named splits of the interactions.
 
@@ -49,6 +50,7 @@ def train(
     `patience`, training stops when `validate` (a `Validator`) has not improved for so many iterations, and the best
     iteration's model is returned. With `history_half_life` (events), the model is wrapped in `RecencyWeighted`.
     `weight_strength`: how strongly values count (`ValueScale`), where they are not all 1; None: as far as is safe.
+    `negative_weight`: the weight of a mean dislike beside a mean value of 1, where the algorithm can use it.
     Raises `RecliError` where there are no rows, or no order for the half-life to go by.
     """
     if patience:
@@ -70,9 +72,11 @@ def train(
         raise RecliError(
             f"there are no {' or '.join(splits)} rows to learn from", "prepare the run from a larger log"
         )
-    scale = value_scale(algorithm, matrix, weight_strength)
+    negatives = interactions.negatives(*splits)
+    scale = value_scale(algorithm, matrix, weight_strength, negatives, negative_weight)
     training = Training(
         scale(matrix) if scale else matrix,
+        negatives=negatives * np.float32(scale.negatives) if scale.negatives else None,
         rows=pl.concat([interactions.splits[s] for s in splits]),
         features=features,
         cold=interactions.items["cold"].to_numpy(),

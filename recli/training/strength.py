@@ -9,6 +9,7 @@ item-knn gain twice as much from the whole of them.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -24,12 +25,25 @@ if TYPE_CHECKING:
 _SAFE_SPREAD = 0.3
 
 
-def value_scale(algorithm: Algorithm, matrix: CSR, strength: float | None) -> ValueScale:
-    """How the algorithm takes the values of `matrix`, (n_users, n_items); a strength of None is the `safe_strength`."""
-    if not has_weights(algorithm, matrix):
-        return UNSCALED
-    chosen = safe_strength(matrix) if strength is None else strength
-    return ValueScale(float(matrix.data.mean(dtype=np.float64)), chosen)
+def value_scale(
+    algorithm: Algorithm,
+    matrix: CSR,
+    strength: float | None,
+    negatives: CSR | None = None,
+    negative_weight: float = 0.0,
+) -> ValueScale:
+    """How the algorithm takes the values of `matrix`, (n_users, n_items); a strength of None is the `safe_strength`.
+
+    `negative_weight`: of a mean value of `negatives`, of the same shape.
+    """
+    scale = UNSCALED
+    if has_weights(algorithm, matrix):
+        chosen = safe_strength(matrix) if strength is None else strength
+        scale = ValueScale(float(matrix.data.mean(dtype=np.float64)), chosen)
+    if negative_weight and algorithm.uses_negatives and negatives is not None and negatives.nnz:
+        unit = float(negatives.data.mean(dtype=np.float64))
+        scale = replace(scale, negatives=negative_weight / unit)
+    return scale
 
 
 def has_weights(algorithm: Algorithm, matrix: CSR) -> bool:
