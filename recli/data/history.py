@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import polars as pl
@@ -21,11 +21,13 @@ class History:
     `values`: csr float32 (n, n_items). `steps`: int32 (nnz,), beside `values.data`: how many of the user's items came
     later, 0 for the last one; None: the order is unknown. A pair that occurs several times counts at its latest time.
     `negatives`: csr float32 (n, n_items), how strongly the users disliked items, > 0; None: nothing is known of that.
+    `also_seen`: csr float32 (n, n_items), 1 for other items that users had, disliked ones among them; None: no others.
     """
 
     values: CSR
     steps: Int32 | None = None
     negatives: CSR | None = None
+    also_seen: CSR | None = None
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -41,14 +43,19 @@ class History:
         sizes: Int64 = np.diff(self.values.indptr).astype(np.int64)
         return sizes
 
+    @property
+    def seen(self) -> CSR:
+        """What is not to be listed for these users, float32 (n, n_items)."""
+        return self.values if self.also_seen is None else self.values + self.also_seen
+
     def __getitem__(self, rows: slice | Int64) -> History:
         """The histories of the selected rows, in that order."""
-        negatives = None if self.negatives is None else self.negatives[rows]
-        if self.steps is None:
-            return History(self.values[rows], negatives=negatives)
-        chosen = np.arange(self.shape[0])[rows]
-        entries = ranges(self.values.indptr[chosen].astype(np.int64), self.sizes[chosen])
-        return History(self.values[rows], self.steps[entries], negatives)
+        steps = None
+        if self.steps is not None:
+            chosen = np.arange(self.shape[0])[rows]
+            steps = self.steps[ranges(self.values.indptr[chosen].astype(np.int64), self.sizes[chosen])]
+        others = (None if m is None else m[rows] for m in (self.negatives, self.also_seen))
+        return History(self.values[rows], steps, *others)
 
     def keep(self, entries: Bool) -> History:
         """Without the entries that are False in `entries`, bool (nnz,). The others keep their steps: the gap stays."""
@@ -57,7 +64,7 @@ class History:
         before = np.concatenate([[0], np.cumsum(entries)])
         kept = (self.values.data[entries], self.values.indices[entries], before[self.values.indptr])
         values = csr_matrix(kept, shape=self.shape)
-        return History(values, None if self.steps is None else self.steps[entries], self.negatives)
+        return replace(self, values=values, steps=None if self.steps is None else self.steps[entries])
 
     def decayed(self, half_life: float) -> CSR:
         """Values that are halved for each `half_life` steps, float32 (n, n_items); as they are if it is 0, or the

@@ -74,13 +74,18 @@ class Interactions:
     def known(self, *splits: str) -> CSR:
         """Items that users did anything with in the named splits, also what was filtered out of them, float32
         (n_users, n_items), > 0."""
-        others = self._seen_in(splits).with_columns(pl.lit(1.0, pl.Float32).alias(schema.VALUE))
-        return self._matrix([*(self.splits[s] for s in splits), others], schema.VALUE)
+        liked, others = self.matrix(*splits), self._also_seen(splits)
+        return liked if others is None else liked + others
 
     def negatives(self, *splits: str) -> CSR:
         """How strongly users disliked items in the named splits, float32 (n_users, n_items), > 0 where they did."""
         disliked = self._seen_in(splits).filter(pl.col(schema.NEGATIVE) > 0)
         return self._matrix([disliked], schema.NEGATIVE)
+
+    def _also_seen(self, splits: tuple[str, ...]) -> CSR | None:
+        """1 for items that users had in these splits, but that are not in them; None: there are none."""
+        seen = self._seen_in(splits).with_columns(pl.lit(1.0, pl.Float32).alias(schema.VALUE))
+        return self._matrix([seen], schema.VALUE) if seen.height else None
 
     def _seen_in(self, splits: tuple[str, ...]) -> pl.DataFrame:
         return self.seen_events.filter(pl.col(schema.SPLIT).is_in(splits))
@@ -106,15 +111,20 @@ class Interactions:
         """The named splits as histories (n_users, n_items), in order where it is known for all of them."""
         rows = [self.splits[s] for s in splits if self.splits[s].height] or [self.splits[s] for s in splits]
         orders = [order for order in map(order_of, rows) if order is not None]
-        history = self._unordered(splits)
+        history = self.history_of(*splits)
         if len(orders) < len(rows):
             return history
         users, items = (np.concatenate([r[c].to_numpy() for r in rows]) for c in (schema.USER, schema.ITEM))
         return replace(history, steps=ordered_pairs(users, items, np.concatenate(orders))[1])
 
-    def _unordered(self, splits: tuple[str, ...]) -> History:
+    def history_of(self, *splits: str) -> History:
+        """The named splits as histories (n_users, n_items), without their order."""
         negatives = self.negatives(*splits)
-        return History(self.matrix(*splits), negatives=negatives if negatives.nnz else None)
+        return History(
+            self.matrix(*splits),
+            negatives=negatives if negatives.nnz else None,
+            also_seen=self._also_seen(splits),
+        )
 
     def history(self, trained_on: tuple[str, ...] = ("train",), in_order: bool = True) -> History:
         """What scores are computed from: the splits a model was trained on, and what cold users did.
@@ -122,7 +132,7 @@ class Interactions:
         Without `in_order`, the steps are left out: they take time, and few models ask for them.
         """
         splits = (*trained_on, "history")
-        return self.ordered(*splits) if in_order else self._unordered(splits)
+        return self.ordered(*splits) if in_order else self.history_of(*splits)
 
     @property
     def has_order(self) -> bool:

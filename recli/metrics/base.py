@@ -22,13 +22,25 @@ class TestSet:
 
     users: Int64  # (n,), row numbers of the users that are evaluated: those with test items
     relevant: CSR  # (n, n_items), their test items
-    seen: CSR  # (n, n_items), what they did before: models do not recommend it again
+    seen: CSR  # (n, n_items), what they did before, and models may have been trained on
     counts: Int64  # (n_items,), training users of each item
     n_training_users: int
     cold: Bool  # (n_items,), items without a training event
     ties: Int32  # (n_items,), the fixed order in which equal scores are listed
     allowed: Bool | None = None  # (n_items,), items that may be recommended; None: all
     vectors: Float32 | CSR | None = None  # (n_items, d), l2-normalized or zero rows: for diversity
+    filtered: CSR | None = (
+        None  # (n, n_items), what they did before, but `prepare` filtered out; None: nothing
+    )
+
+    @cached_property
+    def masked(self) -> CSR:
+        """What models do not recommend again, csr (n, n_items)."""
+        if self.filtered is None:
+            return self.seen
+        masked = self.seen + self.filtered
+        masked.sort_indices()
+        return masked
 
     @property
     def n_users(self) -> int:

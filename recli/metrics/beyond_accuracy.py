@@ -80,12 +80,12 @@ def _popular_unseen(test_set: TestSet, ranked: Int32) -> Bool:
         order = np.concatenate([order[test_set.allowed[order]], order[~test_set.allowed[order]]])
     rank_of_item[order] = np.arange(order.size)  # from the most popular; of all items
     n_items = order.size
-    rows = np.repeat(np.arange(test_set.n_users, dtype=np.int64), np.diff(test_set.seen.indptr))
-    keys = np.sort(rows * n_items + rank_of_item[test_set.seen.indices])
+    rows = np.repeat(np.arange(test_set.n_users, dtype=np.int64), np.diff(test_set.masked.indptr))
+    keys = np.sort(rows * n_items + rank_of_item[test_set.masked.indices])
     popularity_rank = rank_of_item[np.maximum(ranked, 0)]
     listed = np.arange(test_set.n_users, dtype=np.int64)[:, None] * n_items + popularity_rank
     seen_before = (
-        np.searchsorted(keys, listed) - test_set.seen.indptr[:-1, None]
+        np.searchsorted(keys, listed) - test_set.masked.indptr[:-1, None]
     )  # seen items more popular than it
     return np.asarray((popularity_rank - seen_before < ranked.shape[1]) & (ranked >= 0))
 

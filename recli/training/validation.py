@@ -31,7 +31,7 @@ class ValidationFigures:
 
 @dataclass(frozen=True)
 class Validator:
-    """NDCG@20 of a model on the validation split: full ranking, items seen in training masked.
+    """NDCG@20 of a model on the validation split: full ranking, items masked that the users had before it.
 
     Users without training rows get the lists they would be served: see `recli.models.wrappers.WithFallback`.
     """
@@ -54,7 +54,7 @@ class Validator:
         history = self.history
         known = known_users(self.users, history)
         served = WithFallback(model, self.popularity)
-        ranked = topk.rank(served, history, known, k=TOP, ties=self.ties, seen=history.values)
+        ranked = topk.rank(served, history, known, k=TOP, ties=self.ties, seen=history.seen)
         return ndcg_at(ranked.items, self.relevant)
 
 

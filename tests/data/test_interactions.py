@@ -70,6 +70,17 @@ def test_histories_carry_what_was_disliked_in_their_splits(data: Interactions, i
     assert kept is not None and kept.nnz == 2
 
 
+def test_histories_know_what_else_is_masked(board: Interactions, data: Interactions) -> None:
+    for history in (
+        data.history(),
+        data.history()[np.arange(data.n_users)],
+        data.history_of("train", "history"),
+    ):
+        assert set(entries(history.seen)) - set(entries(history.values)) == {(0, 20), (0, 21), (11, 25)}
+    assert board.history().seen is not None
+    assert board.history().also_seen is None
+
+
 def test_a_history_without_dislikes_has_no_negatives(board: Interactions) -> None:
     merely_seen = replace(board, seen_events=seen_frame((0, 20, 0.0, "train"), (0, 22, 1.0, "test")))
     assert merely_seen.history().negatives is None

@@ -80,7 +80,7 @@ def _ranked(user_rows: Int32, items: Int32, test_set: TestSet, k: int) -> tuple[
         user_rows, items = user_rows[kept], items[kept]
     starts = np.searchsorted(user_rows, np.arange(test_set.n_users + 1))
     counts = {
-        "already seen": int(held(test_set.seen, starts, items).sum()),
+        "already seen": int(held(test_set.masked, starts, items).sum()),
         "users without a list": int((np.diff(starts) == 0).sum()),
     }
     position = np.arange(user_rows.size) - starts[user_rows]

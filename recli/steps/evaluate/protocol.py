@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from recli.metrics.base import MetricSpec, TestSet
+from recli.reporting import counted
 from recli.steps.evaluate.bootstrap import GROUPS
 from recli.steps.evaluate.config import EvaluateConfig
 from recli.steps.evaluate.slices import SLICE_RULES
@@ -26,9 +27,13 @@ def evaluation_protocol(
     candidates = test_set.n_items if test_set.allowed is None else int(test_set.allowed.sum())
     which = "" if test_set.allowed is None else " with a training event"
     names = {s.metric.name for s in specs}
+    n_filtered = 0 if test_set.filtered is None else int(test_set.filtered.nnz)
+    filtered = (
+        f", nor what prepare filtered out of these ({counted(n_filtered, 'event')})" if n_filtered else ""
+    )
     lines = [
         f"Full ranking of the {candidates} items{which}; models do not list what a user had in "
-        f"{', '.join(KNOWN[config.split])}. External recommendations are taken as they are.",
+        f"{', '.join(KNOWN[config.split])}{filtered}. External recommendations are taken as they are.",
         f"Means over the {test_set.n_users} users with items in the {config.split} split; "
         f"{counts.users_without_test} users without any are left out; users without recommendations count 0.",
         "Denominators: precision k; recall the user's test items; ndcg and map min(k, test items).",

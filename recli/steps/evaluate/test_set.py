@@ -31,7 +31,8 @@ def make_test_set(
     interactions: Interactions, split: str, warm_only: bool = False
 ) -> tuple[TestSet, TestSetCounts]:
     """The test set of a split: its users with at least one item that can be recommended to them."""
-    tests, seen = interactions.matrix(split), interactions.matrix(*KNOWN[split])
+    tests, history = interactions.matrix(split), interactions.history_of(*KNOWN[split])
+    seen, filtered = history.values, history.also_seen
     counts = _users_of_items(
         interactions, seen.nnz == sum(interactions.splits[s].height for s in KNOWN[split])
     )
@@ -55,6 +56,7 @@ def make_test_set(
         cold=cold,
         ties=interactions.ties,
         allowed=~cold if warm_only else None,
+        filtered=None if filtered is None else filtered[users],
     )
     return test_set, TestSetCounts(
         interactions.n_users - users.size, int(repeated.nnz), int(before - relevant.nnz)
@@ -102,12 +104,12 @@ def evaluate_model(
         # No metric needs all scores, and products with the cold items alone take little.
         areas, ranked = None, np.full((test_set.n_users, k), -1, dtype=np.int32)
         for rows, best in ranked_batches(
-            model, history, users, k=k, ties=test_set.ties, seen=test_set.seen, allowed=test_set.allowed
+            model, history, users, k=k, ties=test_set.ties, seen=test_set.masked, allowed=test_set.allowed
         ):
             ranked[rows] = best.items
             advance(rows.stop - rows.start, "")
         if has_cold.any():
-            some, seen = np.flatnonzero(has_cold), test_set.seen[has_cold]
+            some, seen = np.flatnonzero(has_cold), test_set.masked[has_cold]
             cold_only[has_cold] = rank(
                 again or model,
                 history[some],
@@ -137,7 +139,7 @@ def _by_scores(
     ranked, areas = np.full((test_set.n_users, k), -1, dtype=np.int32), np.full(test_set.n_users, np.nan)
     cold = np.flatnonzero(test_set.cold)
     count = counter(test_set.relevant.nnz, test_set.n_items)
-    for rows, scores in score_batches(model, history, users, seen=test_set.seen, allowed=test_set.allowed):
+    for rows, scores in score_batches(model, history, users, seen=test_set.masked, allowed=test_set.allowed):
         ranked[rows] = top_k(scores, k, test_set.ties).items
         if with_auc:
             areas[rows] = auc_of(scores, test_set.relevant[rows], count)

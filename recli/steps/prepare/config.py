@@ -1,5 +1,6 @@
 """The options of `recli prepare`, their checks, and the settings derived from them."""
 
+import math
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +10,7 @@ from recli.config import Config, argument, option, parse_duration, parse_pairs, 
 from recli.errors import RecliError, UsageError
 
 if TYPE_CHECKING:
-    from recli.steps.prepare.cleaning import EventWeighting
+    from recli.steps.prepare.cleaning import EventWeighting, NegativeRules
     from recli.steps.prepare.splitting import Plan
 
 _INPUT, _CATALOGUE, _CLEANING, _SPLITS, _PRIVACY, _OUTPUT = (
@@ -79,11 +80,20 @@ class PrepareConfig(Config):
     only_seen_items: bool = option(
         False, "Leave out items of the catalogue that have no event.", panel=_CATALOGUE
     )
-    min_rating: float | None = option(None, "Leave out events with a lower rating.", panel=_CLEANING)
+    min_rating: float | None = option(
+        None, "Leave out events with a lower rating; they stay known as seen.", panel=_CLEANING
+    )
     event_weights: str | None = option(
         None,
-        "Value of an event by its type; others are left out.",
+        "Value of an event by its type; others are left out, but stay known as seen; below 0: a dislike.",
         metavar="view=1,purchase=5",
+        panel=_CLEANING,
+    )
+    negatives: tuple[str, ...] = option(
+        (),
+        "Events that are dislikes: ratings below a number (below:3) or below the user's mean (mean), or types "
+        "(event:skip,hide). Repeatable.",
+        metavar="below:N|mean|event:NAMES",
         panel=_CLEANING,
     )
     event_half_life: str | None = option(
@@ -242,6 +252,15 @@ def _check_together(config: PrepareConfig) -> None:
         )
 
 
+def finite(text: str) -> float | None:
+    """The number that the text is; None: it is no number, or not a finite one."""
+    try:
+        number = float(text)
+    except ValueError:
+        return None
+    return number if math.isfinite(number) else None
+
+
 def columns_of(text: str | None) -> tuple[str, ...]:
     """The names in `user_id,item_id,rating`."""
     return tuple(name.strip() for name in text.split(",")) if text else ()
@@ -253,20 +272,37 @@ def _weighting(config: PrepareConfig) -> "EventWeighting":
     weights = None
     if config.event_weights is not None:
         weights = parse_pairs(config.event_weights, "--event-weights")
-        negative = [name for name, weight in weights.items() if weight < 0]
-        if negative:
-            raise UsageError(
-                f"--event-weights: {negative[0]} is negative; values are confidence, above 0",
-                f"leave such events out with {negative[0]}=0",
-            )
-        if not any(weights.values()):
+        if not any(weight > 0 for weight in weights.values()):
             raise UsageError("--event-weights leaves every event out", "give one type a weight above 0")
     seconds = (
         parse_duration(config.event_half_life, "--event-half-life")
         if config.event_half_life is not None
         else None
     )
-    return EventWeighting(config.min_rating, weights, config.weight_column is not None, seconds)
+    rules = _negatives(config.negatives, weights or {})
+    return EventWeighting(config.min_rating, weights, config.weight_column is not None, seconds, rules)
+
+
+def _negatives(texts: tuple[str, ...], weights: dict[str, float]) -> "NegativeRules":
+    """What `--negatives` says, and the types whose weight is below 0. Raises `UsageError`."""
+    from recli.steps.prepare.cleaning import NegativeRules
+
+    below, below_mean = None, False
+    events = [name for name, weight in weights.items() if weight < 0]
+    for text in texts:
+        kind, _, value = text.strip().partition(":")
+        if kind == "mean" and not value:
+            below_mean = True
+        elif kind == "below" and (number := finite(value)) is not None:
+            below = number if below is None else max(below, number)
+        elif kind == "event" and value.strip(", "):
+            events += columns_of(value)
+        else:
+            raise UsageError(
+                f"--negatives {text}: not one of below:N, mean, event:NAME[,NAME]",
+                "such as --negatives below:3, or --negatives event:dislike,skip",
+            )
+    return NegativeRules(below, below_mean, tuple(dict.fromkeys(events)))
 
 
 def _plan(config: PrepareConfig) -> "Plan":

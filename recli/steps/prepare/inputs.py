@@ -146,9 +146,12 @@ def _check_columns(config: PrepareConfig, settings: PrepareSettings, columns: di
             f"columns used: {_used(columns)}",
             "name it with --time-column NAME, or say --in-order if each user's rows are in the order of the events",
         )
+    rules = settings.weighting.negatives
     needed = {
         "--min-rating": ("rating", config.min_rating is not None),
         "--event-weights": ("event", config.event_weights is not None),
+        "--negatives": ("rating", rules.below is not None or rules.below_mean),
+        "--negatives event:NAME": ("event", bool(rules.events)),
         "--event-half-life": ("time", config.event_half_life is not None),
         "--split temporal": ("time", split == "temporal"),
     }

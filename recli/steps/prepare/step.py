@@ -10,7 +10,7 @@ import polars as pl
 
 from recli import schema
 from recli.errors import InvalidDataError
-from recli.reporting import SILENT, Reporter, StepResult
+from recli.reporting import SILENT, Reporter, StepResult, counted
 from recli.steps.prepare.config import PrepareConfig, PrepareSettings, settings_of
 from recli.steps.prepare.inputs import CatalogueInput, EventInput, check_rejects, read_input, read_items
 
@@ -20,7 +20,16 @@ if TYPE_CHECKING:
 
     from recli.data.event_columns import Rows
     from recli.data.interactions import Interactions
-    from recli.steps.prepare.cleaning import Bots, Indexed, Items, RowCounts, Weighed
+    from recli.steps.prepare.cleaning import (
+        Bots,
+        Contradictions,
+        Indexed,
+        Items,
+        RowCounts,
+        SetAside,
+        Weighed,
+    )
+    from recli.steps.prepare.splitting import Keys, Part
 
 _N_LARGEST = 5  # bots that are listed
 
@@ -63,23 +72,26 @@ def prepare(config: PrepareConfig, reporter: Reporter = SILENT) -> Prepared:
         catalogue = read_items(config, reporter)
         rejects = check_rejects(config, settings, log, *([catalogue] if catalogue else []))
         with reporter.progress("numbering users and items", total=None):
-            indexed = cleaning.index_events(log.events, settings.weighting)
+            indexed = cleaning.index_events(log.events, settings.weighting, _ids(config, catalogue))
     rows, row_counts = indexed.rows, cleaning.RowCounts(log.rows, log.rejected, dict(indexed.filtered))
     _report_event_types(settings.weighting.event_weights, indexed.event_types, reporter)
     _check_not_empty(rows, row_counts)
     with reporter.progress("cleaning", total=None):
-        cleaned = _clean(config, settings, indexed, row_counts)
+        cleaned = _clean(config, settings, indexed, row_counts, reporter)
     kept, tied = len(rows), cleaning.tied(rows)
 
     items = cleaning.join_catalogue(
         rows, cleaned.item_ids, catalogue.frame if catalogue else None, config.only_seen_items
     )
     with reporter.progress("splitting", total=None):
-        user_keys = splitting.id_keys(cleaned.user_ids, config.seed, "user")
-        item_keys = splitting.id_keys(items.frame[schema.ITEM_ID], config.seed, "item")
-        part = splitting.assign(rows, settings.plan, user_keys, item_keys)
+        keys = splitting.Keys(
+            splitting.id_keys(cleaned.user_ids, config.seed, "user"),
+            splitting.id_keys(items.frame[schema.ITEM_ID], config.seed, "item"),
+        )
+        part = splitting.assign(rows, settings.plan, keys.users, keys.items)
+        seen = _seen(config, settings, cleaned, items, indexed.set_aside, rows, part, keys)
         weighed = _transform_weights(config, settings, rows, part, reporter)
-        interactions = cleaning.assemble(rows, part, cleaned.user_ids, items.frame)
+        interactions = cleaning.assemble(rows, part, cleaned.user_ids, items.frame, seen)
     if interactions.splits["train"].is_empty():
         raise InvalidDataError(
             f"--split {settings.plan.split} leaves none of {kept:,} events to train on",
@@ -88,6 +100,7 @@ def prepare(config: PrepareConfig, reporter: Reporter = SILENT) -> Prepared:
     summary = _summary(interactions, row_counts.summary(kept), cleaned.bots, log)
     if weighed is not None:
         summary["weights"] = weighed.described()
+    summary["seen"] = _seen_summary(interactions, indexed.set_aside.users_left_out)
     if catalogue is not None:
         summary["catalogue"] = _catalogue_summary(interactions, items, catalogue)
     runs.write_interactions(run, interactions, settings.stored, summary, items.catalogue, rejects)
@@ -118,6 +131,38 @@ def _transform_weights(
     return weighed
 
 
+def _ids(config: PrepareConfig, catalogue: CatalogueInput | None) -> pl.Series | None:
+    """The items that are in the run even without an event."""
+    return None if catalogue is None or config.only_seen_items else catalogue.frame[schema.ITEM_ID]
+
+
+def _seen(
+    config: PrepareConfig,
+    settings: PrepareSettings,
+    cleaned: _Cleaned,
+    items: Items,
+    aside: SetAside,
+    rows: Rows,
+    part: Part,
+    keys: Keys,
+) -> Rows | None:
+    """What was set aside of the run's users and items, one row for each pair that is not among `rows`; None: nothing
+    was."""
+    from recli.steps.prepare import cleaning, splitting
+
+    if not aside.tables:
+        return None
+    seen = aside.renumbered(
+        cleaning.row_numbers(cleaned.numbered, cleaned.user_ids),
+        cleaning.row_numbers(aside.item_ids, items.frame[schema.ITEM_ID]),
+    )
+    seen.columns["part"] = splitting.assign_seen(seen, rows, part, settings.plan, keys)
+    cleaning.merge(seen, config.duplicates, len(cleaned.user_ids))
+    cleaning.drop_pairs_of(seen, rows)
+    splitting.to_history(seen, rows, settings.plan, keys)
+    return seen
+
+
 def _report_event_types(weights: dict[str, float] | None, counts: dict[str, int], reporter: Reporter) -> None:
     """Say what event types count for; warn of those in the log that have no weight, and the reverse."""
     if weights is None:
@@ -141,6 +186,7 @@ def _most_frequent(counts: dict[str, int], n: int = 10) -> str:
 class _Cleaned:
     """The ids that are left after cleaning, and the possible bots, dropped or not."""
 
+    numbered: pl.Series  # ids of users by the numbers of `SetAside`
     user_ids: pl.Series
     item_ids: pl.Series
     bots: Bots
@@ -148,16 +194,20 @@ class _Cleaned:
 
 
 def _clean(
-    config: PrepareConfig, settings: PrepareSettings, indexed: Indexed, row_counts: RowCounts
+    config: PrepareConfig,
+    settings: PrepareSettings,
+    indexed: Indexed,
+    row_counts: RowCounts,
+    reporter: Reporter,
 ) -> _Cleaned:
     """Apply bots, duplicates, the cap and the core, in this order, to `indexed.rows` in place."""
     import numpy as np
 
     from recli.steps.prepare import cleaning, splitting
 
-    rows, user_ids, item_ids = indexed.rows, indexed.user_ids, indexed.item_ids
+    rows, user_ids, item_ids, aside = indexed.rows, indexed.user_ids, indexed.item_ids, indexed.set_aside
     if settings.key is not None:
-        user_ids = cleaning.pseudonymize(rows, user_ids, settings.key)
+        user_ids = cleaning.pseudonymize(user_ids, settings.key, rows, *aside.tables)
     bots = cleaning.bots(np.bincount(rows.user, minlength=len(user_ids)))
     largest = tuple(
         (str(user_ids[int(user)]), int(n))
@@ -170,6 +220,9 @@ def _clean(
     merged, in_earlier_split = cleaning.merge(rows, config.duplicates, len(user_ids))
     row_counts.merged += merged
     row_counts.filter("in_earlier_split", in_earlier_split)
+    settled = cleaning.settle(rows, aside)
+    row_counts.filter("negatives", settled.disliked)
+    _report_contradictions(settled, reporter)
     if config.max_user_events is not None:
         if rows.order is not None:
             ranks = splitting.time_ranks(rows.user)
@@ -178,19 +231,36 @@ def _clean(
             item_keys = splitting.id_keys(item_ids, config.seed, "item")
             ranks = splitting.hash_ranks(rows.user, rows.item, user_keys, item_keys)
         within_cap = cleaning.cap(rows.user, ranks, config.max_user_events)
+        aside.take(rows, ~within_cap)
         row_counts.filter("max_user_events", rows.keep(within_cap))
     for_user, for_item = cleaning.core(
-        rows, settings.min_user_events, settings.min_item_events, len(user_ids), len(item_ids)
+        rows, settings.min_user_events, settings.min_item_events, len(user_ids), len(item_ids), aside
     )
     row_counts.filter("min_user_events", for_user)
     row_counts.filter("min_item_events", for_item)
     _check_not_empty(rows, row_counts)
     return _Cleaned(
-        cleaning.renumber(rows, "user", user_ids), cleaning.renumber(rows, "item", item_ids), bots, largest
+        user_ids,
+        cleaning.renumber(rows, "user", user_ids),
+        cleaning.renumber(rows, "item", item_ids),
+        bots,
+        largest,
     )
 
 
+def _report_contradictions(settled: Contradictions, reporter: Reporter) -> None:
+    """Say what became of pairs that were both liked and disliked."""
+    total = settled.disliked + settled.liked
+    if total:
+        how = "the later event counts" if settled.by_time else "the larger sum of weights counts"
+        reporter.say(
+            f"{counted(total, 'pair')} of user and item both liked and disliked: {how}, "
+            f"a dislike for {settled.disliked:,} of them"
+        )
+
+
 _LOOSEN = {
+    "negatives": "say with --negatives, or --event-weights, that fewer events are dislikes",
     "event_weights": "give the log's event types a weight",
     "min_rating": "lower --min-rating",
     "weight_column": "weights must be above 0: name another --weight-column",
@@ -234,6 +304,18 @@ def _summary(
             "above": round(bots.above, 3),
         },
         "columns": log.columns,
+    }
+
+
+def _seen_summary(interactions: Interactions, users_left_out: int) -> dict[str, int]:
+    """What is known of the run's users beside what is trained on: pairs of user and item."""
+    seen = interactions.seen_events
+    disliked = seen.filter(pl.col(schema.NEGATIVE) > 0)
+    return {
+        "pairs": seen.height,
+        "negatives": disliked.height,
+        "users_with_negatives": disliked[schema.USER].n_unique(),
+        "users_left_out": users_left_out,
     }
 
 

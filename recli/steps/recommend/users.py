@@ -65,8 +65,11 @@ class UserQueries:
             None if known.steps is None else np.concatenate([known.steps, *(h.steps for h in new_histories)])
         )
         none = csr_matrix(new.shape, dtype=np.float32)
-        negatives = None if known.negatives is None else vstack([known.negatives, none], format="csr")
-        both = History(vstack([known.values, new], format="csr"), steps, negatives)
+        others = (
+            None if matrix is None else vstack([matrix, none], format="csr")
+            for matrix in (known.negatives, known.also_seen)
+        )
+        both = History(vstack([known.values, new], format="csr"), steps, *others)
         new_rows = np.arange(len(self.rows)) + known.shape[0]
         return both[np.where(self.rows >= 0, self.rows, new_rows)]
 

@@ -96,7 +96,7 @@ def count_listed(fusion: Fusion, interactions: Interactions, config: TrainHybrid
     if users.size:
         history = interactions.ordered(*config.trained_on)[users]
         known, ties = known_users(users, history), interactions.ties
-        items = rank(fusion, history, known, k=K, ties=ties, seen=history.values).items
+        items = rank(fusion, history, known, k=K, ties=ties, seen=history.seen).items
         listed = items[items >= 0]
         share = float(fusion.cold[listed].mean()) if listed.size else 0.0
     return ListedCold(n_cold, fusion.cold.size, share, int(users.size), boost)
@@ -169,7 +169,7 @@ def rank_blocks(fusion: Fusion, candidates: Candidates, advance: Advance) -> War
     blocks = np.flatnonzero(~fusion.cold), np.flatnonzero(fusion.cold)
     best: tuple[list[Ranked], list[Ranked]] = ([], [])
     history, ties = candidates.history, candidates.ties
-    for rows, scores in score_batches(without_boost, history, candidates.users, seen=history.values):
+    for rows, scores in score_batches(without_boost, history, candidates.users, seen=history.seen):
         for items, batches in zip(blocks, best, strict=True):
             batches.append(_best(scores, items, ties))
         advance(rows.stop - rows.start, "")

@@ -324,7 +324,8 @@ def _score_batches(
             source_scores.append(
                 same if linear else normalized_scores(options.fusion, same, block, options.rrf_k)
             )
-        yield ScoreBatch(source_scores, (block.rows, block.columns), _relevant(candidates, rows, block))
+        masked = block if history.also_seen is None else block_of(candidates.items, history.seen)
+        yield ScoreBatch(source_scores, (masked.rows, masked.columns), _relevant(candidates, rows, block))
         advance(users.size, "")
 
 

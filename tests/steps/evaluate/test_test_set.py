@@ -15,7 +15,9 @@ from recli.models.base import Model
 from recli.models.kernels.factors import Factors, confidence_fold_in
 from recli.models.wrappers import WithFallback
 from recli.schema import Float32, Int64, State
+from recli.steps.evaluate.config import EvaluateConfig
 from recli.steps.evaluate.external_lists import first_of_each, in_order, numbered, read_lists
+from recli.steps.evaluate.protocol import evaluation_protocol
 from recli.steps.evaluate.slices import COLD_ONLY, measure, slices_of
 from recli.steps.evaluate.test_set import (
     evaluate_model,
@@ -309,3 +311,33 @@ def test_only_lists_that_are_out_of_order_are_sorted() -> None:
         False,
         True,
     ]
+
+
+def test_what_was_filtered_out_before_the_test_is_masked_but_is_no_history() -> None:
+    made = small(TEST)
+    seen = pl.DataFrame(
+        {
+            "user": [0, 0, 1],
+            "item": [4, 5, 4],
+            "negative": [0.0, 0.0, 1.0],
+            "split": ["train", "test", "validation"],
+        },
+        schema_overrides={"user": pl.Int32, "item": pl.Int32, "negative": pl.Float32},
+    )
+    test_set, _ = make_test_set(replace(made, seen_events=seen), "test")
+    assert [test_set.seen[row].indices.tolist() for row in range(2)] == [[0, 1], [0, 2]]
+    assert [test_set.masked[row].indices.tolist() for row in range(2)] == [[0, 1, 4], [0, 2, 4]]
+    validation, _ = make_test_set(replace(made, seen_events=seen), "validation")
+    assert validation.filtered is not None and validation.filtered.nnz == 0
+    assert make_test_set(made, "test")[0].filtered is None
+
+
+def test_the_protocol_counts_what_was_filtered_out() -> None:
+    config = EvaluateConfig(run="run")
+    made, seen = small(TEST), pl.DataFrame({"user": [0], "item": [4], "negative": [0.0], "split": ["train"]})
+    seen = seen.cast({"user": pl.Int32, "item": pl.Int32, "negative": pl.Float32})
+    test_set, counts = make_test_set(replace(made, seen_events=seen), "test")
+    first = evaluation_protocol(config, test_set, counts, (), "", {})[0]
+    assert "train, validation, history, nor what prepare filtered out of these (1 event)." in first
+    test_set, counts = make_test_set(made, "test")
+    assert "filtered" not in evaluation_protocol(config, test_set, counts, (), "", {})[0]

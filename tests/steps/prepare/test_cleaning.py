@@ -238,7 +238,7 @@ def test_pseudonyms_are_hmac_sha256_cut_to_128_bits() -> None:
     whole = hmac.new(b"secret", b"alice", hashlib.sha256).hexdigest()
     assert cleaning.pseudonyms(["alice"], b"secret") == [whole[:32]]
     rows = rows_of([(0, 0, 1), (1, 0, 1), (2, 0, 1)], "user item value")
-    names = cleaning.pseudonymize(rows, pl.Series("user_id", ["a", "b", "c"]), b"key")
+    names = cleaning.pseudonymize(pl.Series("user_id", ["a", "b", "c"]), b"key", rows)
     assert names.is_sorted()
     assert [names[int(u)] for u in rows.user] == cleaning.pseudonyms(["a", "b", "c"], b"key")
 

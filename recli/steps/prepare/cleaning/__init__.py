@@ -3,23 +3,29 @@
 from recli.steps.prepare.cleaning.assemble import Items, assemble, join_catalogue, renumber
 from recli.steps.prepare.cleaning.duplicates import DUPLICATES, merge, tied
 from recli.steps.prepare.cleaning.filters import Bots, bots, cap, core
+from recli.steps.prepare.cleaning.negatives import Contradictions, NegativeRules, settle
 from recli.steps.prepare.cleaning.pseudonyms import pseudonymize, pseudonyms
 from recli.steps.prepare.cleaning.row_counts import RowCounts
+from recli.steps.prepare.cleaning.set_aside import SetAside, drop_pairs_of, row_numbers
 from recli.steps.prepare.cleaning.weight_transform import Weighed, parse_transform, transform_weights
 from recli.steps.prepare.cleaning.weighting import EventWeighting, Indexed, index_events
 
 __all__ = [
     "DUPLICATES",
     "Bots",
+    "Contradictions",
     "EventWeighting",
     "Indexed",
     "Items",
+    "NegativeRules",
     "RowCounts",
+    "SetAside",
     "Weighed",
     "assemble",
     "bots",
     "cap",
     "core",
+    "drop_pairs_of",
     "index_events",
     "join_catalogue",
     "merge",
@@ -27,6 +33,8 @@ __all__ = [
     "pseudonymize",
     "pseudonyms",
     "renumber",
+    "row_numbers",
+    "settle",
     "tied",
     "transform_weights",
 ]

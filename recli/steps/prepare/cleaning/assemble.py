@@ -10,7 +10,8 @@ import polars as pl
 
 from recli import schema
 from recli.data.event_columns import Rows
-from recli.data.interactions import Interactions
+from recli.data.interactions import Interactions, no_seen_events
+from recli.data.lexsort import lexorder
 
 
 def renumber(rows: Rows, name: str, ids: pl.Series) -> pl.Series:
@@ -67,11 +68,11 @@ def join_catalogue(rows: Rows, item_ids: pl.Series, catalogue: pl.DataFrame | No
 
 
 def assemble(
-    rows: Rows, part: npt.NDArray[np.uint8], user_ids: pl.Series, items: pl.DataFrame
+    rows: Rows, part: npt.NDArray[np.uint8], user_ids: pl.Series, items: pl.DataFrame, seen: Rows | None
 ) -> Interactions:
     """The tables of a run. Takes the columns out of `rows`, one by one, so that they are not held twice.
 
-    `part`: uint8 (n,), the index of each row's split in `schema.SPLITS`.
+    `part`: uint8 (n,), the index of each row's split in `schema.SPLITS`; a column of `seen` too.
     """
     masks = {name: part == code for code, name in enumerate(schema.SPLITS)}
     train = masks["train"]
@@ -88,4 +89,14 @@ def assemble(
         users,
         items.with_columns(pl.Series(schema.COLD, item_cold)),
         {name: pl.DataFrame(columns) for name, columns in splits.items()},
+        seen_events=no_seen_events() if seen is None else _seen_events(seen),
+    )
+
+
+def _seen_events(seen: Rows) -> pl.DataFrame:
+    by = lexorder((seen.item, seen.user))
+    user, item, negative, part = (seen.columns[name][by] for name in ("user", "item", "value", "part"))
+    split = pl.Series(schema.SPLITS, dtype=pl.String).gather(part)
+    return pl.DataFrame(
+        {schema.USER: user, schema.ITEM: item, schema.NEGATIVE: negative, schema.SPLIT: split}
     )

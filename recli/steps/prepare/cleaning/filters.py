@@ -6,6 +6,7 @@ import numpy as np
 
 from recli.data.event_columns import Rows, starts
 from recli.schema import Bool, Int32, Int64
+from recli.steps.prepare.cleaning.set_aside import SetAside
 
 BOT_DEVIATIONS = 5.0
 BOT_MEDIANS = 10.0
@@ -51,20 +52,28 @@ def cap(user: Int32, ranks: Int32, most: int) -> Bool:
     return ranks >= np.repeat((sizes - most).astype(np.int32), sizes)
 
 
-def core(rows: Rows, min_user: int, min_item: int, n_users: int, n_items: int) -> tuple[int, int]:
+def core(
+    rows: Rows, min_user: int, min_item: int, n_users: int, n_items: int, aside: SetAside | None = None
+) -> tuple[int, int]:
     """Leave out users and items with too few events until all have enough (the k-core). In place.
 
-    Returns the rows left out for their user and for their item.
+    Returns the rows left out for their user and for their item; `aside` gets the latter.
     """
     for_user = for_item = 0
     while True:
         user_counts = np.bincount(rows.user, minlength=n_users)
         lost_by_user = rows.keep(_enough(user_counts, min_user)[rows.user]) if min_user > 1 else 0
-        item_counts = np.bincount(rows.item, minlength=n_items)
-        lost_by_item = rows.keep(_enough(item_counts, min_item)[rows.item]) if min_item > 1 else 0
+        lost_by_item = _drop_items(rows, min_item, n_items, aside) if min_item > 1 else 0
         for_user, for_item = for_user + lost_by_user, for_item + lost_by_item
         if not lost_by_item:  # users were filtered before items: only a loss of items can undo that
             return for_user, for_item
+
+
+def _drop_items(rows: Rows, min_item: int, n_items: int, aside: SetAside | None) -> int:
+    kept = _enough(np.bincount(rows.item, minlength=n_items), min_item)[rows.item]
+    if aside is not None:
+        aside.take(rows, ~kept)
+    return rows.keep(kept)
 
 
 def _enough(counts: Int64, least: int) -> Bool:

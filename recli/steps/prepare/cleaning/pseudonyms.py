@@ -25,11 +25,12 @@ def pseudonyms(ids: Iterable[str], key: bytes) -> list[str]:
     return names
 
 
-def pseudonymize(rows: Rows, user_ids: pl.Series, key: bytes) -> pl.Series:
-    """Replace user ids by their pseudonyms: returns these, sorted, and renumbers `rows` in place."""
+def pseudonymize(user_ids: pl.Series, key: bytes, *tables: Rows) -> pl.Series:
+    """Replace user ids by their pseudonyms: returns these, sorted, and renumbers the tables in place."""
     names = pl.Series(user_ids.name, pseudonyms(user_ids, key), dtype=pl.String)
     order = names.arg_sort().to_numpy()
     new_rows = np.empty(order.size, dtype=np.int32)
     new_rows[order] = np.arange(order.size, dtype=np.int32)
-    rows.columns["user"] = new_rows[rows.user]
+    for rows in tables:
+        rows.columns["user"] = new_rows[rows.user]
     return names.sort()

@@ -43,15 +43,15 @@ def assign(rows: Rows, plan: Plan, user_keys: UInt64, item_keys: UInt64) -> Part
     """
     warm: Bool | slice = slice(None)
     if plan.cold_items > 0:
-        warm = ~_chosen(rows.item, item_keys, plan.cold_items)[rows.item]
+        warm = ~chosen(rows.item, item_keys, plan.cold_items)[rows.item]
     part = np.full(len(rows), TEST, dtype=np.uint8)
     part[warm] = _split(rows, warm, plan, user_keys, item_keys)
     if plan.cold_users > 0:
-        part[_chosen(rows.user, user_keys, plan.cold_users)[rows.user] & (part != TEST)] = HISTORY
+        part[chosen(rows.user, user_keys, plan.cold_users)[rows.user] & (part != TEST)] = HISTORY
     return part
 
 
-def _chosen(numbers: Int32, keys: UInt64, share: float) -> Bool:
+def chosen(numbers: Int32, keys: UInt64, share: float) -> Bool:
     """Which users (items) of those in `numbers` are held out: `share` of them, those with the lowest keys."""
     chosen = np.zeros(keys.size, dtype=np.bool_)
     present = np.flatnonzero(np.bincount(numbers, minlength=keys.size))
