@@ -74,13 +74,14 @@ class ValueScale:
     """Values as a model takes them: 1 + strength * (value / mean - 1).
 
     `mean`: of the values it was trained on, so that theirs is 1, which the algorithms' options are meant for.
-    `strength`: 1 keeps the ratios of values, 0 ignores them: all count the same. `negatives`: what a unit of dislike
-    counts, as a value below 0; 0: what is disliked is not used.
+    `strength`: 1 keeps the ratios of values, 0 ignores them: all count the same. `negatives`: the weight of
+    a mean dislike, which is `dislike`; 0: what is disliked is not used.
     """
 
     mean: float = 1.0
     strength: float = 1.0
     negatives: float = 0.0
+    dislike: float = 1.0
 
     def __bool__(self) -> bool:
         """Whether it changes anything."""
@@ -88,7 +89,11 @@ class ValueScale:
 
     def numbers(self) -> tuple[float, ...]:
         """As manifests store it: its fields, or nothing if it changes nothing."""
-        return (self.mean, self.strength, self.negatives) if self else ()
+        return (self.mean, self.strength, self.negatives, self.dislike) if self else ()
+
+    def weighed(self, negatives: CSR) -> CSR:
+        """The weights of dislikes, float32."""
+        return negatives * np.float32(self.negatives / self.dislike)
 
     def __call__(self, values: CSR) -> CSR:
         """The matrix with its values scaled, float32; all of them stay above 0."""
@@ -120,21 +125,21 @@ class Rescaled(ModelWrapper):
         scaled = replace(history, values=self.scale(history.values), negatives=None)
         if not self.scale.negatives or history.negatives is None:
             return scaled
-        return with_negatives(scaled, history.negatives * np.float32(self.scale.negatives))
+        return with_negatives(scaled, self.scale.weighed(history.negatives))
 
 
 def with_negatives(history: History, negatives: CSR) -> History:
     """The history with negative values for what was disliked, csr (n, n_items); it is as recent as the last event."""
     values = signed(history.values, negatives)
     if history.steps is None:
-        return History(values)
+        return replace(history, values=values)
     places = history.values.copy()
     places.data = history.steps + np.float64(1)  # exact, and no entry is 0
     disliked = negatives.astype(np.float64)
     disliked.data[:] = 1
     steps = (places + disliked).tocsr()
     steps.sort_indices()
-    return History(values, (steps.data - 1).astype(np.int32))
+    return replace(history, values=values, steps=(steps.data - 1).astype(np.int32))
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from recli.models.base import Algorithm, Model, Training
 from recli.models.wrappers import UNSCALED, ValueScale, with_recency, with_scale
 from recli.reporting import SILENT, Advance, Reporter, no_progress
 from recli.schema import Float32
-from recli.training.strength import value_scale
+from recli.training.value_choices import value_scale
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ def train(
     scale = value_scale(algorithm, matrix, weight_strength, negatives, negative_weight)
     training = Training(
         scale(matrix) if scale else matrix,
-        negatives=negatives * np.float32(scale.negatives) if scale.negatives else None,
+        negatives=scale.weighed(negatives) if scale.negatives else None,
         rows=pl.concat([interactions.splits[s] for s in splits]),
         features=features,
         cold=interactions.items["cold"].to_numpy(),

@@ -180,6 +180,8 @@ class HistoryMap:
 
     def features(self, history: CSR) -> Float64:
         """Mean and damped sum of a history's item factors, log of its size, 1: float64 (batch, 2d + 2)."""
+        if (history.data < 0).any():  # dislikes: they were no part of what the map was learned from
+            history = history.maximum(0).tocsr()
         history = arrays.binary(history) if self.binary else history
         size = np.maximum(np.asarray(history.sum(axis=1), dtype=np.float64), 1.0).reshape(-1, 1)
         total = np.asarray(history @ self.item_factors, dtype=np.float64)  # (batch, d)

@@ -20,9 +20,10 @@ from recli.reporting import SILENT, Reporter, StepResult
 from recli.steps.train_cf.config import CommonConfig, given_options
 from recli.storage import quantization, runs
 from recli.storage.names import checked_name
-from recli.training import fit, strength, tuning
+from recli.training import fit, tuning
 from recli.training.fit import FitResult
 from recli.training.validation import ValidationFigures, Validator, has_validation, validator_of
+from recli.training.value_choices import BestFit, ValueChoices, fit_best, value_choices
 
 
 @dataclass(frozen=True)
@@ -70,14 +71,21 @@ def train_cf(config: CommonConfig, reporter: Reporter = SILENT) -> TrainedModel:
         validate=validator,
         history_half_life=config.history_half_life,
     )
-    strengths = _strengths(config, algorithm, interactions, validator)
+    choices = value_choices(
+        algorithm,
+        interactions,
+        strength=config.weight_strength,
+        negative_weight=config.negative_weight,
+        validated=validator is not None,
+    )
     tried: list[tuning.Tried] = []
-    by_strength: dict[float, float] = {}
     if config.tune:
         assert validator is not None
-        trained, tried = _search(config, fixed, train, validator, strengths, reporter)
+        trained, tried = _search(config, fixed, train, validator, choices, reporter)
+        chosen: dict[str, Any] = {}
     else:
-        trained, by_strength = _train(config, options, train, validator, strengths, reporter)
+        best = _train(config, options, train, validator, choices, reporter)
+        trained, chosen = best.trained, best.summary()
     figures, ndcg_float32 = None, None
     if validator is not None:
         figures = validator.figures(_as_stored(config, trained, interactions))
@@ -90,10 +98,11 @@ def train_cf(config: CommonConfig, reporter: Reporter = SILENT) -> TrainedModel:
                 trained.config,
                 splits=("train", "validation"),
                 weight_strength=trained.scale.strength,
+                negative_weight=trained.scale.negatives,
                 reporter=reporter,
                 advance=advance,
             )
-    return _write(config, name, trained, figures, ndcg_float32, tried, by_strength)
+    return _write(config, name, trained, figures, ndcg_float32, tried, chosen)
 
 
 def _check_options(config: CommonConfig, algorithm: Algorithm, options: Any) -> None:
@@ -104,6 +113,11 @@ def _check_options(config: CommonConfig, algorithm: Algorithm, options: Any) -> 
         raise UsageError(
             f"--weight-strength: {algorithm.name} does not learn from the weights of events", "leave it out"
         )
+    if config.negative_weight and not algorithm.uses_negatives:
+        able = ", ".join(algorithms.names(lambda a: a.uses_negatives and a.family == "cf"))
+        raise UsageError(
+            f"--negative-weight: {algorithm.name} does not learn from dislikes; it masks them", f"use {able}"
+        )
     if config.storage_dtype != quantization.FLOAT32 and not algorithm.personal:
         raise UsageError(
             f"--storage-dtype {config.storage_dtype}: {algorithm.name} has one number for each item, "
@@ -112,40 +126,22 @@ def _check_options(config: CommonConfig, algorithm: Algorithm, options: Any) -> 
         )
 
 
-def _strengths(
-    config: CommonConfig, algorithm: Algorithm, interactions: Interactions, validator: Validator | None
-) -> tuple[float | None, ...]:
-    """The strengths of weights to choose from: the given one, or those that are worth a try where there is validation.
-
-    None: the safe one.
-    """
-    if config.weight_strength is not None or validator is None:
-        return (config.weight_strength,)
-    return strength.strengths(algorithm, interactions.matrix("train"))
-
-
 def _train(
     config: CommonConfig,
     options: Any,
     train: Callable[..., FitResult],
     validator: Validator | None,
-    strengths: tuple[float | None, ...],
+    choices: ValueChoices,
     reporter: Reporter,
-) -> tuple[FitResult, dict[float, float]]:
-    """The model with these options, and NDCG@20 on validation by strength of weights where that was chosen."""
-    steps = fit.total_steps(options) * len(strengths)
+) -> BestFit:
+    """The model with these options, and the strength of weights and of dislikes that are best on validation."""
+    steps = fit.total_steps(options) * choices.fits
     with reporter.progress(f"training {config.algorithm}", steps, "iterations") as advance:
-        common = {"patience": config.patience, "reporter": reporter, "advance": advance}
-        tried = [chosen for chosen in strengths if chosen is not None]
-        if validator is None or len(tried) < 2:
-            return train(options, weight_strength=strengths[0], **common), {}
-        trained, figures = strength.choose_strength(
-            lambda weight_strength: train(options, weight_strength=weight_strength, **common),
-            tried,
-            validator,
-        )
-    reporter.say(strength.sentence(trained.scale.strength, figures))
-    return trained, figures
+        with_options = partial(train, options, patience=config.patience, reporter=reporter, advance=advance)
+        best = fit_best(with_options, choices, validator)
+    for sentence in best.sentences():
+        reporter.say(sentence)
+    return best
 
 
 def _search(
@@ -153,23 +149,25 @@ def _search(
     fixed: dict[str, Any],
     train: Callable[..., FitResult],
     validator: Validator,
-    strengths: tuple[float | None, ...],
+    choices: ValueChoices,
     reporter: Reporter,
 ) -> tuple[FitResult, list[tuning.Tried]]:
     """The best model of `--tune`, and all trials. Only the best model so far is held, and not trained again."""
     best: FitResult | None = None
     best_score = -1.0
+    of_values = {"weight_strength": choices.strengths, "negative_weight": choices.negative_weights}
+    given = {name: tried[0] for name, tried in of_values.items()}
+    common = {name: (Tune(choices=tried), tried[0]) for name, tried in of_values.items() if len(tried) > 1}
 
-    def measure(options: Any, weight_strength: float | None = strengths[0]) -> float:
+    def measure(options: Any, **of_values: float) -> float:
         nonlocal best, best_score
-        trained = train(options, patience=config.patience, weight_strength=weight_strength)
+        trained = train(options, patience=config.patience, **(given | of_values))
         score = round(validator(trained.model), 6)
         if score > best_score:
             best, best_score = trained, score
         return score
 
     searched = algorithms[config.algorithm].config
-    common = {"weight_strength": (Tune(choices=strengths), strengths[0])} if len(strengths) > 1 else {}
     with reporter.progress(f"searching {config.algorithm}", config.tune, "trials") as advance:
         tried = tuning.search(
             searched,
@@ -201,14 +199,12 @@ def _write(
     figures: ValidationFigures | None,
     ndcg_float32: float | None,
     tried: list[tuning.Tried],
-    by_strength: dict[float, float],
+    chosen: dict[str, Any],
 ) -> TrainedModel:
     """Write the model, and describe it."""
-    measured: dict[str, Any] = {}
+    measured: dict[str, Any] = dict(chosen)
     if tried:
         measured["trials"] = [{"options": trial.options, "ndcg@20": trial.score} for trial in tried]
-    if by_strength:
-        measured["weight_strengths"] = {f"{tried:g}": ndcg for tried, ndcg in by_strength.items()}
     if figures is not None:
         measured["validation"] = figures.summary()
     if hasattr(trained.config, "iterations"):
@@ -236,8 +232,10 @@ def _write(
     }
     if config.history_half_life:
         summary["history_half_life"] = config.history_half_life
-    if trained.scale:
+    if trained.scale.mean != 1 or trained.scale.strength != 1:
         summary["weight_strength"] = trained.scale.strength
+    if trained.scale.negatives:
+        summary["negative_weight"] = trained.scale.negatives
     if config.storage_dtype != quantization.FLOAT32:
         summary["storage_dtype"] = config.storage_dtype
     return TrainedModel(

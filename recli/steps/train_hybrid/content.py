@@ -13,8 +13,8 @@ from recli.models.wrappers import with_scale
 from recli.reporting import Advance
 from recli.steps.train_hybrid.config import TrainHybridConfig
 from recli.steps.train_hybrid.sources import SourceSpec, TrainingInputs, cold_items
-from recli.training.strength import value_scale
 from recli.training.validation import Validator
+from recli.training.value_choices import value_scale
 
 CEASE_TEXT = (10.0, 30.0, 100.0)  # tried first, at the default l2
 CEASE_L2 = (100.0, 400.0)  # tried then, at the best text weight

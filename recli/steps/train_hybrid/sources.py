@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +22,9 @@ from recli.reporting import SILENT, Reporter
 from recli.schema import CSR, Bool, Float32
 from recli.steps.train_hybrid.config import FACTOR_MODELS, TrainHybridConfig, content_algorithms
 from recli.storage import parts, runs
-from recli.training.fit import FitResult, total_steps, train
-from recli.training.strength import choose_strength, sentence, strengths, value_scale
+from recli.training.fit import total_steps, train
 from recli.training.validation import has_validation, validator_of
+from recli.training.value_choices import fit_best, value_choices, value_scale
 
 TRAIN = ("train",)
 
@@ -40,6 +41,7 @@ class SourceSpec:
     history_half_life: float = 0.0  # events; 0: all events of a history are alike
     sha256: str | None = None  # of the run's model
     weight_strength: float | None = None  # see `ValueScale`; None: not chosen yet
+    negative_weight: float | None = None  # likewise
     fused: bool = True  # False: only the base of text-factors
 
     @property
@@ -174,6 +176,7 @@ def _read_source(run: Path, name: str, interactions: Interactions, reporter: Rep
         stored.meta.history_half_life,
         stored.part.sha256,
         stored.meta.scale.strength if stored.meta.value_scale else None,
+        stored.meta.scale.negatives if stored.meta.value_scale else None,
     )
 
 
@@ -202,7 +205,8 @@ def train_sources(
 ) -> TrainedSources:
     """Train the sources on the named splits; a model that the run has is taken if it learned from just these.
 
-    Where weights are not all 1, and a source has no strength of them yet, the best of `strengths` on validation is it.
+    Where weights are not all 1, or there are dislikes, a source that has no strength of them yet gets the best on
+    validation.
     """
     models: dict[str, Model] = {}
     for spec in specs:
@@ -215,38 +219,44 @@ def train_sources(
         models[spec.name] = _train_best(inputs, spec, splits)
     matrix = inputs.interactions.matrix(*splits)
     content = train_content(inputs, specs, models, matrix, cold_items(matrix))
-    chosen = {name: scale_of(model).strength for name, model in (models | content).items()}
-    return TrainedSources(
-        tuple(replace(spec, weight_strength=chosen[spec.name]) for spec in specs), models | content
-    )
+    models |= content
+    return TrainedSources(tuple(_with_scale_of(models[spec.name], spec) for spec in specs), models)
+
+
+def _with_scale_of(model: Model, spec: SourceSpec) -> SourceSpec:
+    """The source with the strengths of its model, for when it is trained again."""
+    scale = scale_of(model)
+    return replace(spec, weight_strength=scale.strength, negative_weight=scale.negatives)
 
 
 def _train_best(inputs: TrainingInputs, spec: SourceSpec, splits: tuple[str, ...]) -> Model:
-    """The source's model, with the strength of weights that is best on validation where it has none."""
+    """The source's model, with the strengths of weights and dislikes that are best on validation where it has none."""
     algorithm, interactions = algorithms[spec.algorithm], inputs.interactions
-    tried: tuple[float, ...] = ()
-    if spec.weight_strength is None and has_validation(interactions) and splits == TRAIN:
-        tried = strengths(algorithm, interactions.matrix(*splits))
-    steps = total_steps(spec.config) * max(1, len(tried))
+    chooses = has_validation(interactions) and splits == TRAIN
+    choices = value_choices(
+        algorithm,
+        interactions,
+        strength=spec.weight_strength,
+        negative_weight=spec.negative_weight,
+        validated=chooses,
+    )
+    validator = validator_of(interactions, inputs.seed) if choices.fits > 1 else None
+    steps = total_steps(spec.config) * choices.fits
     with inputs.reporter.progress(f"training {spec.name}", steps) as advance:
-
-        def train_with(weight_strength: float | None) -> FitResult:
-            return train(
-                algorithm,
-                spec.config,
-                interactions,
-                splits=splits,
-                seed=inputs.seed,
-                advance=advance,
-                history_half_life=spec.history_half_life,
-                weight_strength=weight_strength,
-            )
-
-        if len(tried) < 2:
-            return train_with(spec.weight_strength).model
-        best, figures = choose_strength(train_with, tried, validator_of(interactions, inputs.seed))
-    inputs.reporter.say(f"{spec.name}: {sentence(best.scale.strength, figures)}")
-    return best.model
+        train_with = partial(
+            train,
+            algorithm,
+            spec.config,
+            interactions,
+            splits=splits,
+            seed=inputs.seed,
+            advance=advance,
+            history_half_life=spec.history_half_life,
+        )
+        best = fit_best(train_with, choices, validator)
+    for text in best.sentences():
+        inputs.reporter.say(f"{spec.name}: {text}")
+    return best.trained.model
 
 
 def train_content(
