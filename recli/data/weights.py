@@ -10,6 +10,7 @@ import numpy as np
 
 from recli.schema import Float32, Float64, Int32, Int64
 
+KINDS = ("none", "log", "sqrt", "binary", "cap", "percentile", "per-user")
 _LARGEST = float(np.finfo(np.float32).max)
 _SMALLEST = float(np.finfo(np.float32).tiny)  # values stay above 0
 
@@ -66,11 +67,20 @@ class WeightTransform:
         return fields | points
 
 
+AS_THEY_ARE = WeightTransform()
+
+
 def stored_transform(described: Mapping[str, Any]) -> WeightTransform:
-    """The transform of `WeightTransform.described`; of an empty mapping one that changes nothing."""
+    """The transform of `WeightTransform.described`; of an empty mapping one that changes nothing.
+
+    Raises `ValueError` or `TypeError` for what is none.
+    """
+    kind = described.get("transform", "none")
+    if kind not in KINDS:
+        raise ValueError(f"unknown transform {kind!r}")
     numbers = {name: float(described[name]) for name in ("unit", "cap", "scale") if name in described}
     points, shares = (tuple(map(float, described.get(name, ()))) for name in ("points", "shares"))
-    return WeightTransform(str(described.get("transform", "none")), **numbers, points=points, shares=shares)
+    return WeightTransform(kind, **numbers, points=points, shares=shares)
 
 
 def user_means(shaped: Float64, users: Int64, n_users: int = 0) -> Float64:

@@ -17,6 +17,7 @@ from recli.config import from_dict
 from recli.data.arrays import unit_rows
 from recli.data.history import History
 from recli.data.interactions import Interactions, no_seen_events
+from recli.data.weights import WeightTransform, stored_transform
 from recli.errors import RecliError
 from recli.models.base import Model, algorithms
 from recli.models.wrappers import UNSCALED, ValueScale, item_counts, with_recency, with_scale
@@ -74,7 +75,15 @@ def _interactions(part: Part, sha256: str) -> Interactions:
             )
     users, items = tables.pop("users"), tables.pop("items")
     seen = tables.pop(schema.SEEN, no_seen_events())
-    return Interactions(users, items, tables, sha256, seen)
+    return Interactions(users, items, tables, sha256, seen, _weights(part))
+
+
+def _weights(part: Part) -> WeightTransform:
+    """How weights became values; a model's manifest says it, too."""
+    try:
+        return stored_transform(part.summary.get("weights", {}))
+    except (TypeError, ValueError, AttributeError):
+        raise damaged(part.path, "its manifest does not say how weights became values") from None
 
 
 def _has_seen(part: Part) -> bool:
@@ -212,6 +221,9 @@ def write_model(
             if file != "rejects.parquet":
                 _link(source.file(file), writer.path / file)
         writer.summary.update(summary or {})
+        weights = stored_transform(source.summary.get("weights", {}))
+        if weights.kind != "none":
+            writer.summary["weights"] = weights.described()
     return path
 
 
