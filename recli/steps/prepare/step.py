@@ -122,7 +122,7 @@ def _transform_weights(
         rows,
         part != schema.SPLITS.index("test"),
         config.weight_transform,
-        largest_given=max((weighting.event_weights or {}).values(), default=1.0),
+        largest_given=max((weighting.event_weights or {}).values(), default=0.0),
         decayed=weighting.half_life is not None,
     )
     given = weighting.weighted or weighting.event_weights is not None

@@ -70,7 +70,7 @@ def parse_transform(text: str) -> tuple[str, float]:
 
 
 def transform_weights(
-    rows: Rows, fitted_on: Bool, how: str, *, largest_given: float = 1.0, decayed: bool = False
+    rows: Rows, fitted_on: Bool, how: str, *, largest_given: float = 0.0, decayed: bool = False
 ) -> Weighed | None:
     """Transform the values of merged events in place; None: all of them are 1, and stay so.
 
@@ -98,7 +98,7 @@ def transform_weights(
     return Weighed(transform, how == "auto", *figures)
 
 
-def choose(weights: Float64, users: Int64, unit: float, largest_given: float = 1.0) -> str:
+def choose(weights: Float64, users: Int64, unit: float, largest_given: float = 0.0) -> str:
     """What `auto` takes weights for: `none`, or where their tail is heavy `log`, `per-user` if users differ most."""
     usual = max(float(np.median(weights)), largest_given)
     effective_share = float(weights.mean()) ** 2 / float((weights**2).mean())
