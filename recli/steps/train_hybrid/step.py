@@ -132,6 +132,7 @@ def _train_fusion(
     del pseudo_cold  # its models are as large as those that are trained next
     if config.refit:
         trained = train_sources(inputs, trained.specs, config.trained_on)
+        options = fitted.options(options, trained)  # values are scaled by the mean of those trained on
     matrix = inputs.interactions.matrix(*config.trained_on)
     fusion = build_fusion(options, matrix, trained.models)
     boost = fit_cold_boost(config, inputs, fusion, rankings)
