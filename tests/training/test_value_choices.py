@@ -260,7 +260,7 @@ def test_every_source_of_a_hybrid_chooses(tmp_path: Path, board: Interactions, r
     recli("embed", run, "--model", "tfidf")
     _, _, err = recli("train-hybrid", run, "--sources", "ials,ease,text-factors,cease,item-knn")
     said = " ".join(err.split())
-    assert all(f"{name}: strength of weights" in said for name in ("ials", "ease", "item-knn"))
+    assert all(f"{name}: strength of weights" in said for name in ("ials", "ease", "item-knn", "cease"))
     stored = runs.read_model(run / "models" / "hybrid")
     assert isinstance(stored.model, Fusion)
     scales = {name: scale_of(model) for name, model in stored.model.sources.items()}

@@ -24,7 +24,7 @@ from recli.steps.train_hybrid.config import FACTOR_MODELS, TrainHybridConfig, co
 from recli.storage import parts, runs
 from recli.training.fit import total_steps, train
 from recli.training.validation import has_validation, validator_of
-from recli.training.value_choices import fit_best, value_choices, value_scale
+from recli.training.value_choices import ValueChoices, fit_best, value_choices, value_scale
 
 TRAIN = ("train",)
 
@@ -78,17 +78,10 @@ class TrainedSources:
             if isinstance(model, TextFactors):  # its user vectors are those of another source: stored once
                 base = next((s.name for s in self.fused if unwrap(self.models[s.name]) is model.base), None)
             options = to_dict(spec.config)
+            source = asdict(FusedSource(spec.name, spec.algorithm, options, base, spec.history_half_life))
+            source["value_scale"] = scale_of(self.models[spec.name]).numbers()
             described.append(
-                asdict(
-                    FusedSource(
-                        spec.name,
-                        spec.algorithm,
-                        options,
-                        base,
-                        spec.history_half_life,
-                        scale_of(self.models[spec.name]).numbers(),
-                    )
-                )
+                {name: value for name, value in source.items() if name != "value_scale" or value}
             )
         return tuple(described)
 
@@ -210,15 +203,17 @@ def train_sources(
     """
     models: dict[str, Model] = {}
     for spec in specs:
-        if spec.content:
+        choices = _value_choices(inputs, spec, splits)
+        if spec.content and choices.fits == 1:
             continue
         if spec.model is not None and spec.trained_on == splits:
             model = with_recency(unwrap(spec.model), spec.history_half_life)
             models[spec.name] = with_scale(model, scale_of(spec.model))
             continue
-        models[spec.name] = _train_best(inputs, spec, splits)
+        models[spec.name] = _train_best(inputs, spec, choices, splits)
     matrix = inputs.interactions.matrix(*splits)
-    content = train_content(inputs, specs, models, matrix, cold_items(matrix))
+    others = [spec for spec in specs if not (spec.content and spec.name in models)]
+    content = train_content(inputs, others, models, matrix, cold_items(matrix))
     models |= content
     return TrainedSources(tuple(_with_scale_of(models[spec.name], spec) for spec in specs), models)
 
@@ -229,17 +224,22 @@ def _with_scale_of(model: Model, spec: SourceSpec) -> SourceSpec:
     return replace(spec, weight_strength=scale.strength, negative_weight=scale.negatives)
 
 
-def _train_best(inputs: TrainingInputs, spec: SourceSpec, splits: tuple[str, ...]) -> Model:
-    """The source's model, with the strengths of weights and dislikes that are best on validation where it has none."""
-    algorithm, interactions = algorithms[spec.algorithm], inputs.interactions
-    chooses = has_validation(interactions) and splits == TRAIN
-    choices = value_choices(
-        algorithm,
-        interactions,
+def _value_choices(inputs: TrainingInputs, spec: SourceSpec, splits: tuple[str, ...]) -> ValueChoices:
+    """The strengths of weights and dislikes that are to be tried for a source that has none yet."""
+    return value_choices(
+        algorithms[spec.algorithm],
+        inputs.interactions,
         strength=spec.weight_strength,
         negative_weight=spec.negative_weight,
-        validated=chooses,
+        validated=has_validation(inputs.interactions) and splits == TRAIN,
     )
+
+
+def _train_best(
+    inputs: TrainingInputs, spec: SourceSpec, choices: ValueChoices, splits: tuple[str, ...]
+) -> Model:
+    """The source's model, by the choice that is best on validation."""
+    algorithm, interactions = algorithms[spec.algorithm], inputs.interactions
     validator = validator_of(interactions, inputs.seed) if choices.fits > 1 else None
     steps = total_steps(spec.config) * choices.fits
     with inputs.reporter.progress(f"training {spec.name}", steps) as advance:
@@ -251,6 +251,7 @@ def _train_best(inputs: TrainingInputs, spec: SourceSpec, splits: tuple[str, ...
             splits=splits,
             seed=inputs.seed,
             advance=advance,
+            features=inputs.features,
             history_half_life=spec.history_half_life,
         )
         best = fit_best(train_with, choices, validator)
