@@ -62,7 +62,7 @@ class WeightTransform:
 
     def described(self) -> dict[str, Any]:
         """What the manifest stores, and `stored_transform` reads."""
-        fields = {"transform": self.kind, "unit": self.unit, "cap": self.cap, "scale": self.scale}
+        fields = {"kind": self.kind, "unit": self.unit, "cap": self.cap, "scale": self.scale}
         points = {"points": list(self.points), "shares": list(self.shares)} if self.points else {}
         return fields | points
 
@@ -75,7 +75,7 @@ def stored_transform(described: Mapping[str, Any]) -> WeightTransform:
 
     Raises `ValueError` or `TypeError` for what is none.
     """
-    kind = described.get("transform", "none")
+    kind = described.get("kind", "none")
     if kind not in KINDS:
         raise ValueError(f"unknown transform {kind!r}")
     numbers = {name: float(described[name]) for name in ("unit", "cap", "scale") if name in described}

@@ -81,7 +81,7 @@ def _interactions(part: Part, sha256: str) -> Interactions:
 def _weights(part: Part) -> WeightTransform:
     """How weights became values; a model's manifest says it, too."""
     try:
-        return stored_transform(part.summary.get("weights", {}))
+        return stored_transform(part.summary.get("weight_transform", {}))
     except (TypeError, ValueError, AttributeError):
         raise damaged(part.path, "its manifest does not say how weights became values") from None
 
@@ -221,9 +221,9 @@ def write_model(
             if file != "rejects.parquet":
                 _link(source.file(file), writer.path / file)
         writer.summary.update(summary or {})
-        weights = stored_transform(source.summary.get("weights", {}))
+        weights = stored_transform(source.summary.get("weight_transform", {}))
         if weights.kind != "none":
-            writer.summary["weights"] = weights.described()
+            writer.summary["weight_transform"] = weights.described()
     return path
 
 

@@ -47,4 +47,4 @@ def test_values_stay_above_0_and_finite(kind: str) -> None:
 def test_what_no_manifest_says_is_no_transform() -> None:
     assert stored_transform({}) == AS_THEY_ARE
     with pytest.raises(ValueError, match="cube"):
-        stored_transform({"transform": "cube"})
+        stored_transform({"kind": "cube"})

@@ -46,7 +46,9 @@ ITEM = Role(
     ),
     required=True,
 )
-RATING = Role("rating", "rating", "number", _tiers("rating", "stars overall score"))
+RATING = Role(
+    "rating", "rating", "number", _tiers("rating", "stars overall score", "bookrating movierating userrating")
+)
 EVENT = Role(
     "event", "event", "text", _tiers("event", "eventtype action behavior behavior behaviortype", "type")
 )

@@ -64,6 +64,7 @@ def prepare(config: PrepareConfig, reporter: Reporter = SILENT) -> Prepared:
     a file cannot be read, or an option needs a column that is not there.
     """
     from recli.steps.prepare import cleaning, splitting
+    from recli.steps.prepare.checks import values
     from recli.storage import atomic, runs
 
     settings, run = settings_of(config), Path(config.out)
@@ -73,8 +74,8 @@ def prepare(config: PrepareConfig, reporter: Reporter = SILENT) -> Prepared:
         rejects = check_rejects(config, settings, log, *([catalogue] if catalogue else []))
         with reporter.progress("numbering users and items", total=None):
             indexed = cleaning.index_events(log.events, settings.weighting, _ids(config, catalogue))
+        figures = values.check(log.events, indexed.event_types, config, settings, reporter)
     rows, row_counts = indexed.rows, cleaning.RowCounts(log.rows, log.rejected, dict(indexed.filtered))
-    _report_event_types(settings.weighting.event_weights, indexed.event_types, reporter)
     _check_not_empty(rows, row_counts)
     with reporter.progress("cleaning", total=None):
         cleaned = _clean(config, settings, indexed, row_counts, reporter)
@@ -98,8 +99,9 @@ def prepare(config: PrepareConfig, reporter: Reporter = SILENT) -> Prepared:
             "hold fewer events out",
         )
     summary = _summary(interactions, row_counts.summary(kept), cleaned.bots, log)
+    summary |= figures
     if weighed is not None:
-        summary["weights"] = weighed.described()
+        summary["weight_transform"] = weighed.described()
     summary["seen"] = _seen_summary(interactions, indexed.set_aside.users_left_out)
     if catalogue is not None:
         summary["catalogue"] = _catalogue_summary(interactions, items, catalogue)
@@ -161,25 +163,6 @@ def _seen(
     cleaning.drop_pairs_of(seen, rows)
     splitting.to_history(seen, rows, settings.plan, keys)
     return seen
-
-
-def _report_event_types(weights: dict[str, float] | None, counts: dict[str, int], reporter: Reporter) -> None:
-    """Say what event types count for; warn of those in the log that have no weight, and the reverse."""
-    if weights is None:
-        if counts:
-            reporter.say(f"event types: {_most_frequent(counts)}; each counts 1, see --event-weights")
-        return
-    without_weight = {name: n for name, n in counts.items() if name not in weights}
-    if without_weight:
-        reporter.warn(f"events of types without a weight are left out: {_most_frequent(without_weight)}")
-    unused = [name for name in weights if name not in counts]
-    if unused:
-        reporter.warn(f"--event-weights names types that the log does not have: {', '.join(unused)}")
-
-
-def _most_frequent(counts: dict[str, int], n: int = 10) -> str:
-    largest = sorted(counts.items(), key=lambda pair: (-pair[1], pair[0]))[:n]
-    return ", ".join(f"{name} ({count:,})" for name, count in largest)
 
 
 @dataclass(frozen=True)

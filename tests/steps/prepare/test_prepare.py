@@ -278,7 +278,7 @@ def test_event_weights(made: Made, tmp_path: Path, run: Path, recli: Recli) -> N
     assert summary["rows"]["filtered"] == {"event_weights": 2}
     assert summary["rows"]["merged"] == 1
     _, _, err = recli("prepare", tmp_path / "log.csv", "--out", run, "--event-weights", "view=1,buy=5,gift=2")
-    assert "left out: spam (1), wish (1)" in err
+    assert "stay known as seen: spam (1), wish (1)" in err
     assert "gift" in err
 
 
@@ -880,7 +880,7 @@ def test_warnings_go_to_the_reporter_before_an_error(tmp_path: Path, run: Path) 
     log = write(tmp_path / "log.csv", SQUARE)
     with pytest.raises(InvalidDataError, match="none of 100 rows is left"):
         prepare(PrepareConfig(log=(str(log),), out=str(run), event_weights="buy=1"), Listener())
-    assert any("left out: view (100)" in text for text in warnings)
+    assert any("stay known as seen: view (100)" in text for text in warnings)
 
 
 def test_a_config_checks_its_options_against_each_other() -> None:

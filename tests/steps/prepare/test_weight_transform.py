@@ -144,8 +144,8 @@ def test_play_counts_are_tamed_and_it_is_said(tmp_path: Path, recli: Recli) -> N
     said = f"weights 1 to {largest}, median 1: taken as log(1+w), scaled to mean 1; see --weight-transform"
     assert said in " ".join(err.split())
     manifest = summary_of(run)
-    stored = manifest["summary"]["weights"]
-    assert stored["transform"] == "log" and stored["automatic"] and stored["max"] == counts("zipf").max()
+    stored = manifest["summary"]["weight_transform"]
+    assert stored["kind"] == "log" and stored["automatic"] and stored["max"] == counts("zipf").max()
     assert manifest["config"]["weight_transform"] == "auto"
     assert values_of(run).max() < 20
     assert runs.read_interactions(run).weights.kind == "log"
@@ -189,7 +189,7 @@ def test_a_log_without_weights_says_nothing_of_them(tmp_path: Path, recli: Recli
     log, run = log_of(tmp_path / "log.csv", counts("zipf"), "user_id,item_id,other"), tmp_path / "run"
     _, _, err = recli("prepare", log, "--out", run)
     assert "weights" not in err and set(values_of(run)) == {1.0}
-    assert "weights" not in summary_of(run)["summary"]
+    assert "weight_transform" not in summary_of(run)["summary"]
 
 
 def test_an_unknown_transform_is_a_usage_error(tmp_path: Path, recli: Recli) -> None:
