@@ -14,17 +14,11 @@ from recli.data.history import History, order_of, ordered_pairs
 from recli.data.weights import AS_THEY_ARE, WeightTransform
 from recli.schema import CSR, Bool, Int32, Int64
 
-_SEEN = {
-    schema.USER: pl.Int32,
-    schema.ITEM: pl.Int32,
-    schema.NEGATIVE: pl.Float32,
-    schema.SPLIT: pl.String,
-}
-
 
 def no_seen_events() -> pl.DataFrame:
     """The table `seen` of a run without such events."""
-    return pl.DataFrame(schema=_SEEN)
+    of_pair = {schema.USER: pl.Int32, schema.ITEM: pl.Int32}
+    return pl.DataFrame(schema={**of_pair, schema.NEGATIVE: pl.Float32, schema.SPLIT: pl.String})
 
 
 @dataclass(frozen=True)

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 # Spread of values, standard deviation over mean, up to which all algorithms were as good as without weights, or nearly.
 _SAFE_SPREAD = 0.3
 _NEGATIVE_WEIGHTS = (0.2, 1.0)  # of a mean dislike beside a mean value of 1, worth a try
-_SURE = 2.0  # standard errors by which dislikes must be better than none
+_SURE = 1.0  # standard errors by which dislikes must be better than none, as for half-lives
 
 
 @dataclass(frozen=True)
@@ -101,7 +101,7 @@ def fit_best(train: Callable[..., FitResult], choices: ValueChoices, validator: 
     """The best of the models that `train(weight_strength=, negative_weight=)` makes.
 
     The strength with the highest NDCG@20, the first of equals; then the weight of dislikes, if it is better than none
-    by more than two standard errors of the difference over the users. Only the best so far is held.
+    by more than a standard error of the difference over the users. Only the best so far is held.
     """
     best = train(weight_strength=choices.strengths[0], negative_weight=choices.negative_weights[0])
     if validator is None or choices.fits == 1:
