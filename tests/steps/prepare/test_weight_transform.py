@@ -159,6 +159,13 @@ def test_none_keeps_weights_and_binary_ignores_them(tmp_path: Path, recli: Recli
     assert set(values_of(run)) == {1.0}
 
 
+def test_a_huge_weight_is_no_longer_than_it_need_be(tmp_path: Path, recli: Recli) -> None:
+    log, run = log_of(tmp_path / "log.csv", np.where(counts("zipf") > 50, 1e30, 1.0)), tmp_path / "run"
+    _, _, err = recli("prepare", log, "--weight-column", "plays", "--out", run)
+    assert "weights 1 to 1e+30, median 1: taken as log(1+w)" in " ".join(err.split())
+    assert np.isfinite(values_of(run)).all()
+
+
 def test_small_weights_of_events_stay(tmp_path: Path, recli: Recli) -> None:
     events = np.random.default_rng(1).choice(
         ["view", "cart", "purchase"], N_USERS * EACH, p=[0.9, 0.07, 0.03]

@@ -145,4 +145,4 @@ def _taken_as(transform: WeightTransform) -> str:
 
 
 def _number(value: float) -> str:
-    return f"{value:,.0f}" if value == round(value) else f"{value:,.4g}"
+    return f"{value:,.0f}" if value == round(value) and value < 1e15 else f"{value:,.4g}"
