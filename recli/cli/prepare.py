@@ -28,7 +28,12 @@ def prepare(config: PrepareConfig, console: Console) -> None:
 
     prepared = step.prepare(config, console)
     _show_tables(prepared, console)
-    for line in (*_columns(prepared, config), *_bots(prepared, config), *_catalogue(prepared)):
+    for line in (
+        *_columns(prepared, config),
+        *_seen(prepared),
+        *_bots(prepared, config),
+        *_catalogue(prepared),
+    ):
         console.say(line)
     if prepared.tied > _TIED_SHARE * prepared.summary["rows"]["kept"] and not config.in_order:
         console.say(
@@ -70,6 +75,24 @@ def _columns(prepared: Prepared, config: PrepareConfig) -> list[str]:
         more = f", and {len(unused) - _MAX_COLUMNS} more" if len(unused) > _MAX_COLUMNS else ""
         see = "" if config.weight_column else " (see --weight-column)"
         lines.append(f"columns not used: {', '.join(unused[:_MAX_COLUMNS])}{more}{see}")
+    return lines
+
+
+def _seen(prepared: Prepared) -> list[str]:
+    """What is known of the users beside what is trained on."""
+    seen, lines = prepared.summary["seen"], []
+    if seen["pairs"]:
+        dislikes = (
+            f", {seen['negatives']:,} of them dislikes of {counted(seen['users_with_negatives'], 'user')}"
+        )
+        lines.append(
+            f"{counted(seen['pairs'], 'item')} of users stay known as seen, and are not recommended to them again"
+            + (dislikes if seen["negatives"] else "")
+        )
+    if seen["users_left_out"]:
+        lines.append(
+            f"{counted(seen['users_left_out'], 'user')} left out: all their events were filtered out"
+        )
     return lines
 
 

@@ -195,12 +195,14 @@ def write_model(
     history_half_life: float = 0.0,
     storage_dtype: str = quantization.FLOAT32,
     scale: ValueScale = UNSCALED,
+    user_factors: Float32 | None = None,
 ) -> Path:
     """Write `run/models/NAME`, self-contained: it also holds the interactions' tables (hard links on disk).
 
     `inputs`: sha256 of the other parts it was made from; that of the interactions is added. With
     `history_half_life`, `read_model` gives a `RecencyWeighted` model; with a `scale` of values, a `Rescaled` one.
     `storage_dtype`: what its matrices are stored as (`recli.storage.quantization`); `read_model` gives float32.
+    `user_factors`: those that users are served by, float32 (n_users, d), in place of the ones it was trained with.
     """
     source = open_part(Path(run) / schema.INTERACTIONS, schema.INTERACTIONS)
     path = Path(run) / schema.MODELS / name
@@ -212,7 +214,9 @@ def write_model(
     with write_part(
         path, schema.MODELS, config, {schema.INTERACTIONS: source.sha256, **(inputs or {})}
     ) as writer:
-        state = model.state()
+        state = dict(model.state())
+        if user_factors is not None:
+            state["user_factors"] = user_factors
         if storage_dtype != quantization.FLOAT32:
             config["storage_dtype"], writer.format = storage_dtype, schema.FORMAT
             state = quantization.compact_state(state, _heights(source), storage_dtype)

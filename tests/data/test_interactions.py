@@ -1,5 +1,6 @@
 """Events that are known but not trained on: what is masked, what was disliked, and how it comes to the models."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -94,6 +95,25 @@ def test_new_users_beside_known_ones_have_no_negatives(data: Interactions) -> No
     assert negatives is not None
     assert entries(negatives) == {(1, 21): 2.0}
     assert set(entries(queries.rows_of(data.seen()))) >= {(0, 0), (1, 20), (1, 21)}
+
+
+def test_what_new_users_dislike_is_masked(data: Interactions) -> None:
+    history = [
+        "i000", {"item_id": "i001", "value": -2}, {"item_id": "i002", "value": 0},
+        {"item_id": "i003", "value": -1}, "i003",  # liked in the end
+        "i004", {"item_id": "i004", "value": -1},  # disliked in the end
+    ]  # fmt: skip
+    lines = [("-", json.dumps({"user_id": "new", "history": history})), ("-", "u000"),
+             ("-", json.dumps({"user_id": "cross", "history": [{"item_id": "i000", "value": -1}]}))]  # fmt: skip
+    queries = parse(lines, {"u000": 0}, {f"i{k:03d}": k for k in range(5)})
+    found = queries.histories_of(data.history())
+    assert found.negatives is not None
+    assert entries(found.values).keys() >= {(0, 0), (0, 3)}
+    assert entries(found.negatives) == {(0, 1): 2, (0, 4): 1, (1, 21): 2, (2, 0): 1}
+    assert {pair for pair in entries(found.values) if pair[0] == 2} == set()
+    for masked in (found.seen, queries.rows_of(data.seen())):
+        assert {item for row, item in entries(masked) if row == 0} == {0, 1, 2, 3, 4}
+        assert {item for row, item in entries(masked) if row == 2} == {0}
 
 
 @pytest.mark.parametrize("users", [[0], [0, 11]])

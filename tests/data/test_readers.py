@@ -43,7 +43,7 @@ def read(tmp_path: Path) -> Read:
 
 
 def rows_of(log: EventLog) -> list[tuple[Any, ...]]:
-    return log.events.collect().rows()
+    return log.events.drop("file", strict=False).collect().rows()
 
 
 def as_csv(separator: str) -> str:
@@ -341,6 +341,8 @@ def test_several_files_and_globs_are_read_in_order(tmp_path: Path) -> None:
     sources = [str(tmp_path / "c.jsonl"), str(tmp_path / "*.csv")]
     log = read_events(sources, ReadOptions(), tmp_path / "spool")
     assert rows_of(log) == [("c", "1"), ("a", "1"), ("b", "1")]
+    files = log.events.select("file").collect()["file"]
+    assert [log.files[number] for number in files] == ["c.jsonl", "a.csv", "b.csv"]
     steps: list[int] = []
     read_events(sources, ReadOptions(), tmp_path / "spool2", lambda n, text: steps.append(n))
     assert sum(steps) == log.rows == 3

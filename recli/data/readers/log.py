@@ -30,6 +30,7 @@ class EventLog:
     [, timestamp Int64, microseconds], in the order of the input. `rejects`: file, line (from 1), column,
     reason, raw, value (a bad number or time). `columns`: the column used for each role (user, item, rating,
     event, weight, time). `unused`: the other columns.
+    `files`: names of the files, where there are several; `events` then has a column `file` (UInt32), their number.
     Both frames read files below the spool folder: use them before it is removed.
     """
 
@@ -39,6 +40,7 @@ class EventLog:
     rejected: dict[str, int]
     columns: dict[str, str]
     unused: tuple[str, ...] = ()
+    files: tuple[str, ...] = ()
 
 
 def read_events(
@@ -62,7 +64,8 @@ def read_rows(
     columns: dict[str, str] = {}
     unused: dict[str, None] = {}
     rows = 0
-    for source in inputs:
+    several = len(inputs) > 1
+    for number, source in enumerate(inputs):
         table = open_table(source, options, roles)
         if table is None:
             continue
@@ -71,10 +74,11 @@ def read_rows(
         unused |= {name: None for name in table.names if name and name not in names.values()}
         used = [r for r in roles if r.name in numbers]
         if kept is None:
-            kept, columns = Spool(spool, "events", _schema(used)), names
+            of_file = {"file": pl.UInt32} if several else {}
+            kept, columns = Spool(spool, "events", _schema(used) | of_file), names
         _check_same(source, columns, names)
         for good, bad in _read(table, numbers, used, names, options):
-            kept.add(good)
+            kept.add(good.with_columns(pl.lit(number, pl.UInt32).alias("file")) if several else good)
             rejects.add(reject_frame(source.name, bad))
             rejected.update(r.reason for r in bad)
             done = good.height + len(bad)
@@ -84,7 +88,15 @@ def read_rows(
         names_text = ", ".join(str(s) for s in inputs[:5])
         what = "is empty" if kept is None else "has a header and no rows"
         raise InvalidDataError(f"{names_text} {what}", "name a file with rows in it")
-    return EventLog(kept.scan(), rejects.scan(), rows, dict(sorted(rejected.items())), columns, tuple(unused))
+    return EventLog(
+        kept.scan(),
+        rejects.scan(),
+        rows,
+        dict(sorted(rejected.items())),
+        columns,
+        tuple(unused),
+        tuple(s.name for s in inputs) if several else (),
+    )
 
 
 def open_table(

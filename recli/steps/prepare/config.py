@@ -105,8 +105,9 @@ class PrepareConfig(Config):
     )
     duplicates: str = option(
         "sum",
-        "Value of several events of one user with one item.",
-        choices=("sum", "last", "max"),
+        "Value of several events of one user with one item; distinct: the sum, but rows that are the same in all "
+        "columns, as where exports overlap, count once.",
+        choices=("sum", "distinct", "last", "max"),
         panel=_CLEANING,
     )
     weight_transform: str = option(

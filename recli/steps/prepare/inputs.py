@@ -29,6 +29,9 @@ class EventInput:
     columns: dict[str, str]  # role -> the column that was used for it
     rejects: pl.LazyFrame
     unused: list[str]  # columns of the log
+    files: tuple[
+        str, ...
+    ] = ()  # names of the log's files, where there are several: `events` has their numbers
 
 
 @dataclass(frozen=True)
@@ -78,18 +81,26 @@ def read_input(
     for log in logs.values():
         for reason, count in log.rejected.items():
             rejected[reason] = rejected.get(reason, 0) + count
-    frames = [
-        log.events.with_columns(pl.lit(part, dtype=pl.UInt8).alias("part"))
-        if settings.plan.split == "given"
-        else log.events
-        for part, log in logs.items()
-    ]
-    events = pl.concat(frames)
+    files = logs[TRAIN].files
+    frames = {part: _of_log_files(log.events, part == TRAIN, files) for part, log in logs.items()}
+    if settings.plan.split == "given":
+        frames = {
+            part: f.with_columns(pl.lit(part, dtype=pl.UInt8).alias("part")) for part, f in frames.items()
+        }
+    events = pl.concat(frames.values())
     if config.in_order:
         events = events.with_row_index("position")
     rows = sum(log.rows for log in logs.values())
     unused = list(dict.fromkeys(name for log in logs.values() for name in log.unused))
-    return EventInput(events, rows, rejected, columns, rejects, unused)
+    return EventInput(events, rows, rejected, columns, rejects, unused, files)
+
+
+def _of_log_files(events: pl.LazyFrame, of_log: bool, files: tuple[str, ...]) -> pl.LazyFrame:
+    """The events, with the numbers of their files where the log has several; those of a given split have 0."""
+    if of_log:
+        return events
+    others = events.drop("file", strict=False)
+    return others.with_columns(pl.lit(0, pl.UInt32).alias("file")) if files else others
 
 
 def read_items(config: PrepareConfig, reporter: Reporter) -> CatalogueInput | None:

@@ -73,12 +73,14 @@ def prepare(config: PrepareConfig, reporter: Reporter = SILENT) -> Prepared:
         catalogue = read_items(config, reporter)
         rejects = check_rejects(config, settings, log, *([catalogue] if catalogue else []))
         with reporter.progress("numbering users and items", total=None):
-            indexed = cleaning.index_events(log.events, settings.weighting, _ids(config, catalogue))
+            indexed = cleaning.index_events(
+                log.events, settings.weighting, _ids(config, catalogue), _looks_for_identical(config, log)
+            )
         figures = values.check(log.events, indexed.event_types, config, settings, reporter)
     rows, row_counts = indexed.rows, cleaning.RowCounts(log.rows, log.rejected, dict(indexed.filtered))
     _check_not_empty(rows, row_counts)
     with reporter.progress("cleaning", total=None):
-        cleaned = _clean(config, settings, indexed, row_counts, reporter)
+        cleaned = _clean(config, settings, log, indexed, row_counts, reporter)
     kept, tied = len(rows), cleaning.tied(rows)
 
     items = cleaning.join_catalogue(
@@ -133,6 +135,11 @@ def _transform_weights(
     return weighed
 
 
+def _looks_for_identical(config: PrepareConfig, log: EventInput) -> bool:
+    """Whether rows that are the same in all columns matter: they are to count once, or may be in several files."""
+    return config.duplicates == "distinct" or (bool(log.files) and config.duplicates == "sum")
+
+
 def _ids(config: PrepareConfig, catalogue: CatalogueInput | None) -> pl.Series | None:
     """The items that are in the run even without an event."""
     return None if catalogue is None or config.only_seen_items else catalogue.frame[schema.ITEM_ID]
@@ -179,6 +186,7 @@ class _Cleaned:
 def _clean(
     config: PrepareConfig,
     settings: PrepareSettings,
+    log: EventInput,
     indexed: Indexed,
     row_counts: RowCounts,
     reporter: Reporter,
@@ -187,6 +195,7 @@ def _clean(
     import numpy as np
 
     from recli.steps.prepare import cleaning, splitting
+    from recli.steps.prepare.checks import exports
 
     rows, user_ids, item_ids, aside = indexed.rows, indexed.user_ids, indexed.item_ids, indexed.set_aside
     if settings.key is not None:
@@ -200,6 +209,11 @@ def _clean(
         is_bot = np.zeros(len(user_ids), dtype=np.bool_)
         is_bot[bots.users] = True
         row_counts.filter("bots", rows.keep(~is_bot[rows.user]))
+    if _looks_for_identical(config, log):
+        later_files = np.count_nonzero(rows.columns["file"]) if log.files else 0
+        identical = cleaning.find_identical(rows, len(user_ids), drop=config.duplicates == "distinct")
+        row_counts.merged += identical.rows if config.duplicates == "distinct" else 0
+        exports.check(identical, int(later_files), log, (user_ids, item_ids), config, reporter)
     merged, in_earlier_split = cleaning.merge(rows, config.duplicates, len(user_ids))
     row_counts.merged += merged
     row_counts.filter("in_earlier_split", in_earlier_split)

@@ -38,7 +38,8 @@ class RecommendConfig(Config):
     )
     histories: str | None = option(
         None,
-        'JSON lines, each with a "history": item ids, or {"item_id": ..., "value": ...}, the latest last.',
+        'JSON lines, each with a "history": item ids, or {"item_id": ..., "value": ...}, the latest last; a value of 0 '
+        "or less: not liked, and not listed.",
         metavar="FILE|-",
         panel=WHO,
         stored=False,
@@ -56,7 +57,8 @@ class RecommendConfig(Config):
     )
     mask: str = option(
         "seen",
-        "Mask a user's own items: seen (all before the test split), all (test events too), or none.",
+        "Mask a user's own items: seen (all that the user did before the test split, also what prepare filtered out), "
+        "all (test events too), or none.",
         choices=("seen", "all", "none"),
         panel=WHAT,
     )

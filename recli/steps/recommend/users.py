@@ -32,6 +32,9 @@ class UserQueries:
     user_ids: list[str]
     rows: Int64
     histories: dict[int, NewUserHistory] = field(default_factory=dict)  # by position
+    disliked: dict[int, dict[int, float]] = field(
+        default_factory=dict
+    )  # by position: how strongly, by item; 0: seen
     profiles: dict[int, str] = field(default_factory=dict)  # by position
     skipped: list[str] = field(default_factory=list)  # unknown users, left out
     repeated: int = 0  # ids that were named before
@@ -39,8 +42,8 @@ class UserQueries:
     unused_profiles: int = 0  # beside a history with known items
 
     def rows_of(self, known: CSR) -> CSR:
-        """Their rows of `known`, float32 (n_users, n_items): (n, n_items), with new users' histories."""
-        return self.histories_of(History(known)).values
+        """Their rows of `known`, float32 (n_users, n_items): (n, n_items), with all that new users did."""
+        return self.histories_of(History(known)).seen
 
     def histories_of(self, known: History) -> History:
         """Their histories, (n, n_items): those of known users are rows of `known`, (n_users, n_items).
@@ -72,7 +75,24 @@ class UserQueries:
         )
         both = History(vstack([known.values, new], format="csr"), steps, *others)
         new_rows = np.arange(len(self.rows)) + known.shape[0]
-        return both[np.where(self.rows >= 0, self.rows, new_rows)]
+        return self._with_disliked(both[np.where(self.rows >= 0, self.rows, new_rows)])
+
+    def _with_disliked(self, history: History) -> History:
+        """The histories, (n, n_items), with what new users disliked."""
+        from scipy.sparse import csr_matrix
+
+        if not self.disliked:
+            return history
+        cells = [(row, item, value) for row, items in self.disliked.items() for item, value in items.items()]
+        rows, items, strengths = (np.array(column) for column in zip(*cells, strict=True))
+        seen = csr_matrix((np.ones(len(cells), dtype=np.float32), (rows, items)), shape=history.shape)
+        negatives = csr_matrix((strengths.astype(np.float32), (rows, items)), shape=history.shape)
+        negatives.eliminate_zeros()
+        return replace(
+            history,
+            negatives=negatives if history.negatives is None else history.negatives + negatives,
+            also_seen=seen if history.also_seen is None else history.also_seen + seen,
+        )
 
 
 def all_users(user_ids: Sequence[str]) -> UserQueries:
@@ -111,7 +131,8 @@ def parse(
     line is an id, or JSON: {"user_id": "x"}; {"user_id": "n1", "history": ["a", {"item_id": "b", "value": 2}]};
     {"user_id": "p", "profile": "likes dark comedies"}. The history in a line replaces that of a known user; its order
     is that of the events, the latest last, and an item that is repeated counts at its last position. Values are
-    weights as in the log: `weights` makes of them what models learned from. `needs`:
+    weights as in the log: `weights` makes of them what models learned from. A value of 0 or less says that the user had
+    the item, but does not like it: it is not listed. `needs`:
     `history` or `profile`, where each line must have one. Raises `InvalidDataError` for bad lines, `RecliError`
     for unknown users unless `skip_unknown`.
     """
@@ -167,13 +188,21 @@ def _add(
     """Add history or profile of the last user; whether the profile is unused, as there is a history."""
     position = len(queries.user_ids) - 1
     history: dict[int, float] = {}
+    disliked: dict[int, float] = {}
     for entry in row.get("history", ()):
         item_id, value = _entry(origin, entry)
-        if item_id in items:
-            # Taken out and put in again: the dict's order is that of the latest events.
-            history[items[item_id]] = history.pop(items[item_id], 0.0) + value
-        else:
+        if item_id not in items:
             queries.unknown_items.append(item_id)
+            continue
+        item = items[item_id]
+        likes, dislikes = history.pop(item, 0.0), disliked.pop(item, 0.0)  # the latest event decides
+        if value > 0:
+            # Taken out and put in again: the dict's order is that of the latest events.
+            history[item] = likes + value
+        else:
+            disliked[item] = dislikes - value
+    if disliked:
+        queries.disliked[position] = disliked
     if history:
         latest_last = np.fromiter(history, dtype=np.int64)
         order = np.argsort(latest_last)
@@ -223,13 +252,6 @@ def _entry(origin: str, entry: Any) -> tuple[str, float]:
         item_id = entry
     if not isinstance(item_id, str):
         raise InvalidDataError(f'{origin}: item ids are strings in quotes, not {entry!r} ("007" is not 7)')
-    if (
-        isinstance(value, bool)
-        or not isinstance(value, int | float)
-        or not math.isfinite(value)
-        or value <= 0
-    ):
-        raise InvalidDataError(
-            f"{origin}: the value of item {item_id!r} must be a number above 0, not {value!r}"
-        )
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise InvalidDataError(f"{origin}: the value of item {item_id!r} must be a number, not {value!r}")
     return item_id, float(value)

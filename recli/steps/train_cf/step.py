@@ -22,6 +22,7 @@ from recli.storage import quantization, runs
 from recli.storage.names import checked_name
 from recli.training import fit, tuning
 from recli.training.fit import FitResult
+from recli.training.served_users import served_user_factors
 from recli.training.validation import ValidationFigures, Validator, has_validation, validator_of
 from recli.training.value_choices import BestFit, ValueChoices, fit_best, value_choices
 
@@ -102,7 +103,7 @@ def train_cf(config: CommonConfig, reporter: Reporter = SILENT) -> TrainedModel:
                 reporter=reporter,
                 advance=advance,
             )
-    return _write(config, name, trained, figures, ndcg_float32, tried, chosen)
+    return _write(config, name, trained, interactions, figures, ndcg_float32, tried, chosen)
 
 
 def _check_options(config: CommonConfig, algorithm: Algorithm, options: Any) -> None:
@@ -196,6 +197,7 @@ def _write(
     config: CommonConfig,
     name: str,
     trained: FitResult,
+    interactions: Interactions,
     figures: ValidationFigures | None,
     ndcg_float32: float | None,
     tried: list[tuning.Tried],
@@ -223,6 +225,7 @@ def _write(
         history_half_life=config.history_half_life,
         storage_dtype=config.storage_dtype,
         scale=trained.scale,
+        user_factors=served_user_factors(trained.model, interactions, splits),
     )
     summary: dict[str, Any] = {
         "model": name,

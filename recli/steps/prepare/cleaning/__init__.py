@@ -3,6 +3,7 @@
 from recli.steps.prepare.cleaning.assemble import Items, assemble, join_catalogue, renumber
 from recli.steps.prepare.cleaning.duplicates import DUPLICATES, merge, tied
 from recli.steps.prepare.cleaning.filters import Bots, bots, cap, core
+from recli.steps.prepare.cleaning.identical import Identical, find_identical
 from recli.steps.prepare.cleaning.negatives import Contradictions, NegativeRules, settle
 from recli.steps.prepare.cleaning.pseudonyms import pseudonymize, pseudonyms
 from recli.steps.prepare.cleaning.row_counts import RowCounts
@@ -15,6 +16,7 @@ __all__ = [
     "Bots",
     "Contradictions",
     "EventWeighting",
+    "Identical",
     "Indexed",
     "Items",
     "NegativeRules",
@@ -26,6 +28,7 @@ __all__ = [
     "cap",
     "core",
     "drop_pairs_of",
+    "find_identical",
     "index_events",
     "join_catalogue",
     "merge",

@@ -11,19 +11,20 @@ from recli.data.event_columns import BLOCK, Column, Rows, order_name
 from recli.data.lexsort import lexorder
 from recli.schema import Bool, Int64
 
-DUPLICATES = ("sum", "last", "max")
+DUPLICATES = ("sum", "distinct", "last", "max")
 _THREADS = 8  # at most: each needs some 150 bytes for a row of its block
 
 
 def merge(rows: Rows, how: str, n_users: int, block: int = BLOCK) -> tuple[int, int]:
     """Merge the events of a user with an item, in place, and sort by user, time, item.
 
-    `how`: the value becomes the `sum`, the `max`, or the `last` one's; rating and time are the last one's.
+    `how`: the value becomes the `sum` (`distinct` too, after `find_identical`), the `max`, or the `last` one's; rating
+    and time are the last one's.
     Last is the latest in position, or else in time (then the largest value), or else the last in the log. A pair that
     is in two given parts stays in the first of them. Returns the rows merged and those left out for that reason.
     """
     n, end, repeated = len(rows), 0, 0
-    edges = _gather_users(rows, n_users, block)
+    edges = gather_users(rows, n_users, block)
     blocks = ({c: a[i:j] for c, a in rows.columns.items()} for i, j in pairwise(edges) if i < j)
     with ThreadPoolExecutor(min(_THREADS, cores())) as pool:
         for columns, in_earlier in pool.map(partial(_merge_block, how=how), blocks):
@@ -44,7 +45,7 @@ def tied(rows: Rows) -> int:
     return int(np.count_nonzero(np.append(same, False) | np.append(False, same)))
 
 
-def _gather_users(rows: Rows, n_users: int, block: int) -> list[int]:
+def gather_users(rows: Rows, n_users: int, block: int) -> list[int]:
     """Bring the rows of neighboring users together, in their order. Returns the edges of blocks of users."""
     counts = np.bincount(rows.user, minlength=n_users)
     group = ((np.cumsum(counts) - counts) // block).astype(np.uint16)  # 16 bits: numpy sorts them by radix

@@ -14,7 +14,14 @@ from recli.steps.prepare.cleaning.set_aside import SetAside
 
 _SMALLEST = float(np.finfo(np.float32).tiny)  # a decayed value stays above 0, however old
 _LARGEST = float(np.finfo(np.float32).max)
-_TYPES = {"rating": np.float32, "timestamp": np.int64, "position": np.int64, "part": np.uint8}
+_TYPES = {
+    "rating": np.float32,
+    "timestamp": np.int64,
+    "position": np.int64,
+    "part": np.uint8,
+    "kind": np.uint32,
+    "file": np.uint32,
+}
 _PLACE = ("timestamp", "position", "part")  # where in a user's history, and in which given part, an event is
 
 
@@ -42,14 +49,18 @@ class Indexed:
 
 
 def index_events(
-    events: pl.LazyFrame, weighting: EventWeighting, catalogue_ids: pl.Series | None = None
+    events: pl.LazyFrame,
+    weighting: EventWeighting,
+    catalogue_ids: pl.Series | None = None,
+    kinds: bool = False,
 ) -> Indexed:
     """Filter, weigh and number `events`: user_id, item_id [, rating] [, event] [, weight] [, timestamp] [, position]
-    [, part].
+    [, part] [, file].
 
     The value of an event is its type's weight times its column `weight` times
     `0.5 ** ((latest - timestamp) / half_life)`, where `latest` is the last event of the whole log; of a negative one,
-    this is how strongly the item is disliked. `catalogue_ids`: items that are in the run even without an event.
+    this is how strongly the item is disliked. `catalogue_ids`: items that are in the run even without an event. With
+    `kinds`, rows have a column `kind`, the number of the event's type, and `file`.
     Streams: strings are never held all at once. Raises `InvalidDataError` for a value beyond float32.
     """
     columns = events.collect_schema().names()
@@ -60,12 +71,15 @@ def index_events(
         for name in ("user_id", "item_id")
     ]
     place = [pl.col(name) for name in _PLACE if name in columns]
-    rating = [pl.col("rating")] if "rating" in columns else []
+    others = [pl.col(name) for name in ("rating", *(["file"] if kinds else [])) if name in columns]
+    event_types = _event_types(events, columns)
+    if kinds and len(event_types) > 1:
+        others.append(_number("event", pl.Series(list(event_types), dtype=pl.String)).alias("kind"))
     selected = [
         _number("user_id", ids[0]).alias("user"),
         _number("item_id", ids[1]).alias("item"),
         _value(weighting, latest).alias("value"),
-        *rating,
+        *others,
         *place,
     ]
     rows = Rows(_columns(kept.select(selected).collect(engine="streaming")))
@@ -89,7 +103,7 @@ def index_events(
         aside = SetAside(item_ids, _unknown_users(left_out, ids[0]))
         aside.add(Rows(_columns(known.collect(engine="streaming"))))
     _rank_in_time(rows, aside)
-    return Indexed(rows, ids[0], ids[1], filtered, _event_types(events, columns), aside)
+    return Indexed(rows, ids[0], ids[1], filtered, event_types, aside)
 
 
 def _latest(events: pl.LazyFrame) -> int | None:
