@@ -11,6 +11,7 @@ import polars as pl
 from recli import schema
 from recli.data.arrays import ranges, tie_order
 from recli.data.history import History, order_of, ordered_pairs
+from recli.data.weights import AS_THEY_ARE, WeightTransform
 from recli.schema import CSR, Bool, Int32, Int64
 
 
@@ -44,6 +45,7 @@ class Interactions:
     splits: dict[str, pl.DataFrame]
     sha256: str = ""  # of the part's manifest
     seen_events: pl.DataFrame = field(default_factory=no_seen_events)
+    weights: WeightTransform = AS_THEY_ARE  # how the log's weights became the values
 
     @property
     def n_users(self) -> int:

@@ -53,6 +53,7 @@ def load(config: AlsConfig, state: State) -> Factors:
     config=AlsConfig,
     load=load,
     gpu="implicit",
+    uses_negatives=True,
 )
 def fit(config: AlsConfig, training: Training) -> Factors:
     with cpu_engine(training.threads) as engine:
@@ -72,7 +73,7 @@ def _cpu(config: AlsConfig, training: Training) -> tuple[Any, CSR]:
         num_threads=training.threads,
         random_state=training.seed,
     )
-    return model, training.matrix
+    return model, training.signed  # implicit takes a negative number as confidence that a pair is nothing
 
 
 def _gpu(config: AlsConfig, training: Training) -> tuple[Any, CSR]:
@@ -83,15 +84,17 @@ def _gpu(config: AlsConfig, training: Training) -> tuple[Any, CSR]:
         iterations=config.iterations,
         random_state=training.seed + 1,  # 0 would mean the clock
     )
-    weighted = training.matrix.copy()
+    weighted = training.signed.copy()
     weighted.data *= np.float32(config.alpha)  # its fit ignores alpha
     return model, weighted
 
 
 def _fit(model: Any, matrix: CSR, config: AlsConfig, training: Training, engine: CpuEngine) -> Factors:
-    confidences = training.matrix * np.float32(config.alpha)
+    confidences = training.signed * np.float32(config.alpha)
     penalties = np.full(confidences.shape[0], config.regularization)
-    users = side(confidences, penalties, weights=confidences.data - np.float32(1))  # beside 1 in every cell
+    users = side(
+        confidences, penalties, weights=np.abs(confidences.data) - np.float32(1)
+    )  # beside 1 in every cell
 
     def snapshot() -> Factors:
         # A solver stops after three steps, and its users lag half an iteration behind the items: solve them

@@ -114,6 +114,9 @@ class Training:
     """The data an algorithm is trained on, and how."""
 
     matrix: CSR  # float32 (n_users, n_items), weights of interactions, > 0
+    negatives: CSR | None = (
+        None  # the same shape, weights of what users disliked, > 0; None: none are learned from
+    )
     rows: pl.DataFrame | None = None  # the same events: user, item, value [, rating] [, timestamp]
     features: Float32 | None = None  # (n_items, d), l2-normalized content features; zero rows: no text
     cold: Bool | None = None  # (n_items,), items without training events
@@ -125,6 +128,11 @@ class Training:
     say: Callable[[str], None] = SILENT.say  # reports a message before training starts, such as its cost
     validate: Callable[[Model], float] | None = None  # NDCG@20 on the validation split
     patience: int = 0  # epochs without a better validation score before stopping; 0: no early stopping
+
+    @property
+    def signed(self) -> CSR:
+        """The interactions, with what was disliked as negative numbers."""
+        return self.matrix if self.negatives is None else signed(self.matrix, self.negatives)
 
 
 C = TypeVar("C")
@@ -143,6 +151,10 @@ class Algorithm:
     family: str = "cf"  # "cf": train-cf offers it; "content": needs Training.features; "hybrid": train-hybrid
     gpu: str = ""  # what it trains with on a GPU: "implicit", "torch"; "": it cannot
     personal: bool = True  # False: all users get the same, whatever the history
+    uses_negatives: bool = (
+        False  # whether it learns from `Training.negatives`, and takes negative values in histories
+    )
+    uses_values: bool = True  # False: by default, what a user did counts the same whatever its value
 
 
 algorithms: Registry[Algorithm] = Registry("algorithm", "recli.models", "recli.algorithms")
@@ -157,11 +169,15 @@ def algorithm(
     family: str = "cf",
     gpu: str = "",
     personal: bool = True,
+    uses_negatives: bool = False,
+    uses_values: bool = True,
 ) -> Callable[[Callable[[C, Training], M]], Callable[[C, Training], M]]:
     """Register the decorated `fit(config, training) -> Model` as an algorithm."""
 
     def register(fit: Callable[[C, Training], M]) -> Callable[[C, Training], M]:
-        algorithms.add(name, Algorithm(name, help, config, fit, load, family, gpu, personal))
+        algorithms.add(
+            name, Algorithm(name, help, config, fit, load, family, gpu, personal, uses_negatives, uses_values)
+        )
         return fit
 
     return register
@@ -206,6 +222,13 @@ def train_epochs(training: Training, total: int, step: Callable[[int], str], sna
         if best.after(epoch, step(epoch)):
             break
     return best.model()
+
+
+def signed(matrix: CSR, negatives: CSR) -> CSR:
+    """`matrix` with `negatives`, of the same shape and without a common cell, as numbers below 0."""
+    both = (matrix - negatives).tocsr().astype(np.float32)
+    both.sort_indices()
+    return both
 
 
 def pack_csr(name: str, matrix: CSR) -> State:

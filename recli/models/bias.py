@@ -69,6 +69,7 @@ def load(config: BiasConfig, state: State) -> Bias:
     config=BiasConfig,
     load=load,
     personal=False,
+    uses_values=False,
 )
 def fit(config: BiasConfig, training: Training) -> Bias:
     rows = training.rows

@@ -1,10 +1,15 @@
 """Bayesian personalized ranking (Rendle et al. 2009): matrix factorization on pairs of items, by implicit."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
 
 from recli.compute.threads import load_openmp, one_blas_thread
 from recli.config import Config, Tune, option
 from recli.models.base import Training, algorithm
+from recli.models.kernels.dislikes import compiled_step, pairs
 from recli.models.kernels.factors import Factors, fit_watched, load_mapped, mapped
 from recli.schema import State
 
@@ -29,7 +34,14 @@ def load(config: BprConfig, state: State) -> Factors:
     return load_mapped(state, binary=True)
 
 
-@algorithm("bpr", help="Bayesian personalized ranking (matrix factorization)", config=BprConfig, load=load)
+@algorithm(
+    "bpr",
+    help="Bayesian personalized ranking (matrix factorization)",
+    config=BprConfig,
+    load=load,
+    uses_negatives=True,
+    uses_values=False,
+)
 def fit(config: BprConfig, training: Training) -> Factors:
     load_openmp()
     from implicit.cpu.bpr import BayesianPersonalizedRanking
@@ -43,9 +55,33 @@ def fit(config: BprConfig, training: Training) -> Factors:
             num_threads=training.threads or 1,
             random_state=training.seed,
         )
+        repel = _repulsion(config, training, model)
         return fit_watched(
             training,
-            lambda callback: model.fit(training.matrix, show_progress=False, callback=callback),
+            lambda callback: model.fit(training.matrix, show_progress=False, callback=repel(callback)),
             lambda: mapped(training.matrix, model.user_factors, model.item_factors, binary=True),
             "use a lower --learning-rate",
         )
+
+
+def _repulsion(
+    config: BprConfig, training: Training, model: Any
+) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Adds to each epoch a step away from everything that was disliked; without dislikes, nothing."""
+    negatives = training.negatives
+    if negatives is None:
+        return lambda callback: callback
+
+    def wrapped(callback: Callable[..., None]) -> Callable[..., None]:
+        def after_epoch(epoch: int, *others: Any) -> None:
+            random = np.random.default_rng((training.seed, epoch))
+            user, liked, disliked, weights = pairs(training.matrix, negatives, random)
+            rates = np.minimum(weights, 1) * np.float32(config.learning_rate)
+            compiled_step()(
+                user, liked, disliked, rates, config.regularization, model.user_factors, model.item_factors
+            )
+            callback(epoch, *others)
+
+        return after_epoch
+
+    return wrapped

@@ -65,6 +65,7 @@ def load(config: ContentKnnConfig, state: State) -> ContentKnn:
     config=ContentKnnConfig,
     load=load,
     family="content",
+    uses_values=False,
 )
 def fit(config: ContentKnnConfig, training: Training) -> ContentKnn:
     features = content_features(training)

@@ -120,7 +120,13 @@ def cost(n_items: int, threads: int) -> str:
     return f"{n_items:,} items: a matrix of {n_items * n_items * 4 / 2**30:,.1f} GiB, in roughly {time}"
 
 
-@algorithm("ease", help="EASE: linear item-item weights in closed form", config=EaseConfig, load=load)
+@algorithm(
+    "ease",
+    help="EASE: linear item-item weights in closed form",
+    config=EaseConfig,
+    load=load,
+    uses_negatives=True,
+)
 def fit(config: EaseConfig, training: Training) -> Ease | ItemKnn:
     n = training.matrix.shape[1]
     if config.neighbors or n > config.max_items:
@@ -137,7 +143,7 @@ def fit(config: EaseConfig, training: Training) -> Ease | ItemKnn:
     if n > _LARGE_ITEMS:
         training.say(cost(n, threads))
     with blas_threads(threads):
-        weights = gram(training.matrix)
+        weights = gram(training.signed)
         weights[np.arange(n), np.arange(n)] += np.float32(config.l2)
         weights = inverse_in_place(weights)
     to_weights(weights)

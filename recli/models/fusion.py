@@ -18,7 +18,7 @@ from recli.data.history import History
 from recli.errors import RecliError
 from recli.models.base import Model, Training, algorithm, algorithms, nest, nested
 from recli.models.text_factors import TextFactors, fit_ridge
-from recli.models.wrappers import unwrap, with_recency
+from recli.models.wrappers import ValueScale, unwrap, with_recency, with_scale
 from recli.schema import CSR, Bool, Float32, Float64, Int64, State
 
 LOG_POPULARITY = "log-popularity"  # the source that every fusion has: standardized log(1 + users of the item)
@@ -37,6 +37,7 @@ class FusedSource:
     options: dict[str, Any] = field(default_factory=dict)
     base: str | None = None  # text factors: the source whose user vectors they share
     history_half_life: float = 0.0  # events; see `RecencyWeighted`; 0: all events are alike
+    value_scale: tuple[float, ...] = ()  # mean and strength of `ValueScale`; empty: values are as they are
 
 
 @dataclass(frozen=True)
@@ -354,7 +355,8 @@ def load(config: FusionConfig, state: State) -> Fusion:
         profile = ProfileMap(state["profile"], nested("space", state))
     cold = state["cold"].astype(bool)
     weighted = {s.name: with_recency(models[s.name], s.history_half_life) for s in sources}
-    return Fusion(config, weighted, state["popularity"], cold, profile)
+    scaled = {s.name: with_scale(weighted[s.name], ValueScale(*s.value_scale)) for s in sources}
+    return Fusion(config, scaled, state["popularity"], cold, profile)
 
 
 @algorithm("fusion", help="late fusion of several models", config=FusionConfig, load=load, family="hybrid")

@@ -5,9 +5,10 @@ Rendle, Krichene, Zhang, Koren, "Revisiting the Performance of iALS on Item Reco
     loss = sum over observed (u, i) of c (1 - x.y)^2 + a0 sum over all (u, i) of (x.y)^2
            + lambda sum_u (C_u + a0 n_items)^nu |x|^2 + lambda sum_i (C_i + a0 n_users)^nu |y|^2
 
-with confidences c, the values of the interactions, and their sums C by row. The best a0 and lambda differ from data
-to data by a factor of 25 (measured on three sets); relative to what the data weigh, and to the lambda at which all
-factors vanish, they do not. So the options are relative; `Weights` has the paper's own numbers.
+with confidences c, the values of the interactions, and their sums C by row. What a user disliked adds c (x.y)^2 to
+the loss, c being the weight of the dislike. The best a0 and lambda differ from data to data by a factor of 25 (measured
+on three sets); relative to what the data weigh, and to the lambda at which all factors vanish, they do not. So the
+options are relative; `Weights` has the paper's own numbers.
 """
 
 from contextlib import AbstractContextManager
@@ -129,8 +130,8 @@ class FoldIn:
             item_factors,
             confidence=lambda values: values,
             unobserved=weights.unobserved,
-            beside=lambda c: c,
-            penalty=lambda c: float(weights.penalty(c.sum(), len(item_factors))),
+            beside=np.abs,
+            penalty=lambda c: float(weights.penalty(c[c > 0].sum(), len(item_factors))),
         )
 
     def __call__(self, history: CSR) -> Float32:
@@ -165,6 +166,7 @@ class Engine(Protocol):
     config=IalsConfig,
     load=load,
     gpu="torch",
+    uses_negatives=True,
 )
 def fit(config: IalsConfig, training: Training) -> Factors:
     weights = weights_for(config, training.matrix)
@@ -183,7 +185,10 @@ def _engine(training: Training) -> AbstractContextManager[Engine]:
 def train(config: IalsConfig, weights: Weights, training: Training, engine: Engine) -> Factors:
     """Lower the loss of these weights, which the config's own relative ones need not be."""
     matrix, a0 = training.matrix, weights.unobserved
-    by_user, by_item = (engine.prepare(side(m, weights.penalties(m))) for m in (matrix, matrix.T.tocsr()))
+    by_user, by_item = (
+        engine.prepare(side(cells, weights.penalties(m), weights=np.abs(cells.data)))
+        for cells, m in ((training.signed, matrix), (training.signed.T.tocsr(), matrix.T.tocsr()))
+    )
     start = np.random.default_rng(training.seed).standard_normal((matrix.shape[1], config.factors))
     items = engine.array((config.init_std / np.sqrt(config.factors) * start).astype(np.float32))
     # Users start from the items, not from numbers of their own: their order then changes nothing.

@@ -64,6 +64,7 @@ def load(config: PopularityConfig, state: State) -> Popularity:
     config=PopularityConfig,
     load=load,
     personal=False,
+    uses_values=False,
 )
 def fit(config: PopularityConfig, training: Training) -> Popularity:
     matrix = training.matrix

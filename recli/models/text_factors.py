@@ -65,6 +65,7 @@ def load(config: TextFactorsConfig, state: State) -> TextFactors:
     config=TextFactorsConfig,
     load=load,
     family="content",
+    uses_values=False,
 )
 def fit(config: TextFactorsConfig, training: Training) -> TextFactors:
     features = content_features(training)

@@ -8,7 +8,7 @@ import numpy as np
 
 from recli.data.arrays import binary
 from recli.data.history import History
-from recli.models.base import Model
+from recli.models.base import Model, signed
 from recli.schema import CSR, Bool, Float32, Int64, State
 
 POPULARITY = "popularity"
@@ -70,6 +70,79 @@ class ModelWrapper(Model):
 
 
 @dataclass(frozen=True)
+class ValueScale:
+    """Values as a model takes them: 1 + strength * (value / mean - 1).
+
+    `mean`: of the values it was trained on, so that theirs is 1, which the algorithms' options are meant for.
+    `strength`: 1 keeps the ratios of values, 0 ignores them: all count the same. `negatives`: the weight of
+    a mean dislike, which is `dislike`; 0: what is disliked is not used.
+    """
+
+    mean: float = 1.0
+    strength: float = 1.0
+    negatives: float = 0.0
+    dislike: float = 1.0
+
+    def __bool__(self) -> bool:
+        """Whether it changes anything."""
+        return (self.mean, self.strength, self.negatives) != (1.0, 1.0, 0.0)
+
+    def numbers(self) -> tuple[float, ...]:
+        """As manifests store it: its fields, or nothing if it changes nothing."""
+        return (self.mean, self.strength, self.negatives, self.dislike) if self else ()
+
+    def weighed(self, negatives: CSR) -> CSR:
+        """The weights of dislikes, float32."""
+        return negatives * np.float32(self.negatives / self.dislike)
+
+    def __call__(self, values: CSR) -> CSR:
+        """The matrix with its values scaled, float32; all of them stay above 0."""
+        scaled = values.astype(np.float32, copy=True)
+        scaled.data *= np.float32(self.strength / self.mean)
+        scaled.data += np.float32(1.0 - self.strength)
+        return scaled
+
+
+UNSCALED = ValueScale()
+
+
+@dataclass(frozen=True)
+class Rescaled(ModelWrapper):
+    """A model that was trained on scaled values, and whose histories are scaled as they were."""
+
+    scale: ValueScale
+
+    def score(self, history: History, users: Int64 | None = None) -> Float32:
+        return self.model.score(self._scaled(history), users)
+
+    def user_embeddings(self, history: History, users: Int64 | None = None) -> tuple[Float32, Bool]:
+        return self.model.user_embeddings(self._scaled(history), users)
+
+    def source_scores(self, history: History, users: Int64 | None = None) -> dict[str, Float32] | None:
+        return self.model.source_scores(self._scaled(history), users)
+
+    def _scaled(self, history: History) -> History:
+        scaled = replace(history, values=self.scale(history.values), negatives=None)
+        if not self.scale.negatives or history.negatives is None:
+            return scaled
+        return with_negatives(scaled, self.scale.weighed(history.negatives))
+
+
+def with_negatives(history: History, negatives: CSR) -> History:
+    """The history with negative values for what was disliked, csr (n, n_items); it is as recent as the last event."""
+    values = signed(history.values, negatives)
+    if history.steps is None:
+        return replace(history, values=values)
+    places = history.values.copy()
+    places.data = history.steps + np.float64(1)  # exact, and no entry is 0
+    disliked = negatives.astype(np.float64)
+    disliked.data[:] = 1
+    steps = (places + disliked).tocsr()
+    steps.sort_indices()
+    return replace(history, values=values, steps=(steps.data - 1).astype(np.int32))
+
+
+@dataclass(frozen=True)
 class RecencyWeighted(ModelWrapper):
     """A model whose histories have weights: value * 0.5 ** (steps / half_life), steps being the later items.
 
@@ -111,12 +184,26 @@ class RecencyWeighted(ModelWrapper):
 
 def with_recency(model: Model, half_life: float) -> Model:
     """The model with histories that lose half their weight in so many events; itself if that is 0."""
+    if half_life and isinstance(model, Rescaled):  # values are scaled first, then fall with age
+        return replace(model, model=RecencyWeighted(model.model, half_life))
     return RecencyWeighted(model, half_life) if half_life else model
+
+
+def with_scale(model: Model, scale: ValueScale) -> Model:
+    """The model with histories whose values are scaled; itself if the scale changes nothing."""
+    return Rescaled(model, scale) if scale else model
+
+
+def scale_of(model: Model) -> ValueScale:
+    """How the model's histories are scaled."""
+    return model.scale if isinstance(model, Rescaled) else UNSCALED
 
 
 def unwrap(model: Model) -> Model:
     """The model that was trained, without the weights of histories around it."""
-    return model.model if isinstance(model, RecencyWeighted) else model
+    while isinstance(model, RecencyWeighted | Rescaled):
+        model = model.model
+    return model
 
 
 def item_counts(matrix: CSR) -> Float32:

@@ -8,6 +8,7 @@ from typing import Any
 from recli import schema
 from recli.config import from_dict
 from recli.errors import quoted
+from recli.models.wrappers import ValueScale
 from recli.schema import EmbeddingMeta
 from recli.storage import quantization
 from recli.storage.atomic import MANIFEST
@@ -27,6 +28,12 @@ class ModelMeta:
     seed: int = 0
     history_half_life: float = 0.0  # events; 0: all events of a history are alike
     storage_dtype: str = "float32"
+    value_scale: tuple[float, ...] = ()  # mean and strength of `ValueScale`; empty: values are as they are
+
+    @property
+    def scale(self) -> ValueScale:
+        """How values of histories are scaled."""
+        return ValueScale(*self.value_scale)
 
     @property
     def algorithms(self) -> tuple[str, ...]:

@@ -18,9 +18,10 @@ from recli.config import from_dict
 from recli.data.arrays import unit_rows
 from recli.data.history import History
 from recli.data.interactions import Interactions, no_seen_events
+from recli.data.weights import WeightTransform, stored_transform
 from recli.errors import RecliError, quoted
 from recli.models.base import Model, algorithms
-from recli.models.wrappers import item_counts, with_recency
+from recli.models.wrappers import UNSCALED, ValueScale, item_counts, with_recency, with_scale
 from recli.schema import VERSION, EmbeddingMeta, Float32
 from recli.storage import quantization
 from recli.storage.arrays import check_arrays, check_tables
@@ -83,7 +84,16 @@ def _interactions(part: Part, sha256: str) -> Interactions:
     except ValueError as error:
         raise damaged(part.path, f"{error} (made by recli {part.made_by})") from None
     users, items = tables.pop("users"), tables.pop("items")
-    return Interactions(users, items, tables, sha256, tables.pop(schema.SEEN, no_seen_events()))
+    others = tables.pop(schema.SEEN, no_seen_events())
+    return Interactions(users, items, tables, sha256, others, _weights(part))
+
+
+def _weights(part: Part) -> WeightTransform:
+    """How weights became values; a model's manifest says it, too."""
+    try:
+        return stored_transform(part.summary.get("weight_transform", {}))
+    except (TypeError, ValueError, AttributeError):
+        raise damaged(part.path, "its manifest does not say how weights became values") from None
 
 
 @dataclass(frozen=True)
@@ -200,12 +210,13 @@ def write_model(
     summary: dict[str, Any] | None = None,
     history_half_life: float = 0.0,
     storage_dtype: str = quantization.FLOAT32,
+    scale: ValueScale = UNSCALED,
     user_factors: Float32 | None = None,
 ) -> Path:
     """Write `run/models/NAME`, self-contained: it also holds the interactions' tables (hard links on disk).
 
     `inputs`: sha256 of the other parts it was made from; that of the interactions is added. With
-    `history_half_life`, `read_model` gives a `RecencyWeighted` model.
+    `history_half_life`, `read_model` gives a `RecencyWeighted` model; with a `scale` of values, a `Rescaled` one.
     `storage_dtype`: what its matrices are stored as (`recli.storage.quantization`); `read_model` gives float32.
     `user_factors`: those that users are served by, float32 (n_users, d), in place of the ones it was trained with.
     """
@@ -214,6 +225,8 @@ def write_model(
     config = {"algorithm": algorithm, "options": options, "seed": seed, "trained_on": list(trained_on)}
     if history_half_life:
         config["history_half_life"] = history_half_life
+    if scale:
+        config["value_scale"] = list(scale.numbers())
     with write_part(
         path, schema.MODELS, config, {schema.INTERACTIONS: source.sha256, **(inputs or {})}
     ) as writer:
@@ -228,6 +241,9 @@ def write_model(
             if file != "rejects.parquet":
                 _link(source, file, writer.path / file)
         writer.summary.update(summary or {})
+        weights = stored_transform(source.summary.get("weight_transform", {}))
+        if weights.kind != "none":
+            writer.summary["weight_transform"] = weights.described()
     return path
 
 
@@ -272,6 +288,7 @@ def read_model(path: Path, interactions: Interactions | None = None) -> StoredMo
         state = quantization.expand_state(part.tensors("model"))
         check_arrays(state, interactions.n_users, interactions.n_items)
         model = with_recency(algorithm.load(options, state), meta.history_half_life)
+        model = with_scale(model, meta.scale)
         stored = StoredModel(path.name, model, options, meta, part, interactions)
         _check_scores(stored)
     return stored

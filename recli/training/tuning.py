@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from recli.config import Tune, option_name, spec_of
@@ -40,28 +41,35 @@ def searched(config: type[Any], fixed: dict[str, Any]) -> dict[str, tuple[Tune, 
 def search(
     config: type[Any],
     fixed: dict[str, Any],
-    measure: Callable[[Any], float],
+    measure: Callable[..., float],
     *,
     trials: int,
     seed: int,
+    common: Mapping[str, tuple[Tune, Any]] = MappingProxyType({}),
     advance: Advance = no_progress,
 ) -> list[Tried]:
     """Try `trials` settings of the algorithm config class `config`, in the order in which they were tried.
 
     The first trial has the defaults; None is a default that the algorithm computes from the data. Options in
-    `fixed` keep their values. `measure` gets a whole config and returns its score. A seed always gives the same
-    sequence. A setting that is drawn again is not measured again.
+    `fixed` keep their values. `measure` gets a whole config and returns its score. `common`: ranges and defaults of
+    other options, which `measure` gets as keywords. A seed always gives the same sequence. A setting that is
+    drawn again is not measured again.
     """
     import optuna
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)  # what a trial raises is raised here, too
-    ranges = searched(config, fixed)
+    ranges = searched(config, fixed) | dict(common)
+
+    def score(options: dict[str, Any]) -> float:
+        own = {name: value for name, value in options.items() if name not in common}
+        return measure(config(**own, **fixed), **{name: options[name] for name in common})
+
     study = optuna.create_study(direction="maximize", sampler=optuna.samplers.TPESampler(seed=seed))
     measured: dict[tuple[Any, ...], float] = {}
     tried: list[Tried] = []
     defaults = {name: _within(tune, default) for name, (tune, default) in ranges.items()}
     if None in defaults.values():  # no point in the ranges: optuna does not see it
-        tried.append(Tried(defaults, measure(config(**defaults, **fixed))))
+        tried.append(Tried(defaults, score(defaults)))
         advance(1, f"best {tried[0].score:.4f}")
     else:
         study.enqueue_trial(defaults)
@@ -70,7 +78,7 @@ def search(
         options = {name: _suggest(trial, name, tune, default) for name, (tune, default) in ranges.items()}
         key = tuple(options.values())
         if key not in measured:
-            measured[key] = measure(config(**options, **fixed))
+            measured[key] = score(options)
         tried.append(Tried(options, measured[key]))
         advance(1, f"best {max(t.score for t in tried):.4f}")
         return measured[key]

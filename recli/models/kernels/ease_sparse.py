@@ -33,7 +33,7 @@ def fit_sparse(l2: float, neighbors: int, training: Training) -> ItemKnn:
         ItemKnnConfig(neighbors=neighbors, weighting="cosine", shrinkage=0.0),
         Training(matrix, threads=training.threads),
     ).similar
-    columns = solve_columns(matrix, chosen, l2, training.threads or cores())
+    columns = solve_columns(training.signed, chosen, l2, training.threads or cores())
     return ItemKnn(columns.T.tocsr())
 
 

@@ -76,13 +76,13 @@ def confidence_fold_in(item_factors: Float32, alpha: float, regularization: floa
     """Solve a user's normal equations exactly for the item factors Y (n_items, d).
 
     x = (Y'Y + Y'(C - I)Y + lambda I)^-1 Y'c with confidences c = alpha * value: what one half-step of
-    implicit's ALS approximates (Hu, Koren, Volinsky 2008).
+    implicit's ALS approximates (Hu, Koren, Volinsky 2008). A negative value is confidence that the pair is nothing.
     """
     return normal_equations(
         item_factors,
         confidence=lambda values: alpha * values,
         unobserved=1.0,
-        beside=lambda c: c - 1.0,
+        beside=lambda c: np.abs(c) - 1.0,
         penalty=lambda c: regularization,
     )
 
@@ -95,7 +95,7 @@ def normal_equations(
     beside: Callable[[Float64], Float64],
     penalty: Callable[[Float64], float],
 ) -> FoldIn:
-    """x = (w Y'Y + Y' diag(beside) Y + penalty I)^-1 Y'c for each history, where c = confidence(its values).
+    """x = (w Y'Y + Y' diag(beside) Y + penalty I)^-1 Y' max(c, 0) for each history, where c = confidence(its values).
 
     `unobserved`: w, the weight of all cells; `beside(c)`: the additional weight of observed ones;
     `penalty(c)`: the L2 regularization. Float64 inside; no history gives zeros.
@@ -112,7 +112,7 @@ def normal_equations(
                     continue
                 factors = item_factors[history.indices[start:end]].astype(np.float64)
                 c = confidence(history.data[start:end].astype(np.float64))
-                solved[user] = gram[0].solve(factors, c, beside(c), penalty(c))
+                solved[user] = gram[0].solve(factors, np.maximum(c, 0.0), beside(c), penalty(c))
         return solved
 
     return fold_in
@@ -180,6 +180,8 @@ class HistoryMap:
 
     def features(self, history: CSR) -> Float64:
         """Mean and damped sum of a history's item factors, log of its size, 1: float64 (batch, 2d + 2)."""
+        if (history.data < 0).any():  # dislikes: they were no part of what the map was learned from
+            history = history.maximum(0).tocsr()
         history = arrays.binary(history) if self.binary else history
         size = np.maximum(np.asarray(history.sum(axis=1), dtype=np.float64), 1.0).reshape(-1, 1)
         total = np.asarray(history @ self.item_factors, dtype=np.float64)  # (batch, d)

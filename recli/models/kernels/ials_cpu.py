@@ -37,8 +37,11 @@ class Side:
 
 
 def side(matrix: CSR, l2: Float64, weights: Float32 | None = None) -> Side:
-    """The rows of a matrix of confidences; `weights`: of its cells, where they are not the confidences."""
-    goals = matrix.data.astype(np.float32)
+    """The rows of a matrix of confidences; `weights`: of its cells, where they are not the confidences.
+
+    A negative number is a cell whose goal is 0.
+    """
+    goals = np.maximum(matrix.data, 0).astype(np.float32)
     return Side(
         matrix.indptr.astype(np.int64),
         matrix.indices.astype(np.int32),
@@ -158,14 +161,16 @@ def solve_rows(
     for row in range(first, last):
         start, end = starts[row], starts[row + 1]
         x = solved[row]
-        loss[row] = 0.0
-        if start == end:
+        loss[row], empty = 0.0, 0.0
+        for at in range(start, end):
+            empty += goals[at]
+        if empty == 0.0:  # no cells, or none but disliked ones
             x[:] = zero
             continue
         for k in range(d):
             m[k] = diagonal[k] + l2[row]
             direction[k] = x[k]
-        target, rz, empty = one, zero, 0.0
+        target, rz = one, zero
         for step in range(steps + 1):
             for k in range(d):
                 change[k] = -m[k] * direction[k]
@@ -201,8 +206,6 @@ def solve_rows(
                 at += 1
             before, rz = rz, zero
             if step == 0:
-                for at in range(start, end):
-                    empty += goals[at]
                 loss[row] = errors
                 for k in range(d):
                     loss[row] += m[k] * x[k] * x[k]

@@ -28,13 +28,14 @@ class PaddedRows:
     rows: Tensor  # int64 (b,)
     others: Tensor  # int64 (b, l)
     weights: Tensor  # float32 (b, l)
+    targets: Tensor  # float32 (b, l): 1, or 0 where an item was disliked
     l2: Tensor  # float32 (b, 1)
 
 
 @dataclass(frozen=True)
 class Batches:
     batches: list[PaddedRows]
-    empty: Tensor  # int64, rows without cells
+    empty: Tensor  # int64, rows without cells, or with none but disliked ones
     l2: Tensor  # float64 (n_rows,)
 
 
@@ -45,22 +46,31 @@ class TorchEngine:
     device: str
 
     def prepare(self, side: Side) -> Batches:
-        """The rows in batches, for iALS: goals that are the weights."""
+        """The rows in batches, for iALS: goals that are the weights, or 0."""
         import torch
 
         def tensor(values: npt.NDArray[Any]) -> Tensor:
             return torch.from_numpy(values).to(self.device)
 
+        sums = np.concatenate([[0.0], np.cumsum(side.goals, dtype=np.float64)])[side.starts]
         lengths = np.diff(side.starts)
+        lengths[np.diff(sums) == 0] = 0
         batches = []
         for rows in _similar(lengths):
             offset = np.arange(lengths[rows].max())  # int64 (l,)
             filled = offset < lengths[rows][:, None]  # bool (b, l)
             cells = np.where(filled, side.starts[rows][:, None] + offset, 0)
             weights = np.where(filled, side.weights[cells], np.float32(0))
+            targets = (side.goals[cells] > 0).astype(np.float32)
             others = side.others[cells].astype(np.int64)
             batches.append(
-                PaddedRows(tensor(rows), tensor(others), tensor(weights), tensor(side.l2[rows, None]))
+                PaddedRows(
+                    tensor(rows),
+                    tensor(others),
+                    tensor(weights),
+                    tensor(targets),
+                    tensor(side.l2[rows, None]),
+                )
             )
         return Batches(batches, tensor(np.flatnonzero(lengths == 0)), tensor(side.l2.astype(np.float64)))
 
@@ -110,11 +120,11 @@ def _solve(batch: PaddedRows, x: Tensor, y: Tensor, diagonal: Tensor, steps: int
     def by_factor(cells: Tensor) -> Tensor:
         return torch.bmm((batch.weights * cells).unsqueeze(1), y).squeeze(1)  # (b, d)
 
-    errors = 1.0 - by_cell(x)
+    errors = batch.targets - by_cell(x)
     r = by_factor(errors) - m * x
     loss = (batch.weights * errors**2).sum(1) + (m * x**2).sum(1)
     direction = r / m
-    rz, enough = (r * direction).sum(1), TOLERANCE * batch.weights.sum(1)
+    rz, enough = (r * direction).sum(1), TOLERANCE * (batch.weights * batch.targets).sum(1)
     for _ in range(steps):
         going = rz > enough
         if not going.any():

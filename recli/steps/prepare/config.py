@@ -165,6 +165,15 @@ class PrepareConfig(Config):
         choices=("sum", "distinct", "last", "max"),
         panel=_CLEANING,
     )
+    weight_transform: str = option(
+        "auto",
+        "How a user's weight of an item (from --weight-column, --event-weights, repeated events) becomes the value "
+        "that is learned from. auto: weights with a heavy tail, such as play counts, get log, or per-user where users "
+        "differ most; others stay. log: log(1+w). per-user: that over the user's mean. cap:N: at most N. percentile: "
+        "the share of smaller ones. binary: all count the same. All but none are scaled to mean 1.",
+        metavar="auto|none|log|sqrt|binary|cap:N|percentile|per-user",
+        panel=_CLEANING,
+    )
     bots: str = option(
         "report", "Possible bots, users with far more events than others: report or drop them.",
         choices=("report", "drop"), panel=_CLEANING, formerly=("robots",),
@@ -280,10 +289,12 @@ def settings_of(config: PrepareConfig) -> PrepareSettings:
 
 def _check_together(config: PrepareConfig) -> None:
     """Raises `UsageError` where options contradict each other."""
+    from recli.steps.prepare.cleaning import parse_transform
     from recli.steps.prepare.ids import rules_of
     from recli.storage.parts import TABLES
 
     _weighting(config)
+    parse_transform(config.weight_transform)
     _plan(config)
     _most_rejects(config.max_rejects)
     rules_of(config.normalize_ids, config.missing_ids)

@@ -26,9 +26,20 @@ from recli.steps.prepare.inputs import (
 from recli.storage.writable import check_writable
 
 if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
     from recli.data.event_columns import Rows
     from recli.data.interactions import Interactions
-    from recli.steps.prepare.cleaning import Bots, Contradictions, Indexed, Items, RowCounts, SetAside
+    from recli.steps.prepare.cleaning import (
+        Bots,
+        Contradictions,
+        Indexed,
+        Items,
+        RowCounts,
+        SetAside,
+        Weighed,
+    )
     from recli.steps.prepare.splitting import Keys, Part
 
 _N_LARGEST = 5  # bots that are listed
@@ -106,6 +117,7 @@ def prepare(config: PrepareConfig, reporter: Reporter = SILENT) -> Prepared:
         )
         part = splitting.assign(rows, settings.plan, keys.users, keys.items)
         seen = _seen(config, settings, cleaned, items, indexed.set_aside, rows, part, keys)
+        weighed = _transform_weights(config, settings, rows, part, reporter)
         interactions = cleaning.assemble(rows, part, cleaned.user_ids, items.frame, seen)
     if interactions.splits["train"].is_empty():
         raise InvalidDataError(
@@ -116,6 +128,8 @@ def prepare(config: PrepareConfig, reporter: Reporter = SILENT) -> Prepared:
     if times is not None:
         summary["times"] = times
     summary |= figures
+    if weighed is not None:
+        summary["weight_transform"] = weighed.described()
     summary["seen"] = _seen_summary(interactions, indexed.set_aside.users_left_out)
     if log.exploded:
         summary["exploded"] = log.exploded
@@ -141,6 +155,30 @@ def _input_digests(config: PrepareConfig) -> dict[str, str]:
     for role, named in files.items():
         digests |= input_digests(role, named) if named else {}
     return digests
+
+
+def _transform_weights(
+    config: PrepareConfig,
+    settings: PrepareSettings,
+    rows: Rows,
+    part: npt.NDArray[np.uint8],
+    reporter: Reporter,
+) -> Weighed | None:
+    """Tame the weights as `--weight-transform` says, and say what was done; None: there are none."""
+    from recli.steps.prepare import cleaning
+
+    weighting = settings.weighting
+    weighed = cleaning.transform_weights(
+        rows,
+        part != schema.SPLITS.index("test"),
+        config.weight_transform,
+        largest_given=max((weighting.event_weights or {}).values(), default=0.0),
+        decayed=weighting.half_life is not None,
+    )
+    given = weighting.weighted or weighting.event_weights is not None
+    if weighed is not None and (given or weighed.transform.kind != "none"):
+        reporter.say(weighed.sentence())
+    return weighed
 
 
 def _looks_for_identical(config: PrepareConfig, log: EventInput) -> bool:

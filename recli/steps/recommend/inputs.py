@@ -89,7 +89,14 @@ def read_users(stored: StoredModel, config: RecommendConfig, reporter: Reporter)
     if file is not None and file != "-" and not _is_file(file):
         raise RecliError(f"there is no file {file}", "it has JSON lines, one for each user")
     lines = _lines(config.users if file is None else (file,), users)
-    queries = parse(lines, users, items, skip_unknown=config.skip_unknown, needs=needs)
+    queries = parse(
+        lines,
+        users,
+        items,
+        skip_unknown=config.skip_unknown,
+        needs=needs,
+        weights=stored.interactions.weights,
+    )
     if queries.skipped:
         reporter.warn(f"{counted(len(queries.skipped), 'unknown user')} left out: {_some(queries.skipped)}")
     if queries.unused_profiles:

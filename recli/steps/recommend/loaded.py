@@ -135,7 +135,12 @@ class LoadedModel:
             raise TypeError(f"history must be several items, as in [{history!r}]")
         if history is not None:
             row["history"] = [dict(e) if isinstance(e, Mapping) else str(e) for e in history]
-        queries = users.parse([(f"{named[0]}=", json.dumps(row))], self._user_rows, self._item_rows)
+        queries = users.parse(
+            [(f"{named[0]}=", json.dumps(row))],
+            self._user_rows,
+            self._item_rows,
+            weights=self.stored.interactions.weights,
+        )
         if queries.unknown_items:
             raise self._unknown_item(queries.unknown_items[0])
         return queries

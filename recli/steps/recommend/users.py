@@ -11,6 +11,7 @@ from typing import IO, Any, NamedTuple
 import numpy as np
 
 from recli.data.history import History
+from recli.data.weights import AS_THEY_ARE, WeightTransform
 from recli.errors import InvalidDataError, UsageError, did_you_mean
 from recli.schema import CSR, Float32, Int32, Int64
 
@@ -121,14 +122,16 @@ def parse(
     *,
     skip_unknown: bool = False,
     needs: str | None = None,
+    weights: WeightTransform = AS_THEY_ARE,
 ) -> UserQueries:
     """Read users from lines, each with its origin (`users.txt line 3`) for messages.
 
     New users without an id are called new-1, new-2, ... by the number of their line, blank ones not counted. A
     line is an id, or JSON: {"user_id": "x"}; {"user_id": "n1", "history": ["a", {"item_id": "b", "value": 2}]};
     {"user_id": "p", "profile": "likes dark comedies"}. The history in a line replaces that of a known user; its order
-    is that of the events, the latest last, and an item that is repeated counts at its last position. A value of 0 or
-    less says that the user had the item, but does not like it: it is not listed. `needs`:
+    is that of the events, the latest last, and an item that is repeated counts at its last position. Values are
+    weights as in the log: `weights` makes of them what models learned from. A value of 0 or less says that the user had
+    the item, but does not like it: it is not listed. `needs`:
     `history` or `profile`, where each line must have one. Raises `InvalidDataError` for bad lines, `RecliError`
     for unknown users unless `skip_unknown`.
     """
@@ -165,7 +168,7 @@ def parse(
             continue
         rows.append(-1 if new else users[user_id])
         queries.user_ids.append(user_id)
-        unused_profiles += _add(queries, origin, row, items)
+        unused_profiles += _add(queries, origin, row, items, weights)
     return replace(
         queries,
         rows=np.asarray(rows, dtype=np.int64),
@@ -178,7 +181,9 @@ def parse(
 _FORMS = '{"user_id": "new", "history": ["item", ...]} or {"user_id": "new", "profile": "text"}'
 
 
-def _add(queries: UserQueries, origin: str, row: dict[str, Any], items: dict[str, int]) -> bool:
+def _add(
+    queries: UserQueries, origin: str, row: dict[str, Any], items: dict[str, int], weights: WeightTransform
+) -> bool:
     """Add history or profile of the last user; whether the profile is unused, as there is a history."""
     position = len(queries.user_ids) - 1
     history: dict[int, float] = {}
@@ -201,6 +206,8 @@ def _add(queries: UserQueries, origin: str, row: dict[str, Any], items: dict[str
         latest_last = np.fromiter(history, dtype=np.int64)
         order = np.argsort(latest_last)
         values = np.fromiter(history.values(), dtype=np.float32)
+        if any(isinstance(entry, dict) and "value" in entry for entry in row["history"]):
+            values = weights.of_history(values.astype(np.float64))  # else each counts 1, the mean value
         queries.histories[position] = NewUserHistory(
             latest_last[order], values[order], (order.size - 1 - order).astype(np.int32)
         )

@@ -47,6 +47,22 @@ class CommonConfig(Config):
         max=100_000,
         default_text="off",
     )
+    weight_strength: float | None = option(
+        None,
+        "How strongly the weights of events count, where they are not all 1: 1 as prepared (scaled to mean 1), 0 not "
+        "at all; in between their spread shrinks.",
+        min=0,
+        max=1,
+        default_text="chosen on validation",
+    )
+    negative_weight: float | None = option(
+        None,
+        "Weight of a mean dislike (recli prepare --negatives) beside a mean value of 1; for als, ials, ease and bpr. "
+        "0: what is disliked is masked, and nothing is learned from it.",
+        min=0,
+        max=1000,
+        default_text="chosen on validation, 0 if none is surely better",
+    )
     history_half_life: float = option(
         0.0,
         "Half-life of the events in a history, counted in later events of the same user: older ones weigh less. All "

@@ -9,10 +9,12 @@ import polars as pl
 
 from recli.models.base import Model, Training, algorithms
 from recli.models.cease import CeaseConfig
+from recli.models.wrappers import with_scale
 from recli.reporting import Advance
 from recli.steps.train_hybrid.config import TrainHybridConfig
 from recli.steps.train_hybrid.sources import SourceSpec, TrainingInputs, cold_items
 from recli.training.validation import Validator
+from recli.training.value_choices import value_scale
 
 CEASE_TEXT = (10.0, 30.0, 100.0)  # tried first, at the default l2
 CEASE_L2 = (100.0, 400.0)  # tried then, at the best text weight
@@ -53,7 +55,13 @@ def tune_cease(
     An option that is given stays. The text weight is searched first, then l2 at the best of it.
     """
     matrix = inputs.interactions.matrix("train")
-    training = Training(matrix, features=inputs.features, cold=cold_items(matrix), seed=inputs.seed)
+    scale = value_scale(algorithms["cease"], matrix, None)
+    training = Training(
+        scale(matrix) if scale else matrix,
+        features=inputs.features,
+        cold=cold_items(matrix),
+        seed=inputs.seed,
+    )
     trials: list[tuple[float, float, float]] = []
 
     def best() -> tuple[float, float, float]:
@@ -61,7 +69,8 @@ def tune_cease(
 
     def measure(tried_l2: float, tried_weight: float) -> None:
         config = replace(options, l2=tried_l2, text_weight=tried_weight)
-        trials.append((tried_l2, tried_weight, validate(algorithms["cease"].fit(config, training))))
+        model = with_scale(algorithms["cease"].fit(config, training), scale)
+        trials.append((tried_l2, tried_weight, validate(model)))
         advance(1, f"ndcg@20 {best()[2]:.4f}")
 
     for weight in CEASE_TEXT if text_weight is None else (text_weight,):

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +17,14 @@ from recli.models.content_knn import ContentKnnConfig
 from recli.models.fusion import FusedSource, Fusion, FusionConfig
 from recli.models.popularity import RECENT_POPULARITY, PopularityConfig
 from recli.models.text_factors import TextFactors, TextFactorsConfig
-from recli.models.wrappers import unwrap, with_recency
+from recli.models.wrappers import scale_of, unwrap, with_recency, with_scale
 from recli.reporting import SILENT, Reporter
 from recli.schema import CSR, Bool, Float32
 from recli.steps.train_hybrid.config import FACTOR_MODELS, TrainHybridConfig, content_algorithms
 from recli.storage import parts, runs
 from recli.training.fit import total_steps, train
+from recli.training.validation import has_validation, validator_of
+from recli.training.value_choices import ValueChoices, fit_best, value_choices, value_scale
 
 TRAIN = ("train",)
 
@@ -37,6 +40,8 @@ class SourceSpec:
     trained_on: tuple[str, ...] = TRAIN
     history_half_life: float = 0.0  # events; 0: all events of a history are alike
     sha256: str | None = None  # of the run's model
+    weight_strength: float | None = None  # see `ValueScale`; None: not chosen yet
+    negative_weight: float | None = None  # likewise
     fused: bool = True  # False: only the base of text-factors
 
     @property
@@ -73,8 +78,10 @@ class TrainedSources:
             if isinstance(model, TextFactors):  # its user vectors are those of another source: stored once
                 base = next((s.name for s in self.fused if unwrap(self.models[s.name]) is model.base), None)
             options = to_dict(spec.config)
+            source = asdict(FusedSource(spec.name, spec.algorithm, options, base, spec.history_half_life))
+            source["value_scale"] = scale_of(self.models[spec.name]).numbers()
             described.append(
-                asdict(FusedSource(spec.name, spec.algorithm, options, base, spec.history_half_life))
+                {name: value for name, value in source.items() if name != "value_scale" or value}
             )
         return tuple(described)
 
@@ -170,6 +177,8 @@ def _read_source(run: Path, name: str, interactions: Interactions, reporter: Rep
         stored.trained_on,
         stored.meta.history_half_life,
         stored.part.sha256,
+        stored.meta.scale.strength if stored.meta.value_scale else None,
+        stored.meta.scale.negatives if stored.meta.value_scale else None,
     )
 
 
@@ -196,27 +205,68 @@ def _with_base_options(specs: Sequence[SourceSpec]) -> tuple[SourceSpec, ...]:
 def train_sources(
     inputs: TrainingInputs, specs: Sequence[SourceSpec], splits: tuple[str, ...]
 ) -> TrainedSources:
-    """Train the sources on the named splits; a model that the run has is taken if it learned from just these."""
+    """Train the sources on the named splits; a model that the run has is taken if it learned from just these.
+
+    Where weights are not all 1, or there are dislikes, a source that has no strength of them yet gets the best on
+    validation.
+    """
     models: dict[str, Model] = {}
     for spec in specs:
-        if spec.content:
+        choices = _value_choices(inputs, spec, splits)
+        if spec.content and choices.fits == 1:
             continue
         if spec.model is not None and spec.trained_on == splits:
-            models[spec.name] = with_recency(unwrap(spec.model), spec.history_half_life)
+            model = with_recency(unwrap(spec.model), spec.history_half_life)
+            models[spec.name] = with_scale(model, scale_of(spec.model))
             continue
-        with inputs.reporter.progress(f"training {spec.name}", total_steps(spec.config)) as advance:
-            models[spec.name] = train(
-                algorithms[spec.algorithm],
-                spec.config,
-                inputs.interactions,
-                splits=splits,
-                seed=inputs.seed,
-                advance=advance,
-                history_half_life=spec.history_half_life,
-            ).model
+        models[spec.name] = _train_best(inputs, spec, choices, splits)
     matrix = inputs.interactions.matrix(*splits)
-    content = train_content(inputs, specs, models, matrix, cold_items(matrix))
-    return TrainedSources(tuple(specs), models | content)
+    others = [spec for spec in specs if not (spec.content and spec.name in models)]
+    content = train_content(inputs, others, models, matrix, cold_items(matrix))
+    models |= content
+    return TrainedSources(tuple(_with_scale_of(models[spec.name], spec) for spec in specs), models)
+
+
+def _with_scale_of(model: Model, spec: SourceSpec) -> SourceSpec:
+    """The source with the strengths of its model, for when it is trained again."""
+    scale = scale_of(model)
+    return replace(spec, weight_strength=scale.strength, negative_weight=scale.negatives)
+
+
+def _value_choices(inputs: TrainingInputs, spec: SourceSpec, splits: tuple[str, ...]) -> ValueChoices:
+    """The strengths of weights and dislikes that are to be tried for a source that has none yet."""
+    return value_choices(
+        algorithms[spec.algorithm],
+        inputs.interactions,
+        strength=spec.weight_strength,
+        negative_weight=spec.negative_weight,
+        validated=has_validation(inputs.interactions) and splits == TRAIN,
+    )
+
+
+def _train_best(
+    inputs: TrainingInputs, spec: SourceSpec, choices: ValueChoices, splits: tuple[str, ...]
+) -> Model:
+    """The source's model, by the choice that is best on validation."""
+    algorithm, interactions = algorithms[spec.algorithm], inputs.interactions
+    validator = validator_of(interactions, inputs.seed) if choices.fits > 1 else None
+    steps = total_steps(spec.config) * choices.fits
+    with inputs.reporter.progress(f"training {spec.name}", steps) as advance:
+        train_with = partial(
+            train,
+            algorithm,
+            spec.config,
+            interactions,
+            splits=splits,
+            seed=inputs.seed,
+            advance=advance,
+            features=inputs.features,
+            history_half_life=spec.history_half_life,
+        )
+        best = fit_best(train_with, choices, validator)
+    for text in best.sentences():
+        inputs.reporter.say(f"{spec.name}: {text}")
+    return best.trained.model
 
 
 def train_content(
@@ -236,11 +286,18 @@ def train_content(
         if not spec.content:
             continue
         with inputs.reporter.progress(f"training {spec.name}", None) as advance:
+            scale = value_scale(algorithms[spec.algorithm], matrix, spec.weight_strength)
             training = Training(
-                matrix, features=inputs.features, cold=cold, models=by_algorithm, advance=advance
+                scale(matrix) if scale else matrix,
+                features=inputs.features,
+                cold=cold,
+                models=by_algorithm,
+                advance=advance,
             )
             model = algorithms[spec.algorithm].fit(spec.config, training)
-            content[spec.name] = with_recency(model, spec.history_half_life)
+            if isinstance(model, TextFactors):  # its users are those of its base
+                scale = next(scale_of(m) for m in models.values() if unwrap(m) is model.base)
+            content[spec.name] = with_scale(with_recency(model, spec.history_half_life), scale)
     return content
 
 

@@ -14,6 +14,7 @@ from recli.config import to_dict
 from recli.data.interactions import Interactions
 from recli.errors import RecliError, UsageError
 from recli.models.base import Model
+from recli.models.wrappers import scale_of
 from recli.reporting import SILENT, Reporter, StepResult
 from recli.steps.train_hybrid.cold_items import (
     ColdBoost,
@@ -135,6 +136,7 @@ def _train_fusion(
     del pseudo_cold  # its models are as large as those that are trained next
     if config.refit:
         trained = train_sources(inputs, trained.specs, config.trained_on)
+        options = fitted.options(options, trained)  # values are scaled by the mean of those trained on
     matrix = inputs.interactions.matrix(*config.trained_on)
     fusion = build_fusion(options, matrix, trained.models)
     boost = fit_cold_boost(config, inputs, fusion, rankings)
@@ -240,6 +242,7 @@ def _write(config: TrainHybridConfig, name: str, trained: _Trained, inputs: dict
                     trained_on=config.trained_on,
                     history_half_life=spec.history_half_life,
                     storage_dtype=config.storage_dtype,
+                    scale=scale_of(trained.made_from.models[spec.name]),
                 )
             )
     path = runs.write_model(
@@ -253,6 +256,7 @@ def _write(config: TrainHybridConfig, name: str, trained: _Trained, inputs: dict
         inputs=inputs,
         summary=trained.summary,
         storage_dtype=config.storage_dtype,
+        scale=scale_of(trained.model),
     )
     summary = {"model": name, "algorithm": config.algorithm, "trained_on": list(config.trained_on)}
     return TrainedHybrid(

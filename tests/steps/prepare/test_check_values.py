@@ -127,7 +127,7 @@ def test_labels_of_0_and_1_are_no_likes_both(tmp_path: Path) -> None:
 
 def test_weights_are_described_and_negative_ones_warned_of(tmp_path: Path) -> None:
     heard, summary = heard_of(tmp_path, "quantity", [6, 2, 1, -2, 6, 12, 6, 40], weight_column="quantity")
-    assert "weights -2 to 40 (median 6), from the column quantity" in heard.said
+    assert "weights 1 to 40, median 6: taken as they are; see --weight-transform" in heard.said
     assert summary["weights"] == {"min": -2, "median": 6, "max": 40}
     (warning,) = heard.warned
     assert "1 event (12%) has a weight below 0 (the lowest is -2" in warning

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from scipy.sparse import csr_matrix
 
+from recli.data.weights import WeightTransform
 from recli.errors import InvalidDataError, RecliError
 from recli.steps.recommend.users import COMMAND_LINE, UserQueries, all_users, lines_of, parse
 
@@ -38,6 +39,21 @@ def test_histories_of_ids_and_of_values() -> None:
         [0, 1],
         [2.0, 2.5],
     ]  # a: 1 + 1
+
+
+def test_values_are_weights_as_in_the_log() -> None:
+    """The run's transform makes of them what models learned from; ids alone count 1, the mean value."""
+    log = WeightTransform("log", scale=2.0)
+    lines = [
+        '{"history": [{"item_id": "a", "value": 3}, {"item_id": "c", "value": 8}]}',
+        '{"history": ["a", "c"]}',
+    ]
+    queries = parse([("f", line) for line in lines], USERS, ITEMS, weights=log)
+    np.testing.assert_allclose(queries.histories[0].values, np.log([4, 9]) / 2, rtol=1e-6)
+    np.testing.assert_array_equal(queries.histories[1].values, [1, 1])
+    shares = WeightTransform("per-user")
+    queries = parse([("f", lines[0])], USERS, ITEMS, weights=shares)
+    assert queries.histories[0].values.mean() == pytest.approx(1)
 
 
 def test_a_profile_counts_where_no_item_of_the_history_is_known() -> None:

@@ -72,7 +72,7 @@ def check(
         _report_ratings(ratings, config, settings, reporter)
     if config.weight_column is not None and (weights := _distribution(events, "weight")):
         figures["weights"] = weights.summary()
-        _report_weights(weights, config, reporter)
+        _report_weights(weights, reporter)
     _report_event_types(event_types, settings, reporter)
     return figures
 
@@ -216,11 +216,9 @@ def _times(mark: _Mark) -> str:
     return f"{mark.count / mark.rest.counts[0]:.1f} times"
 
 
-def _report_weights(weights: Distribution, config: PrepareConfig, reporter: Reporter) -> None:
-    low, high = weights.values[0], weights.values[-1]
-    reporter.say(
-        f"weights {low:g} to {high:g} (median {weights.median:g}), from the column {config.weight_column}"
-    )
+def _report_weights(weights: Distribution, reporter: Reporter) -> None:
+    """Warn of weights below 0; what the others are taken for is said once they are the values of users and items."""
+    low = weights.values[0]
     negative = weights.below(0)
     if negative:
         have = "has" if negative == 1 else "have"

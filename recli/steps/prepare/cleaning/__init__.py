@@ -8,6 +8,7 @@ from recli.steps.prepare.cleaning.negatives import Contradictions, NegativeRules
 from recli.steps.prepare.cleaning.pseudonyms import pseudonymize, pseudonyms
 from recli.steps.prepare.cleaning.row_counts import RowCounts
 from recli.steps.prepare.cleaning.set_aside import SetAside, drop_pairs_of, row_numbers
+from recli.steps.prepare.cleaning.weight_transform import Weighed, parse_transform, transform_weights
 from recli.steps.prepare.cleaning.weighting import EventWeighting, Indexed, index_events
 
 __all__ = [
@@ -21,6 +22,7 @@ __all__ = [
     "NegativeRules",
     "RowCounts",
     "SetAside",
+    "Weighed",
     "assemble",
     "bots",
     "cap",
@@ -30,10 +32,12 @@ __all__ = [
     "index_events",
     "join_catalogue",
     "merge",
+    "parse_transform",
     "pseudonymize",
     "pseudonyms",
     "renumber",
     "row_numbers",
     "settle",
     "tied",
+    "transform_weights",
 ]
