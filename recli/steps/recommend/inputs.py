@@ -16,6 +16,7 @@ from recli.steps.recommend import candidates, frames
 from recli.steps.recommend.config import RecommendConfig
 from recli.steps.recommend.recommender import text_model
 from recli.steps.recommend.users import COMMAND_LINE, UserQueries, all_users, lines_of, parse
+from recli.steps.recommend.where.condition import where, why_none
 from recli.storage import atomic, parts, runs
 from recli.storage.runs import StoredModel
 
@@ -164,11 +165,13 @@ def allowed_items(stored: StoredModel, config: RecommendConfig, reporter: Report
             columns = catalogue.with_columns(
                 columns[c] for c in columns.columns if c not in catalogue.columns
             )
-        allowed &= candidates.where(columns, config.where)
+        allowed &= where(columns, config.where, reporter.warn)
     if not allowed.any():
+        given = [f"--{name}" for name in ("allow", "deny", "where") if getattr(config, name)]
         raise RecliError(
-            "no item is left to recommend: none passes --allow, --deny and --where together",
-            "loosen them; try one at a time",
+            f"no item is left to recommend: none passes {' and '.join(given)}"
+            + (" together" if len(given) > 1 or len(config.where) > 1 else ""),
+            (why_none(columns, config.where) if config.where else None) or "loosen them; try one at a time",
         )
     reporter.say(f"candidates: {int(allowed.sum()):,} of {items.height:,} items")
     return allowed
