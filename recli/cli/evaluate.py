@@ -69,7 +69,7 @@ def tables(card: Scorecard, confidence: float, width: int = 120) -> list[TextTab
     families = dict.fromkeys(s.metric.family for s in card.specs)
     shown = [table for family in families for table in _narrow(_family(card, family), 1, width)]
     if card.primary is not None:
-        shown += _narrow(_differences(card, card.primary, confidence), 1, width, together=(2, 3))
+        shown += _narrow(_differences(card, card.primary, confidence), 1, width, together=(2, 4))
         shown += _narrow(_slices(card, card.primary), 2, width)
     return shown
 
@@ -117,7 +117,15 @@ def _family(card: Scorecard, family: str) -> TextTable:
 
 def _differences(card: Scorecard, label: str, confidence: float) -> TextTable:
     percent = f"{100 * confidence:g}%"
-    heads = ["model", label, f"{percent} interval", f"against {card.baseline}", f"{percent} interval", "p"]
+    heads = [
+        "model",
+        label,
+        f"{percent} interval",
+        f"against {card.baseline}",
+        f"{percent} interval",
+        "p",
+        "p (Holm)",
+    ]
     differences = {c.model: c for c in card.comparisons if c.label == label}
     rows = []
     for name, metrics in card.overall.items():
@@ -126,13 +134,18 @@ def _differences(card: Scorecard, label: str, confidence: float) -> TextTable:
         own, difference = metrics[label], differences.get(name)
         row = [name, number(own.value), _interval(own.low, own.high)]
         if difference is None:
-            row += ["", "", ""]
+            row += ["", "", "", ""]
         else:
             interval = _interval(difference.low, difference.high, True)
-            row += [number(difference.difference, True), interval, p_value(difference.p)]
+            row += [
+                number(difference.difference, True),
+                interval,
+                p_value(difference.p),
+                p_value(difference.p_holm),
+            ]
         rows.append(row)
-    if not card.comparisons:
-        heads, rows = heads[:3], [row[:3] for row in rows]
+    shown = 3 if not differences else 6 if len(differences) == 1 else 7  # one comparison needs no correction
+    heads, rows = heads[:shown], [row[:shown] for row in rows]
     return TextTable(f"{label}: uncertainty", heads, rows)
 
 

@@ -22,15 +22,15 @@ def sha256_file(path: Path) -> str:
 def disk_errors(path: Path) -> Iterator[None]:
     """Raise a full disk as an `OSError` that names the folder of `path`.
 
-    polars raises an exception of its own, and an open file leaves its name out.
+    polars raises an exception of its own or an `OSError` without a number, and an open file leaves its name out.
     """
     try:
         yield
-    except OSError as error:
-        if error.filename is None and error.errno is not None:
-            error.filename = str(path.parent)
-        raise
-    except pl.exceptions.PolarsError as error:
+    except (OSError, pl.exceptions.PolarsError) as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            if error.filename is None:
+                error.filename = str(path.parent)
+            raise
         for number in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
             if f"os error {number}" in str(error) or os.strerror(number).lower() in str(error).lower():
                 raise OSError(number, os.strerror(number), str(path.parent)) from None

@@ -13,6 +13,7 @@ from recli import schema
 from recli.data.arrays import unit_rows
 from recli.data.interactions import Interactions
 from recli.errors import InvalidDataError, RecliError, UsageError
+from recli.models.base import algorithms
 from recli.reporting import counted
 from recli.schema import CSR, Float32
 from recli.storage import atomic, metadata, parts, runs
@@ -47,22 +48,43 @@ def chosen_models(
         return {}
     _check_there(run, there, named, with_lists)
     chosen: dict[str, Part] = {}
-    if named is None:
-        there = list(runs.models_with_known_algorithms(run, there, warn))
-    for name in dict.fromkeys(there if named is None else named):
+    left_out: list[str] = []
+    installed = there if named is not None else list(runs.models_with_known_algorithms(run, there, warn))
+    for name in dict.fromkeys(installed if named is None else named):
         part = parts.open_part(run / schema.MODELS / name, schema.MODELS)
-        remedy = f"train {name} again, or leave it out with --models"
-        parts.check_same_input(part, schema.INTERACTIONS, interactions.sha256, remedy)
-        runs.check_algorithms(part)
-        if split not in metadata.model_meta(part).trained_on:
+        reason = _why_not(run, part, split, interactions)
+        if reason is None:
             chosen[name] = part
-        elif named is None:
-            warn(f"{name} was trained on the {split} split and is left out")
+        elif named is not None:
+            raise RecliError(*reason)
         else:
-            raise RecliError(
-                f"{name} was trained on the {split} split: it cannot be evaluated on it", "use --split test"
-            )
+            left_out.append(reason[1])
+            warn(f"{reason[0]}: it is left out; {reason[1]}")
+    if there and not chosen and not with_lists:
+        raise RecliError(
+            f"no model of {run} can be evaluated: {', '.join(there)}",
+            (left_out or [f"install their packages, or train one: recli train-cf {run}"])[0],
+        )
     return chosen
+
+
+def _why_not(run: Path, part: Part, split: str, interactions: Interactions) -> tuple[str, str] | None:
+    """Why a model cannot be evaluated, and what to type; None where it can."""
+    runs.check_algorithms(part)
+    name, meta = part.path.name, metadata.model_meta(part)
+    if part.inputs.get(schema.INTERACTIONS) != interactions.sha256:
+        family = algorithms[meta.algorithm].family
+        command = f"train-cf {run} --algorithm {meta.algorithm}" if family == "cf" else f"train-hybrid {run}"
+        return (
+            f"the model {name} was made from other interactions than the run has now",
+            f"train {name} again: recli {command} --name {name}",
+        )
+    if split in meta.trained_on:
+        return (
+            f"the model {name} was trained on the {split} split and cannot be evaluated on it",
+            "use --split test",
+        )
+    return None
 
 
 def _check_there(run: Path, there: list[str], named: list[str] | None, with_lists: bool) -> None:

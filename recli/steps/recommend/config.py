@@ -24,7 +24,11 @@ class RecommendConfig(Config):
         stored=False,
     )
     model: str | None = option(
-        None, "The model of the run; default: hybrid, or the first.", metavar="NAME", panel=HOW
+        None,
+        "The model of the run.",
+        metavar="NAME",
+        default_text="the best on validation",
+        panel=HOW,
     )
     k: int = option(10, "Length of the lists.", min=1, max=1_000_000, names=("-k",), panel=HOW)
     users: tuple[str, ...] = option(

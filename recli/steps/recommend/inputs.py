@@ -13,6 +13,7 @@ from recli.models.base import algorithms
 from recli.reporting import SILENT, Reporter, counted
 from recli.schema import Bool, Float32, Int64
 from recli.steps.recommend import candidates, frames
+from recli.steps.recommend.choice import best_model, train_command
 from recli.steps.recommend.config import RecommendConfig
 from recli.steps.recommend.recommender import text_model
 from recli.steps.recommend.users import COMMAND_LINE, UserQueries, all_users, lines_of, parse
@@ -20,11 +21,9 @@ from recli.steps.recommend.where.condition import where, why_none
 from recli.storage import atomic, parts, runs
 from recli.storage.runs import StoredModel
 
-PREFERRED = "hybrid"
-
 
 def open_model(path: Path, config: RecommendConfig, reporter: Reporter) -> StoredModel:
-    """The model of the run that was named or is preferred, or the model whose folder `path` is."""
+    """The model of the run that was named or is the best, or the model whose folder `path` is."""
     if (path / atomic.MANIFEST).exists():
         if config.model is not None or config.save:
             raise UsageError(f"{path} is a model, not a run: --model and --save need a run")
@@ -41,19 +40,10 @@ def open_model(path: Path, config: RecommendConfig, reporter: Reporter) -> Store
                 filter(None, (close, f"name one with --model, or train another: recli train-cf {path}"))
             ),
         )
-    by_preference = sorted(names, key=lambda name: name != PREFERRED)
-    name = config.model or next(runs.models_with_known_algorithms(path, by_preference, reporter.warn), None)
-    if name is None:
-        raise RecliError(
-            f"{path} has no model whose algorithm is installed", f"train one: recli train-cf {path}"
-        )
-    if config.model is None and len(names) > 1:
-        reporter.say(f"{len(names)} models in the run ({', '.join(names)}); --model names another")
+    for_text = config.profiles is not None or any('"profile"' in text for text in config.users)
+    name = config.model or best_model(path, names, source.sha256, for_text, reporter)
     stored = runs.read_model(path / schema.MODELS / name)
-    command = "train-cf" if algorithms[stored.algorithm].family == "cf" else "train-hybrid"
-    parts.check_same_input(
-        stored.part, schema.INTERACTIONS, source.sha256, f"recli {command} {path} --name {name}"
-    )
+    parts.check_same_input(stored.part, schema.INTERACTIONS, source.sha256, train_command(path, stored.part))
     return stored
 
 

@@ -93,7 +93,7 @@ def text_model(model: Model) -> Model:
     if model.text_dim == 0:
         raise RecliError(
             "this model cannot score users by a text about them",
-            "train one that can: recli train-hybrid RUN",
+            "name a hybrid with --model, or train one: recli train-hybrid RUN",
         )
     return model
 

@@ -15,7 +15,7 @@ from typing import IO, Any
 import numpy as np
 import polars as pl
 import pytest
-from conftest import write_board
+from conftest import checkerboard, write_board
 
 from recli.config import to_dict
 from recli.data.history import History
@@ -362,10 +362,15 @@ def test_allow_deny_and_where(popular: Path, recli: Call, tmp_path: Path) -> Non
 
 def test_bad_filters(popular: Path, recli: Call) -> None:
     _, out, err = recli("recommend", popular, "--where", "studio = 'x'", code=2)
-    assert "columns: title, block, year, item_id, text, cold" in err and out == ""
+    assert (
+        "columns: title (text), block (text), year (a number), item_id (text), text (text), cold (true or false)"
+        in err
+        and out == ""
+    )
     recli("recommend", popular, "--where", "year >=", code=2)
     _, _, err = recli("recommend", popular, "--where", "year > 3000", code=1)
-    assert "no item is left" in err
+    assert "no item is left to recommend: none passes --where" in err
+    assert "--where 'year > 3000' holds for none; year is from 1990 to 2019" in err
 
 
 def test_popularity_stands_in_where_nothing_is_known(als: Path, recli: Call, tmp_path: Path) -> None:
@@ -597,6 +602,68 @@ def test_which_model(board_run: Path, recli: Call) -> None:
     assert "did you mean item-knn? name one with --model" in err
 
 
+def with_validation(run: Path, name: str, ndcg: float, users: int = 33) -> None:
+    """Put a figure on validation into a model's manifest."""
+    file = run / "models" / name / "manifest.json"
+    manifest = json.loads(file.read_text())
+    manifest["summary"]["validation"] = {"ndcg@20": ndcg, "users": users}
+    file.write_text(json.dumps(manifest))
+
+
+def test_the_best_model_on_validation_is_taken(board_run: Path, recli: Call) -> None:
+    def source() -> tuple[str, str]:
+        _, out, err = recli("recommend", board_run, "--users", "u001", "-k", 1)
+        return rows_of(out)[0]["source"], err
+
+    for name, ndcg in (("knn", 0.2), ("better", 0.3), ("hybrid", 0.25)):
+        train(board_run, "item-knn", name)
+        with_validation(board_run, name, ndcg)
+    chosen, err = source()
+    assert chosen == "better"
+    assert "better is the best on validation (NDCG@20 0.3000 of 33 users; hybrid 0.2500)" in err
+    with_validation(board_run, "hybrid", 0.25, users=30)
+    chosen, err = source()
+    assert chosen == "hybrid" and "cannot be compared" in err
+    with_validation(board_run, "hybrid", 0.35)
+    assert source()[0] == "hybrid"
+
+
+def test_a_stale_model_is_not_taken_while_there_is_another(board_run: Path, recli: Call) -> None:
+    train(board_run, "item-knn", "old")
+    with_validation(board_run, "old", 0.9)
+    write_board(board_run, checkerboard(seed=8))
+    train(board_run, "popularity")
+    _, out, err = recli("recommend", board_run, "--users", "u001", "-k", 1)
+    assert rows_of(out)[0]["source"] == "popularity"
+    assert "the model old is left out: it was made from other interactions" in err
+    assert f"recli train-cf {board_run} --algorithm item-knn --name old" in err
+    recli("recommend", board_run, "--users", "u001", "--model", "old", code=1)
+
+
+@pytest.mark.parametrize(
+    "options", [("--save",), ("--out", "a.parquet"), ("--out", "a.arrow"), ("--out", "a.csv")]
+)
+def test_a_full_disk_is_a_message(
+    als: Path, recli: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: tuple[str, ...]
+) -> None:
+    def full(*arguments: Any, **named: Any) -> None:
+        raise OSError("No space left on device (os error 28)")  # as polars raises it, without a number
+
+    for name in ("write_ipc", "write_csv"):
+        monkeypatch.setattr(pl.DataFrame, name, full)
+    monkeypatch.chdir(tmp_path)
+    _, _, err = recli("recommend", als, *options, code=1)
+    assert "the disk is full; earlier results are untouched" in err
+    assert not list(tmp_path.glob("a.*")) and not (als / "recommendations").exists()
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="Linux alone has /dev/full")
+@pytest.mark.parametrize("format", ["jsonl", "csv", "parquet", "table"])
+def test_a_device_that_is_full(als: Path, recli: Call, format: str) -> None:
+    _, _, err = recli("recommend", als, "-k", 2, "--out", "/dev/full", "--format", format, code=1)
+    assert "the disk is full" in err
+
+
 def test_a_model_copied_elsewhere(als: Path, recli: Call, tmp_path: Path) -> None:
     expected = lists_of(recli("recommend", als, "-k", 3)[1])
     shutil.copytree(als / "models" / "als", tmp_path / "elsewhere")
@@ -613,7 +680,7 @@ def test_missing_foreign_and_damaged_models(
     assert "recli prepare" in err
     runs.write_interactions(als, board, {"split": "another"}, {})
     _, _, err = recli("recommend", als, code=1)
-    assert "other interactions" in err and f"recli train-cf {als} --name als" in err
+    assert "other interactions" in err and f"recli train-cf {als} --algorithm als --name als" in err
     file = als / "models" / "als" / "model.safetensors"
     file.write_bytes(file.read_bytes()[:-1])
     _, _, err = recli("recommend", als / "models" / "als", code=1)
