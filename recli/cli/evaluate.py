@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from recli.cli.console import Console, run_path
+from recli.cli.evaluation_formats import FORMATS, TextTable
 from recli.errors import QualityGateError, UsageError
 from recli.steps.evaluate.config import EvaluateConfig
 from recli.steps.evaluate.numbers import number, p_value
 
 if TYPE_CHECKING:
-    from recli.steps.evaluate.results import GateResult, Scorecard
+    from recli.steps.evaluate.results import Evaluation, GateResult, Scorecard
+
+_ANY_WIDTH = 1 << 20  # of tables that do not go to a terminal
 
 
 def evaluate(config: EvaluateConfig, console: Console) -> None:
@@ -28,13 +31,20 @@ def evaluate(config: EvaluateConfig, console: Console) -> None:
 
     if config.run == "-" and any(file.rpartition("=")[2] == "-" for file in config.recommendations):
         raise UsageError("both the run and --recommendations are to come from stdin", "name one of them")
+    if console.json and config.format not in (None, "json"):
+        raise UsageError(f"--json prints JSON: it does not go with --format {config.format}")
     evaluation = step.evaluate(replace(config, run=str(run_path(config.run))), console)
     summary = evaluation.summary
-    for table in tables(summary.card, config.confidence, console.width):
-        console.table(table.title, table.columns, table.rows)
+    if config.format is None:
+        for table in tables(summary.card, config.confidence, console.width):
+            console.table(table.title, table.columns, table.rows)
     for rule in summary.protocol:
         console.paragraph(rule)
-    console.result(evaluation.run, summary.to_json())
+    if config.format in (None, "json"):
+        console.json = console.json or config.format == "json"
+        console.result(evaluation.run, summary.to_json())
+    else:
+        _print(config.format, evaluation, console)
     _raise_for(summary.gates)
 
 
@@ -52,13 +62,14 @@ def _raise_for(gates: Sequence[GateResult]) -> None:
         )
 
 
-@dataclass(frozen=True)
-class TextTable:
-    """A table of text."""
-
-    title: str
-    columns: list[str]
-    rows: list[list[str]]
+def _print(format: str, evaluation: Evaluation, console: Console) -> None:
+    """Print the tables on stdout."""
+    config, card = evaluation.summary.config, evaluation.summary.card
+    if format == "csv":
+        console.print(evaluation.metrics.write_csv().rstrip("\n"))
+        return
+    shown = tables(card, config.confidence, _ANY_WIDTH)
+    console.print("\n\n".join(FORMATS[format](table.one_line()) for table in shown))
 
 
 def tables(card: Scorecard, confidence: float, width: int = 120) -> list[TextTable]:

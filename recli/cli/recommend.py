@@ -125,7 +125,9 @@ def _table(who: str, rows: pl.DataFrame) -> Any:
         title_justify="left",
         box=box.SIMPLE_HEAD,
     )
-    shown = [name for name in ("rank", "item_id", "title", "score", "because") if name in rows.columns]
+    own = ("rank", "item_id", "title", "score", "because")
+    others = [name for name in rows.columns if name not in (first, "source", "reasons", "sources", *own)]
+    shown = [name for name in (*own[:4], *others, own[4]) if name in rows.columns]
     for name in shown:
         table.add_column(
             "#" if name == "rank" else name,

@@ -66,6 +66,13 @@ class EvaluateConfig(Config):
         metavar="[NAME:]METRIC=NUMBER",
     )
     name: str = option("metrics", "Name of the part that is written: RUN/NAME.", stored=False)
+    format: str | None = option(
+        None,
+        "Print the tables on stdout in this format; csv has a row for each metric, model and slice.",
+        choices=("table", "csv", "markdown", "latex", "json"),
+        default_text="tables on stderr, the run's path on stdout",
+        stored=False,
+    )
     report: str | None = option(
         None, "Write an HTML report, one file without external parts.", metavar="FILE", stored=False
     )

@@ -118,6 +118,9 @@ class RecommendConfig(Config):
         default_text="title, name, headline, label, product_name or product_title, if there is one",
         panel=OUT,
     )
+    columns: tuple[str, ...] = option(
+        (), "Columns of the catalogue to print beside each item: price,image.", metavar="NAMES", panel=OUT
+    )
     encoder: str | None = option(
         None,
         "Folder of the text encoder for profiles, where the embeddings were made from a folder.",

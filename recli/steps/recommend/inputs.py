@@ -92,6 +92,9 @@ def read_users(stored: StoredModel, config: RecommendConfig, reporter: Reporter)
     if queries.unknown_items:
         items_are = counted(len(queries.unknown_items), "unknown item")
         reporter.warn(f"{items_are} in histories left out: {_some(queries.unknown_items)}")
+    if queries.unknown_limits:
+        items_are = counted(len(queries.unknown_limits), "unknown item")
+        reporter.warn(f"{items_are} in allow or exclude left out: {_some(queries.unknown_limits)}")
     if not queries.user_ids:
         raise RecliError("no user is left to recommend to", "name at least one with --users")
     return queries
@@ -116,6 +119,27 @@ def item_titles(catalogue: pl.DataFrame | None, named: str | None = None) -> pl.
             return None
         raise UsageError(f"--title-column: {named} is of type {catalogue[column].dtype}, which is no name")
     return catalogue[column].cast(pl.String, strict=False)
+
+
+def item_columns(catalogue: pl.DataFrame | None, named: Sequence[str]) -> list[pl.Series]:
+    """The columns of the catalogue that are printed beside each item. Raises `UsageError`."""
+    names = [name.strip() for text in named for name in text.split(",") if name.strip()]
+    there = [] if catalogue is None else catalogue.columns
+    for name in names:
+        if name not in there:
+            has = f"columns: {', '.join(there)}" if there else "the run has no catalogue"
+            raise UsageError(
+                f"--columns: there is no column {name!r}; {has}", candidates.did_you_mean(name, there)
+            )
+        if name in frames.OWN:
+            raise UsageError(f"--columns: the lists have a column {name!r} of their own", "leave it out")
+    found = [] if catalogue is None else [catalogue[name] for name in dict.fromkeys(names)]
+    nested = next((column for column in found if column.dtype.is_nested()), None)
+    if nested is not None:
+        raise UsageError(
+            f"--columns: {nested.name} is of type {nested.dtype}, no single value", "leave it out"
+        )
+    return found
 
 
 def _some(ids: Sequence[str], most: int = 5) -> str:

@@ -149,6 +149,7 @@ def recommend(
 def _lists(run: Path, stored: StoredModel, config: RecommendConfig, reporter: Reporter) -> _Lists:
     """The lists that the config asks for; nothing is ranked before they are written."""
     titles = inputs.item_titles(stored.catalogue, config.title_column)
+    columns = inputs.item_columns(stored.catalogue, config.columns)
     options = RecommendOptions(
         k=config.k,
         mask=config.mask,
@@ -164,12 +165,12 @@ def _lists(run: Path, stored: StoredModel, config: RecommendConfig, reporter: Re
         items = inputs.similar_to_rows(stored, config)
         ids = stored.interactions.items[schema.ITEM_ID].gather(items).to_list()
         batches = similar_items(stored, items, options)
-        return _Lists("similar_to", labels_of(stored, ids, titles), batches, bool(options.reasons))
+        return _Lists("similar_to", labels_of(stored, ids, titles, columns), batches, bool(options.reasons))
     queries = inputs.read_users(stored, config, reporter)
     inputs.say_mask(config, reporter)
     profiles = inputs.encode_profiles(stored, queries, config.encoder, config.device, reporter)
     batches = recommend_batches(stored, queries, options, profiles)
-    labels = labels_of(stored, queries.user_ids, titles)
+    labels = labels_of(stored, queries.user_ids, titles, columns)
     return _Lists(schema.USER_ID, labels, batches, bool(options.reasons))
 
 

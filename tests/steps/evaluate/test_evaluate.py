@@ -248,7 +248,7 @@ def test_a_gates_metric_is_measured_though_not_asked(run: Path, recli: Recli) ->
         (("--metrics", "ndcg@0"), "ndcg@K"),
         (("--metrics", " , "), "names no metric"),
         (("--metrics", "ndcg@31"), "the catalogue has only 30 items"),
-        (("--fail-under", "ndcg@10"), "NAME=NUMBER"),
+        (("--fail-under", "ndcg@10"), "[NAME:]METRIC=NUMBER"),
         (("--fail-under", "rmse=1"), "less is better"),
         (("--fail-under", "ghost:ndcg@10=0"), "'ghost', which is not evaluated"),
         (("--models", ","), "names no model"),
@@ -626,3 +626,31 @@ def test_from_python_it_returns_frames_and_says_nothing(
     assert evaluation.protocol == part.summary["protocol"]
     assert evaluation.summary.card.overall["perfect"]["coverage@10"].value is not None
     assert json.loads(json.dumps(evaluation.summary.to_json()))["baseline"] == "perfect"
+
+
+@pytest.mark.parametrize(
+    ("format", "lines"),
+    [
+        ("table", ["model", "ndcg@10", "popularity"]),
+        ("markdown", ["**Accuracy**", "| model | ndcg@10 |", "| :-- | --: |", "| popularity | 0."]),
+        ("latex", [r"\begin{tabular}{lr}", r"model & ndcg@10 \\", r"my\_model & 0.", r"\bottomrule"]),
+        ("csv", ["model,metric,k,slice_kind,slice,value,low,high,users", "popularity,ndcg,10,all,all,0."]),
+    ],
+)
+def test_formats_on_stdout(run: Path, recli: Recli, format: str, lines: list[str]) -> None:
+    train(run, "popularity", "my_model")
+    options = ("--metrics", "ndcg@10", "--samples", 10, "--format", format)
+    _, out, err = recli("evaluate", run, *options)
+    for line in lines:
+        assert line in out
+    assert "Full ranking" in err and "by slice" not in err
+    assert str(run) not in out.splitlines()
+    recli("evaluate", run, *options, "--json", code=2)
+
+
+def test_json_as_a_format(run: Path, recli: Recli) -> None:
+    options = ("--metrics", "ndcg@10", "--samples", 0)
+    assert (
+        recli("evaluate", run, *options, "--format", "json")[1]
+        == recli("evaluate", run, *options, "--json")[1]
+    )

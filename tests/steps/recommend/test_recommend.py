@@ -664,6 +664,93 @@ def test_a_device_that_is_full(als: Path, recli: Call, format: str) -> None:
     assert "the disk is full" in err
 
 
+def test_a_request_has_its_own_limits(als: Path, recli: Call, tmp_path: Path) -> None:
+    def lists(*lines: dict[str, Any]) -> tuple[dict[str, list[str]], str]:
+        asked = tmp_path / "asked.jsonl"
+        asked.write_text("".join(json.dumps(line) + "\n" for line in lines))
+        _, out, err = recli("recommend", als, "--users", asked, "-k", 4)
+        return lists_of(out), err
+
+    plain, _ = lists({"user_id": "u001"}, {"user_id": "u002"}, {"user_id": "n", "history": ["i000", "i001"]})
+    best, new = plain["u001"], plain["n"]
+    found, err = lists(
+        {"user_id": "u001", "exclude": [best[0], "i999"], "k": 2},
+        {"user_id": "u002"},
+        {"user_id": "n", "history": ["i000", "i001"], "allow": [new[3], new[2], new[1]], "exclude": [new[2]]},
+    )
+    assert found["u001"] == best[1:3], "two, without the excluded one"
+    assert found["u002"] == plain["u002"]
+    assert found["n"] == [new[1], new[3]]
+    assert "1 unknown item in allow or exclude left out: i999" in err
+    assert "1 list is shorter" in err
+
+
+def test_disliked_items_of_a_request_are_masked_and_not_scored(
+    als: Path, recli: Call, tmp_path: Path
+) -> None:
+    def listed(history: list[Any], *options: object) -> list[str]:
+        asked = tmp_path / "asked.jsonl"
+        asked.write_text(json.dumps({"user_id": "n", "history": history}))
+        return lists_of(recli("recommend", als, "--users", asked, "-k", 5, *options)[1])["n"]
+
+    liked = listed(["i000", "i001"])
+    for value in (-2, 0):
+        disliked = [{"item_id": liked[0], "value": value}, "i000", "i001"]
+        assert listed(disliked)[:4] == liked[1:], "the others are as without it"
+        assert listed(disliked, "--mask", "none") == listed(["i000", "i001"], "--mask", "none")
+
+
+@pytest.mark.parametrize(
+    ("line", "what"),
+    [
+        ('{"user_id": "u001", "k": 0}', "from 1 to 1,000,000, not 0"),
+        ('{"user_id": "u001", "k": true}', "not True"),
+        ('{"user_id": "u001", "allow": "i001"}', "must be a list of item ids"),
+        ('{"user_id": "u001", "exclude": [1]}', "strings in quotes, not 1"),
+        ('{"user_id": "u001", "excluded": ["i001"]}', "did you mean exclude?"),
+    ],
+)
+def test_bad_limits_of_a_request(als: Path, recli: Call, tmp_path: Path, line: str, what: str) -> None:
+    asked = tmp_path / "asked.jsonl"
+    asked.write_text(line)
+    assert what in recli("recommend", als, "--users", asked, code=3)[2]
+
+
+@pytest.mark.parametrize("format", ["jsonl", "csv", "parquet", "arrow", "table"])
+def test_columns_of_the_catalogue_beside_each_item(
+    als: Path, recli: Call, tmp_path: Path, format: str
+) -> None:
+    out = tmp_path / "lists"
+    recli(
+        "recommend",
+        als,
+        "--users",
+        "u001",
+        "-k",
+        2,
+        "--columns",
+        "year,block",
+        "--format",
+        format,
+        "--out",
+        out,
+    )
+    if format == "jsonl":
+        item = json.loads(out.read_text())["items"][0]
+        assert (
+            item["year"] == 1990 + int(item["item_id"][1:])
+            and item["block"] == f"b{item['item_id'][1:-1].lstrip('0') or 0}"
+        )
+    elif format == "table":
+        assert "year" in out.read_text() and "block" in out.read_text()
+    else:
+        readers = {"csv": pl.read_csv, "parquet": pl.read_parquet, "arrow": pl.read_ipc}
+        frame = readers[format](out)
+        assert frame["year"].to_list() == [1990 + int(id[1:]) for id in frame["item_id"]]
+    _, _, err = recli("recommend", als, "--columns", "yaer", code=2)
+    assert "--columns: there is no column 'yaer'" in err and "did you mean year?" in err
+
+
 def test_a_model_copied_elsewhere(als: Path, recli: Call, tmp_path: Path) -> None:
     expected = lists_of(recli("recommend", als, "-k", 3)[1])
     shutil.copytree(als / "models" / "als", tmp_path / "elsewhere")

@@ -74,10 +74,8 @@ def test_repeated_and_unknown_users() -> None:
         ('{"user_id": "n", "history": [{"item": "a"}]}', "item ids are strings"),
         (
             '{"user_id": "n", "history": [{"item_id": "a", "value": NaN}]}',
-            "item 'a' must be a number above 0, not nan",
+            "item 'a' must be a number, not nan",
         ),
-        ('{"user_id": "n", "history": [{"item_id": "a", "value": -1}]}', "not -1"),
-        ('{"user_id": "n", "history": [{"item_id": "a", "value": 0}]}', "not 0"),
         ('{"user_id": "n", "history": [{"item_id": "a", "value": true}]}', "not True"),
         ('{"user_id": "n", "history": [{"item_id": "a", "value": "2"}]}', "not '2'"),
         ('{"user_id": "n", "profile": ["x"]}', '"profile" must be a text'),
