@@ -32,7 +32,8 @@ def recommend(config: RecommendConfig, console: Console) -> None:
 
     to_stdout = config.file is None and not config.save
     on_screen = to_stdout and sys.stdout.isatty()
-    format = config.format or ("jsonl" if console.json else "table" if on_screen else "jsonl")
+    wide = "csv" if config.wide else None
+    format = config.format or wide or ("jsonl" if console.json else "table" if on_screen else "jsonl")
     if console.json and format != "jsonl":
         raise UsageError(f"--json prints JSON lines: it does not go with --format {format}")
     if on_screen and formats[format].binary:

@@ -24,7 +24,8 @@ class EvaluateConfig(Config):
     )
     recommendations: tuple[str, ...] = option(
         (),
-        "A file of external recommendations: user_id,item_id[,score|rank], CSV, JSON lines or Parquet. Repeatable.",
+        "A file of external recommendations: user_id,item_id[,score|rank], CSV, JSON lines or Parquet; "
+        "or a TREC run (.trec, .run). Repeatable.",
         metavar="[NAME=]FILE",
         stored=False,
     )

@@ -16,6 +16,7 @@ from recli.errors import InvalidDataError, RecliError, UsageError
 from recli.models.base import algorithms
 from recli.reporting import counted
 from recli.schema import CSR, Float32
+from recli.steps.evaluate import trec
 from recli.storage import atomic, metadata, parts, runs
 from recli.storage.parts import Part
 
@@ -127,6 +128,12 @@ def read_recommendations(path: str, interactions: Interactions, warn: Warn) -> t
     """
     from recli.data.readers import LISTS, ReadOptions, read_pairs
 
+    if Path(path).suffix.lower() in trec.SUFFIXES:
+        pairs = trec.read_run(path)
+        if not pairs.height:
+            raise InvalidDataError(f"{path} holds no recommendation")
+        _check_known(path, pairs, interactions)
+        return pairs, atomic.sha256_file(Path(path))
     pairs, rejects = read_pairs([path], ReadOptions(advice=LISTS), ("score", "rank"))
     if rejects.height:
         first = rejects.row(0, named=True)

@@ -8,6 +8,8 @@ from recli.steps.recommend.sinks.base import formats
 
 WHO, WHAT, HOW, OUT = "For whom", "Which items", "How", "Output"
 
+WIDE = ("csv", "parquet", "arrow")  # formats of one row for each list
+
 
 def _rerankers() -> tuple[str, ...]:
     from recli.ranking.rerankers.base import rerankers
@@ -121,6 +123,12 @@ class RecommendConfig(Config):
     columns: tuple[str, ...] = option(
         (), "Columns of the catalogue to print beside each item: price,image.", metavar="NAMES", panel=OUT
     )
+    wide: bool = option(
+        False,
+        "One row for each list: user_id, source, item_1, ..., item_k (csv, parquet or arrow).",
+        panel=OUT,
+        stored=False,
+    )
     encoder: str | None = option(
         None,
         "Folder of the text encoder for profiles, where the embeddings were made from a folder.",
@@ -164,6 +172,10 @@ class RecommendConfig(Config):
             raise UsageError(
                 f"--reranker {self.reranker} needs its weight", "say it with --diversify, from 0 to 1"
             )
+        if self.wide and (self.explain or self.columns or self.save):
+            raise UsageError("--wide has ids alone: leave --explain, --columns and --save out")
+        if self.wide and self.format not in (None, *WIDE):
+            raise UsageError(f"--wide is for rows: --format {', '.join(WIDE)}, not {self.format}")
         if self.save and (self.out or self.format):
             raise UsageError("--save writes RUN/recommendations: leave --out and --format out")
         if self.save and self.similar_to:

@@ -76,6 +76,16 @@ def frame_of(batch: RecommendationBatch, labels: ItemLabels, first: str, explain
     return pl.DataFrame(columns)
 
 
+def widened(rows: pl.DataFrame, k: int) -> pl.DataFrame:
+    """The lists in one row each: the first column, source, item_1, ..., item_k (null where a list is shorter)."""
+    first = rows.columns[0]
+    lists = rows.group_by((pl.col("rank") == 1).cum_sum().alias("list"), maintain_order=True).agg(
+        pl.col(first, "source").first(), pl.col("item_id")
+    )
+    items = (pl.col("item_id").list.get(i, null_on_oob=True).alias(f"item_{i + 1}") for i in range(k))
+    return lists.select(first, "source", *items)
+
+
 def _because(
     batch: RecommendationBatch, items: list[int], list_rows: list[int], labels: ItemLabels
 ) -> dict[str, pl.Series]:

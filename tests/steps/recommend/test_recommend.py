@@ -751,6 +751,46 @@ def test_columns_of_the_catalogue_beside_each_item(
     assert "--columns: there is no column 'yaer'" in err and "did you mean year?" in err
 
 
+def test_trec_runs_out_and_in(als: Path, recli: Call, tmp_path: Path) -> None:
+    out = tmp_path / "als.trec"
+    recli("recommend", als, "--users", "u001,u002", "-k", 3, "--out", out)
+    lines = [line.split(" ") for line in out.read_text().splitlines()]
+    assert [(line[0], line[1], line[3], line[5]) for line in lines[:3]] == [
+        ("u001", "Q0", str(rank), "als") for rank in (1, 2, 3)
+    ]
+    csv_file = tmp_path / "same.csv"
+    recli("recommend", als, "-k", 10, "--out", csv_file)
+    recli("recommend", als, "-k", 10, "--out", out)
+    options = ("--models", "none", "--metrics", "ndcg@10", "--samples", 0, "--json")
+    values = [
+        json.loads(recli("evaluate", als, *options, "--recommendations", f"x={file}")[1])["models"]["x"]
+        for file in (csv_file, out)
+    ]
+    assert values[0] == values[1]
+    out.write_text("u001 Q0 i001 1 0.5\n")
+    _, _, err = recli("evaluate", als, *options, "--recommendations", out, code=3)
+    assert "als.trec line 1: not the six fields of a TREC run" in err
+
+
+@pytest.mark.parametrize("format", ["csv", "parquet", "arrow"])
+def test_wide_lists_have_one_row_a_user(als: Path, recli: Call, tmp_path: Path, format: str) -> None:
+    long, wide = tmp_path / "long.csv", tmp_path / "wide"
+    recli("recommend", als, "-k", 3, "--out", long)
+    recli("recommend", als, "-k", 3, "--wide", "--format", format, "--out", wide)
+    readers = {"csv": pl.read_csv, "parquet": pl.read_parquet, "arrow": pl.read_ipc}
+    frame = readers[format](wide)
+    assert frame.columns == ["user_id", "source", "item_1", "item_2", "item_3"]
+    rows = pl.read_csv(long)
+    for place in (1, 2, 3):
+        expected = rows.filter(pl.col("rank") == place)
+        assert frame[f"item_{place}"].to_list() == expected["item_id"].to_list()
+    assert recli("recommend", als, "-k", 1, "--wide", "--users", "u001")[1].startswith(
+        "user_id,source,item_1\n"
+    )
+    recli("recommend", als, "--wide", "--format", "jsonl", code=2)
+    recli("recommend", als, "--wide", "--explain", code=2)
+
+
 def test_a_model_copied_elsewhere(als: Path, recli: Call, tmp_path: Path) -> None:
     expected = lists_of(recli("recommend", als, "-k", 3)[1])
     shutil.copytree(als / "models" / "als", tmp_path / "elsewhere")
@@ -968,7 +1008,7 @@ def test_formats_without_the_terminal(als: Path, tmp_path: Path) -> None:
     """The steps know no table: the terminal brings it."""
     code = "from recli.steps.recommend.sinks.base import formats; print(*formats.names())"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.split() == ["arrow", "csv", "jsonl", "parquet"]
+    assert done.stdout.split() == ["arrow", "csv", "jsonl", "parquet", "trec"]
     recommend(RecommendConfig(str(als), users=("u001",), k=3, out=str(tmp_path / "a.parquet")))
     assert pl.read_parquet(tmp_path / "a.parquet").height == 3
     with pytest.raises(UsageError, match="the format is not clear"):
