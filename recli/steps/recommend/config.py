@@ -44,7 +44,8 @@ class RecommendConfig(Config):
     )
     histories: str | None = option(
         None,
-        'JSON lines, each with a "history": item ids, or {"item_id": ..., "value": ...}, the latest last.',
+        'JSON lines, each with a "history": item ids, or {"item_id": ..., "value": ...}, the latest last; '
+        "or a table of events (.csv, .tsv, .parquet) with columns as prepare reads them.",
         metavar="FILE|-",
         panel=WHO,
         stored=False,

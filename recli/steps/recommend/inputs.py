@@ -12,7 +12,7 @@ from recli.errors import RecliError, UsageError
 from recli.models.base import algorithms
 from recli.reporting import SILENT, Reporter, counted
 from recli.schema import Bool, Float32, Int64
-from recli.steps.recommend import candidates, frames
+from recli.steps.recommend import candidates, frames, history_tables
 from recli.steps.recommend.choice import best_model, train_command
 from recli.steps.recommend.config import RecommendConfig
 from recli.steps.recommend.recommender import text_model
@@ -81,7 +81,10 @@ def read_users(stored: StoredModel, config: RecommendConfig, reporter: Reporter)
     file = config.histories or config.profiles
     if file is not None and file != "-" and not _is_file(file):
         raise RecliError(f"there is no file {file}", "it has JSON lines, one for each user")
-    lines = _lines(config.users if file is None else (file,), users)
+    if config.histories and Path(config.histories).suffix.lower() in history_tables.SUFFIXES:
+        lines = history_tables.request_lines(config.histories, reporter)
+    else:
+        lines = _lines(config.users if file is None else (file,), users)
     queries = parse(lines, users, items, skip_unknown=config.skip_unknown, needs=needs)
     if queries.skipped:
         reporter.warn(f"{counted(len(queries.skipped), 'unknown user')} left out: {_some(queries.skipped)}")

@@ -791,6 +791,30 @@ def test_wide_lists_have_one_row_a_user(als: Path, recli: Call, tmp_path: Path, 
     recli("recommend", als, "--wide", "--explain", code=2)
 
 
+@pytest.mark.parametrize("suffix", ["csv", "parquet"])
+def test_histories_from_a_table_of_events(als: Path, recli: Call, tmp_path: Path, suffix: str) -> None:
+    events = pl.DataFrame(
+        {
+            "customer_id": ["n1", "n2", "n1", "n2"],
+            "product_id": ["i001", "i010", "i000", "i011"],
+            "timestamp": [1_600_000_200, 1_600_000_000, 1_600_000_100, 1_600_000_300],
+        }
+    )
+    table, lines = tmp_path / f"events.{suffix}", tmp_path / "events.jsonl"
+    if suffix == "csv":
+        events.write_csv(table)
+    else:
+        events.write_parquet(table)
+    lines.write_text(
+        '{"user_id": "n1", "history": ["i000", "i001"]}\n{"user_id": "n2", "history": ["i010", "i011"]}\n'
+    )
+    _, out, err = recli("recommend", als, "--histories", table, "-k", 3)
+    assert out == recli("recommend", als, "--histories", lines, "-k", 3)[1]
+    assert "user from customer_id, item from product_id, time from timestamp" in err
+    events.with_columns(rating=pl.lit(1.0)).write_csv(tmp_path / "rated.csv")
+    assert "its ratings are not used" in recli("recommend", als, "--histories", tmp_path / "rated.csv")[2]
+
+
 def test_a_model_copied_elsewhere(als: Path, recli: Call, tmp_path: Path) -> None:
     expected = lists_of(recli("recommend", als, "-k", 3)[1])
     shutil.copytree(als / "models" / "als", tmp_path / "elsewhere")
