@@ -20,8 +20,8 @@ SUFFIXES = (".csv", ".tsv", ".parquet")
 def request_lines(file: str, reporter: Reporter) -> Iterator[tuple[str, str]]:
     """The requests of a table of events, one for each user, as (origin, JSON line).
 
-    Events are in the order of their times, or of the file where it has none; users are in the order of the file. A weight is the value of its item;
-    ratings are not used.
+    Users are in the order of the file, their events in that of their times, or of the file where it has none. A
+    weight is the value of its item; ratings are not used.
     """
     with TemporaryDirectory(prefix="recli-") as folder:
         log = read_events([file], ReadOptions(advice=LISTS), Path(folder))
