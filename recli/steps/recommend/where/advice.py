@@ -52,6 +52,7 @@ def _example(values: pl.Series) -> str:
 def _quoted(value: object) -> str:
     if isinstance(value, str):
         text = value if len(value) <= 40 else value[:37] + "..."
+        text = "".join(c if c.isprintable() else " " for c in text)  # a value must not steer the terminal
         return "'" + text.replace("'", "''") + "'"
     return str(value).upper() if isinstance(value, bool) else str(value)
 

@@ -30,6 +30,13 @@ FILMS = pl.DataFrame(
         ("\"my col\" = 'a'", [0, 2]),
         ("1 = 1", [0, 1, 2, 3]),
         ("year = 2525", []),
+        ("(year > 1979) IS TRUE", [1, 2]),
+        ("(year > 1979) IS NOT TRUE", [0, 3]),
+        ("NULL", []),
+        ("TRUE", [0, 1, 2, 3]),
+        ("year / 2 = 989.5", [0]),
+        ("ROUND(year / 1000, 1) = 2.0 AND CAST(year AS TEXT) LIKE '19_9'", [0]),
+        ("title IS NOT NULL IS TRUE", [0, 1, 3]),
     ],
 )
 def test_conditions_are_sql(condition: str, kept: list[int]) -> None:
