@@ -17,6 +17,7 @@ from recli.config import to_dict
 from recli.data.history import History
 from recli.models.base import Model, Training, algorithms
 from recli.schema import Float32, Int64, State
+from recli.steps.evaluate.bootstrap import holm
 from recli.steps.evaluate.config import EvaluateConfig
 from recli.steps.evaluate.step import evaluate
 from recli.storage import parts, runs
@@ -313,6 +314,12 @@ def test_only_a_model_that_is_not_installed(run: Path, recli: Recli) -> None:
             shutil.rmtree(model)
     _, _, err = recli("evaluate", run, code=1)
     assert "no model of" in err and "install their packages, or train one" in err and "--split" not in err
+
+
+def test_holm_multiplies_the_smallest_p_most() -> None:
+    assert holm([0.03, None, 0.01, 0.04]) == pytest.approx([0.06, None, 0.03, 0.06])
+    assert holm([0.9, 0.8]) == [1.0, 1.0]
+    assert holm([0.02]) == [0.02] and holm([]) == []
 
 
 def test_p_values_are_corrected_for_the_number_of_comparisons(run: Path, recli: Recli) -> None:
