@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from recli.cli.console import Console, run_path
+from recli.cli.evaluation_formats import FORMATS, TextTable
 from recli.errors import QualityGateError, UsageError
 from recli.steps.evaluate.config import EvaluateConfig
 from recli.steps.evaluate.numbers import number, p_value
 
 if TYPE_CHECKING:
-    from recli.steps.evaluate.results import GateResult, Scorecard
+    from recli.steps.evaluate.results import Evaluation, GateResult, Scorecard
+
+_ANY_WIDTH = 1 << 20  # of tables that do not go to a terminal
 
 
 def evaluate(config: EvaluateConfig, console: Console) -> None:
@@ -28,13 +31,20 @@ def evaluate(config: EvaluateConfig, console: Console) -> None:
 
     if config.run == "-" and any(file.rpartition("=")[2] == "-" for file in config.recommendations):
         raise UsageError("both the run and --recommendations are to come from stdin", "name one of them")
+    if console.json and config.format not in (None, "json"):
+        raise UsageError(f"--json prints JSON: it does not go with --format {config.format}")
     evaluation = step.evaluate(replace(config, run=str(run_path(config.run))), console)
     summary = evaluation.summary
-    for table in tables(summary.card, config.confidence, console.width):
-        console.table(table.title, table.columns, table.rows)
+    if config.format is None:
+        for table in tables(summary.card, config.confidence, console.width):
+            console.table(table.title, table.columns, table.rows)
     for rule in summary.protocol:
         console.paragraph(rule)
-    console.result(evaluation.run, summary.to_json())
+    if config.format in (None, "json"):
+        console.json = console.json or config.format == "json"
+        console.result(evaluation.run, summary.to_json())
+    else:
+        _print(config.format, evaluation, console)
     _raise_for(summary.gates)
 
 
@@ -52,13 +62,14 @@ def _raise_for(gates: Sequence[GateResult]) -> None:
         )
 
 
-@dataclass(frozen=True)
-class TextTable:
-    """A table of text."""
-
-    title: str
-    columns: list[str]
-    rows: list[list[str]]
+def _print(format: str, evaluation: Evaluation, console: Console) -> None:
+    """Print the tables on stdout."""
+    config, card = evaluation.summary.config, evaluation.summary.card
+    if format == "csv":
+        console.print(evaluation.metrics.write_csv().rstrip("\n"))
+        return
+    shown = tables(card, config.confidence, _ANY_WIDTH)
+    console.print("\n\n".join(FORMATS[format](table.one_line()) for table in shown))
 
 
 def tables(card: Scorecard, confidence: float, width: int = 120) -> list[TextTable]:
@@ -69,7 +80,7 @@ def tables(card: Scorecard, confidence: float, width: int = 120) -> list[TextTab
     families = dict.fromkeys(s.metric.family for s in card.specs)
     shown = [table for family in families for table in _narrow(_family(card, family), 1, width)]
     if card.primary is not None:
-        shown += _narrow(_differences(card, card.primary, confidence), 1, width, together=(2, 3))
+        shown += _narrow(_differences(card, card.primary, confidence), 1, width, together=(2, 4))
         shown += _narrow(_slices(card, card.primary), 2, width)
     return shown
 
@@ -117,7 +128,15 @@ def _family(card: Scorecard, family: str) -> TextTable:
 
 def _differences(card: Scorecard, label: str, confidence: float) -> TextTable:
     percent = f"{100 * confidence:g}%"
-    heads = ["model", label, f"{percent} interval", f"against {card.baseline}", f"{percent} interval", "p"]
+    heads = [
+        "model",
+        label,
+        f"{percent} interval",
+        f"against {card.baseline}",
+        f"{percent} interval",
+        "p",
+        "p (Holm)",
+    ]
     differences = {c.model: c for c in card.comparisons if c.label == label}
     rows = []
     for name, metrics in card.overall.items():
@@ -126,13 +145,18 @@ def _differences(card: Scorecard, label: str, confidence: float) -> TextTable:
         own, difference = metrics[label], differences.get(name)
         row = [name, number(own.value), _interval(own.low, own.high)]
         if difference is None:
-            row += ["", "", ""]
+            row += ["", "", "", ""]
         else:
             interval = _interval(difference.low, difference.high, True)
-            row += [number(difference.difference, True), interval, p_value(difference.p)]
+            row += [
+                number(difference.difference, True),
+                interval,
+                p_value(difference.p),
+                p_value(difference.p_holm),
+            ]
         rows.append(row)
-    if not card.comparisons:
-        heads, rows = heads[:3], [row[:3] for row in rows]
+    shown = 3 if not differences else 6 if len(differences) == 1 else 7  # one comparison needs no correction
+    heads, rows = heads[:shown], [row[:shown] for row in rows]
     return TextTable(f"{label}: uncertainty", heads, rows)
 
 

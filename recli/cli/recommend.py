@@ -32,7 +32,8 @@ def recommend(config: RecommendConfig, console: Console) -> None:
 
     to_stdout = config.file is None and not config.save
     on_screen = to_stdout and sys.stdout.isatty()
-    format = config.format or ("jsonl" if console.json else "table" if on_screen else "jsonl")
+    wide = "csv" if config.wide else None
+    format = config.format or wide or ("jsonl" if console.json else "table" if on_screen else "jsonl")
     if console.json and format != "jsonl":
         raise UsageError(f"--json prints JSON lines: it does not go with --format {format}")
     if on_screen and formats[format].binary:
@@ -125,7 +126,9 @@ def _table(who: str, rows: pl.DataFrame) -> Any:
         title_justify="left",
         box=box.SIMPLE_HEAD,
     )
-    shown = [name for name in ("rank", "item_id", "title", "score", "because") if name in rows.columns]
+    own = ("rank", "item_id", "title", "score", "because")
+    others = [name for name in rows.columns if name not in (first, "source", "reasons", "sources", *own)]
+    shown = [name for name in (*own[:4], *others, own[4]) if name in rows.columns]
     for name in shown:
         table.add_column(
             "#" if name == "rank" else name,

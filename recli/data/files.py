@@ -22,7 +22,7 @@ def sha256_file(path: Path) -> str:
 def disk_errors(path: Path) -> Iterator[None]:
     """Raise a full disk as an `OSError` that names the folder of `path`.
 
-    polars raises an exception of its own, and an open file leaves its name out.
+    polars raises an exception of its own or an `OSError` without a number, and an open file leaves its name out.
     """
     try:
         yield

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import difflib
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -178,10 +180,32 @@ class MetricSpec:
         return self.metric.name if self.k is None else f"{self.metric.name}@{self.k}"
 
 
+_OTHER_NAMES = {
+    "hr": "hit-rate", "hit": "hit-rate", "hitrate": "hit-rate", "prec": "precision", "rec": "recall",
+    "mean-average-precision": "map", "p": "precision", "r": "recall",
+}  # fmt: skip
+
+
+def _named(name: str) -> Metric:
+    """The metric of this name. Raises `UsageError`, which names those that look like it."""
+    known = metrics.names()
+    if name in known:
+        return metrics[name]
+    plain = name.lower().replace("_", "-").replace(" ", "-")
+    cut = re.fullmatch(r"([a-z-]+?)-?(\d+)", plain)  # ndcg10
+    word, at = (cut[1], f"@{cut[2]}") if cut else (plain, "")
+    close = [_OTHER_NAMES[word]] if word in _OTHER_NAMES else difflib.get_close_matches(word, known, n=2)
+    alike = [f"{match}{at}" for match in close]
+    raise UsageError(
+        f"unknown metric {name!r}; known: {', '.join(known)}",
+        f"did you mean {' or '.join(alike)}?" if alike else None,
+    )
+
+
 def parse_metric(text: str) -> MetricSpec:
     """The metric that `ndcg@10` or `auc` names. Raises `UsageError`."""
     name, _, cut = text.strip().partition("@")
-    registered = metrics[name.strip()]
+    registered = _named(name.strip())
     if not registered.at:
         if cut:
             raise UsageError(f"{name} has no cut: write {name} instead of {text.strip()!r}")

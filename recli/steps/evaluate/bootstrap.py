@@ -104,3 +104,18 @@ def p_values(differences: Float64) -> Float64:
     smaller = np.minimum((settled <= 0).sum(axis=0), (settled >= 0).sum(axis=0))
     p = np.minimum(1.0, 2 * (smaller + 1) / (samples + 1))
     return np.asarray(np.where(samples > 0, p, np.nan))
+
+
+def holm(p: Sequence[float | None]) -> list[float | None]:
+    """The p-values corrected for their number, so that one of several is wrongly small no more often than one alone.
+
+    The smallest of m is multiplied by m, the next by m - 1, ..., and none is below the one before; None is not counted.
+    Holm (1979).
+    """
+    order = sorted((value, i) for i, value in enumerate(p) if value is not None)
+    corrected: list[float | None] = [None] * len(p)
+    largest = 0.0
+    for rank, (value, i) in enumerate(order):
+        largest = max(largest, min(1.0, (len(order) - rank) * value))
+        corrected[i] = largest
+    return corrected

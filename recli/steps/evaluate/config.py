@@ -26,7 +26,8 @@ class EvaluateConfig(Config):
     )
     recommendations: tuple[str, ...] = option(
         (),
-        "A file of external recommendations: user_id, item_id [, score or rank]; CSV, JSON lines, Parquet. Repeatable.",
+        "A file of external recommendations: user_id,item_id[,score|rank], CSV, JSON lines or Parquet; "
+        "or a TREC run (.trec, .run). Repeatable.",
         metavar="[NAME=]FILE",
         paths="named",
         stored=False,
@@ -69,6 +70,13 @@ class EvaluateConfig(Config):
         metavar="[NAME:]METRIC=NUMBER",
     )
     name: str = option("metrics", "Name of the part that is written: RUN/NAME.", stored=False)
+    format: str | None = option(
+        None,
+        "Print the tables on stdout in this format; csv has a row for each metric, model and slice.",
+        choices=("table", "csv", "markdown", "latex", "json"),
+        default_text="tables on stderr, the run's path on stdout",
+        stored=False,
+    )
     report: str | None = option(
         None,
         "Write an HTML report, one file without external parts.",

@@ -22,13 +22,29 @@ def parse_gates(texts: Sequence[str]) -> tuple[Gate, ...]:
     """The gates in `[NAME:]METRIC=NUMBER[,...]`. Raises `UsageError`."""
     gates = []
     for text in texts:
-        for key, least in parse_pairs(text, "--fail-under").items():
+        for key, least in _pairs(text).items():
             model, _, name = key.rpartition(":")
             spec = parse_metric(name)
             if spec.metric.better < 0:
                 raise UsageError(f"--fail-under {key}: of {spec.label}, less is better")
             gates.append(Gate(model or None, spec, least))
     return tuple(gates)
+
+
+def _pairs(text: str) -> dict[str, float]:
+    try:
+        return parse_pairs(text, "--fail-under")
+    except UsageError as error:
+        what = error.what.replace("a=1,b=0.5", "ndcg@10=0.1").replace("NAME=NUMBER", "[NAME:]METRIC=NUMBER")
+        raise UsageError(what, f"for example --fail-under {_example(text)}") from None
+
+
+def _example(text: str) -> str:
+    """A gate that looks like what was typed, where that names a metric."""
+    try:
+        return f"{parse_metric(text.partition('=')[0].rpartition(':')[2]).label}=0.1"
+    except UsageError:
+        return "ndcg@10=0.1, or hybrid:ndcg@10=0.1 for one model"
 
 
 def check_gates(gates: Sequence[Gate], card: Scorecard) -> list[GateResult]:

@@ -13,8 +13,10 @@ from recli import schema
 from recli.data.arrays import unit_rows
 from recli.data.interactions import Interactions
 from recli.errors import InvalidDataError, RecliError, UsageError, quoted, unknown_name
+from recli.models.base import algorithms
 from recli.reporting import counted
 from recli.schema import CSR, Float32
+from recli.steps.evaluate import trec
 from recli.storage import atomic, metadata, parts, runs
 from recli.storage.parts import Part
 
@@ -55,22 +57,45 @@ def chosen_models(
         return {}
     _check_there(run, there, named, with_lists)
     chosen: dict[str, Part] = {}
-    if named is None:
-        there = list(runs.models_with_known_algorithms(run, there, warn))
-    for name in dict.fromkeys(there if named is None else named):
+    left_out: list[str] = []
+    installed = there if named is not None else list(runs.models_with_known_algorithms(run, there, warn))
+    for name in dict.fromkeys(installed if named is None else named):
         part = parts.open_part(run / schema.MODELS / name, schema.MODELS)
-        remedy = f"train {name} again, or leave it out with --models"
-        parts.check_same_input(part, schema.INTERACTIONS, interactions.sha256, remedy)
-        runs.check_algorithms(part)
-        if split not in metadata.model_meta(part).trained_on:
+        reason = _why_not(run, part, split, interactions)
+        if reason is None:
             chosen[name] = part
-        elif named is None:
-            warn(f"{name} was trained on the {split} split and is left out")
+        elif named is not None:
+            raise RecliError(*reason)
         else:
-            raise RecliError(
-                f"{name} was trained on the {split} split: it cannot be evaluated on it", "use --split test"
-            )
+            left_out.append(reason[1])
+            warn(f"{reason[0]}: it is left out; {reason[1]}")
+    if there and not chosen and not with_lists:
+        raise RecliError(
+            f"no model of {run} can be evaluated: {', '.join(there)}",
+            (left_out or [f"install their packages, or train one: recli train-cf {run}"])[0],
+        )
     return chosen
+
+
+def _why_not(run: Path, part: Part, split: str, interactions: Interactions) -> tuple[str, str] | None:
+    """Why a model cannot be evaluated, and what to type; None where it can."""
+    runs.check_algorithms(part)
+    name, meta = part.path.name, metadata.model_meta(part)
+    if part.inputs.get(schema.INTERACTIONS) != interactions.sha256:
+        family = algorithms[meta.algorithm].family
+        command = f"train-hybrid {quoted(run)}"
+        if family == "cf":
+            command = f"train-cf {quoted(run)} --algorithm {meta.algorithm}"
+        return (
+            f"the model {name} was made from other interactions than the run has now",
+            f"train {name} again: recli {command} --name {name}",
+        )
+    if split in meta.trained_on:
+        return (
+            f"the model {name} was trained on the {split} split and cannot be evaluated on it",
+            "use --split test",
+        )
+    return None
 
 
 def _check_there(run: Path, there: list[str], named: list[str] | None, with_lists: bool) -> None:
@@ -114,6 +139,12 @@ def read_recommendations(path: str, interactions: Interactions, warn: Warn) -> t
     """
     from recli.data.readers import LISTS, ReadOptions, read_pairs
 
+    if Path(path).suffix.lower() in trec.SUFFIXES:
+        pairs = trec.read_run(path)
+        if not pairs.height:
+            raise InvalidDataError(f"{path} holds no recommendation")
+        _check_known(path, pairs, interactions)
+        return pairs, atomic.sha256_file(Path(path))
     pairs, rejects = read_pairs([path], ReadOptions(advice=LISTS), ("score", "rank"))
     if rejects.height:
         first = rejects.row(0, named=True)

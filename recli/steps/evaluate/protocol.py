@@ -78,6 +78,6 @@ def _interval_rule(config: EvaluateConfig, n_users: int) -> str:
     groups = "" if n_users <= GROUPS else f"of {GROUPS} random groups of them, "
     return (
         f"Intervals: {100 * config.confidence:g}% percentile bootstrap over users, {config.samples} draws, "
-        f"seed {config.seed}, {groups}paired; p two-sided, (count + 1) / (draws + 1), not corrected for the number "
-        "of comparisons; coverage and gini have none."
+        f"seed {config.seed}, {groups}paired; p two-sided, (count + 1) / (draws + 1), p (Holm) corrected for the "
+        "number of systems that are compared in a metric; coverage and gini have none."
     )

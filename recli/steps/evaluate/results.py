@@ -1,7 +1,7 @@
 """Results of an evaluation: metrics with intervals, differences to the baseline, frames, and all of it as JSON."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ from recli.config import to_dict
 from recli.metrics.base import MetricSpec
 from recli.reporting import StepResult
 from recli.schema import Float64
-from recli.steps.evaluate.bootstrap import Resampled, interval, p_values
+from recli.steps.evaluate.bootstrap import Resampled, holm, interval, p_values
 from recli.steps.evaluate.config import EvaluateConfig
 from recli.steps.evaluate.numbers import label_of
 from recli.steps.evaluate.slices import ALL, MetricValue
@@ -63,6 +63,7 @@ class ComparisonRow:
     low: float | None
     high: float | None
     p: float | None
+    p_holm: float | None  # corrected for the number of systems that are compared in this metric
     users: int
 
     @property
@@ -167,7 +168,8 @@ class Evaluation(StepResult):
     """The result of `evaluate`, as it was written to `path`.
 
     `metrics`: model, metric, k, slice_kind, slice, value, low, high, users. `per_user`: model, user_id, metric, k,
-    value (null: undefined). `comparisons`: model, baseline, metric, k, difference, low, high, p, users.
+    value (null: undefined). `comparisons`: model, baseline, metric, k, difference, low, high, p, p_holm,
+    users.
     """
 
     run: Path
@@ -247,8 +249,22 @@ def _comparisons(
             ends = _number_or_none(low[i]), _number_or_none(high[i]), _number_or_none(p[i])
             users = min(value.users, base.users)
             spec = value.spec
-            rows.append(ComparisonRow(name, baseline, spec.metric.name, spec.k, difference, *ends, users))
-    return rows
+            rows.append(
+                ComparisonRow(name, baseline, spec.metric.name, spec.k, difference, *ends, None, users)
+            )
+    return _corrected(rows)
+
+
+def _corrected(rows: Sequence[ComparisonRow]) -> list[ComparisonRow]:
+    """The rows with p-values corrected by Holm's method among the systems that are compared in one metric."""
+    by_label: dict[str, list[int]] = {}
+    for i, row in enumerate(rows):
+        by_label.setdefault(row.label, []).append(i)
+    corrected = list(rows)
+    for places in by_label.values():
+        for i, p in zip(places, holm([rows[i].p for i in places]), strict=True):
+            corrected[i] = replace(rows[i], p_holm=p)
+    return corrected
 
 
 def _overall_means(system: EvaluatedSystem, resamples: Resampled) -> dict[str, tuple[MetricValue, Float64]]:
@@ -271,7 +287,9 @@ def metrics_frame(card: Scorecard) -> pl.DataFrame:
 
 def comparisons_frame(card: Scorecard) -> pl.DataFrame:
     types = {"model": pl.String, "baseline": pl.String, "metric": pl.String, "k": pl.Int64}
-    types |= {"difference": pl.Float64} | _INTERVAL | {"p": pl.Float64, "users": pl.Int64}
+    types |= (
+        {"difference": pl.Float64} | _INTERVAL | {"p": pl.Float64, "p_holm": pl.Float64, "users": pl.Int64}
+    )
     return pl.DataFrame([vars(row) for row in card.comparisons], schema=types)
 
 

@@ -8,6 +8,8 @@ from recli.steps.recommend.sinks.base import formats
 
 WHO, WHAT, HOW, OUT = "For whom", "Which items", "How", "Output"
 
+WIDE = ("csv", "parquet", "arrow")  # formats of one row for each list
+
 
 def _rerankers() -> tuple[str, ...]:
     from recli.ranking.rerankers.base import rerankers
@@ -25,7 +27,11 @@ class RecommendConfig(Config):
         stored=False,
     )
     model: str | None = option(
-        None, "The model of the run; default: hybrid, or the first.", metavar="NAME", panel=HOW
+        None,
+        "The model of the run.",
+        metavar="NAME",
+        default_text="the best on validation",
+        panel=HOW,
     )
     k: int = option(10, "Length of the lists.", min=1, max=1_000_000, names=("-k",), panel=HOW)
     users: tuple[str, ...] = option(
@@ -40,8 +46,8 @@ class RecommendConfig(Config):
     )
     histories: str | None = option(
         None,
-        'JSON lines, each with a "history": item ids, or {"item_id": ..., "value": ...}, the latest last; a value of 0 '
-        "or less: not liked, and not listed.",
+        'JSON lines, each with a "history": item ids, or {"item_id": ..., "value": ...}, the latest last (a value of 0 '
+        "or less: not liked, and not listed), or a table of events (.csv, .tsv, .parquet) with columns as in prepare.",
         metavar="FILE|-",
         paths="always",
         panel=WHO,
@@ -130,6 +136,15 @@ class RecommendConfig(Config):
         default_text="title, name, headline, label, product_name or product_title, if there is one",
         panel=OUT,
     )
+    columns: tuple[str, ...] = option(
+        (), "Columns of the catalogue to print beside each item: price,image.", metavar="NAMES", panel=OUT
+    )
+    wide: bool = option(
+        False,
+        "One row for each list: user_id, source, item_1, ..., item_k (csv, parquet or arrow).",
+        panel=OUT,
+        stored=False,
+    )
     encoder: str | None = option(
         None,
         "Folder of the text encoder for profiles, where the embeddings were made from a folder.",
@@ -179,6 +194,10 @@ class RecommendConfig(Config):
             raise UsageError(
                 f"--reranker {self.reranker} needs its weight", "say it with --diversify, from 0 to 1"
             )
+        if self.wide and (self.explain or self.columns or self.save):
+            raise UsageError("--wide has ids alone: leave --explain, --columns and --save out")
+        if self.wide and self.format not in (None, *WIDE):
+            raise UsageError(f"--wide is for rows: --format {', '.join(WIDE)}, not {self.format}")
         if self.save and (self.out or self.format):
             raise UsageError("--save writes RUN/recommendations: leave --out and --format out")
         if self.save and self.similar_to:

@@ -24,19 +24,23 @@ class ItemLabels:
     item_ids: pl.Series
     titles: pl.Series | None
     counts: Float32  # users of each item
+    columns: tuple[pl.Series, ...] = ()  # of the catalogue, to print beside each item
 
     def label(self, item: int) -> str:
         title = None if self.titles is None else self.titles[item]
         return str(title or self.item_ids[item])
 
 
+OWN = ("user_id", "similar_to", "rank", "item_id", "score", "source", "because", "reasons", "sources")
 TITLES = ("title", "name", "headline", "label", "product_name", "product_title")
 
 
-def labels_of(stored: StoredModel, who: Sequence[str], titles: pl.Series | None) -> ItemLabels:
+def labels_of(
+    stored: StoredModel, who: Sequence[str], titles: pl.Series | None, columns: Sequence[pl.Series] = ()
+) -> ItemLabels:
     """What is printed for the items of the model's run."""
     ids = stored.interactions.items[schema.ITEM_ID]
-    return ItemLabels(pl.Series(who, dtype=pl.String), ids, titles, stored.item_counts)
+    return ItemLabels(pl.Series(who, dtype=pl.String), ids, titles, stored.item_counts, tuple(columns))
 
 
 def title_column(columns: Sequence[str]) -> str | None:
@@ -46,8 +50,8 @@ def title_column(columns: Sequence[str]) -> str | None:
 
 
 def frame_of(batch: RecommendationBatch, labels: ItemLabels, first: str, explained: bool) -> pl.DataFrame:
-    """The lists as rows: `first` (user_id, similar_to), rank, item_id, score, source [, title] [, because,
-    reasons, sources].
+    """The lists as rows: `first` (user_id, similar_to), rank, item_id, score, source [, title] [, columns of
+    the catalogue] [, because, reasons, sources].
 
     `because` is a sentence; `reasons` holds item_id, title and share of items of the history, `sources` name and
     share of a hybrid's sources.
@@ -66,9 +70,20 @@ def frame_of(batch: RecommendationBatch, labels: ItemLabels, first: str, explain
     }
     if labels.titles is not None:
         columns["title"] = labels.titles[items]
+    columns |= {column.name: column[items] for column in labels.columns}
     if explained:
         columns |= _because(batch, items.tolist(), list_rows.tolist(), labels)
     return pl.DataFrame(columns)
+
+
+def widened(rows: pl.DataFrame, k: int) -> pl.DataFrame:
+    """The lists in one row each: the first column, source, item_1, ..., item_k (null where a list is shorter)."""
+    first = rows.columns[0]
+    lists = rows.group_by((pl.col("rank") == 1).cum_sum().alias("list"), maintain_order=True).agg(
+        pl.col(first, "source").first(), pl.col("item_id")
+    )
+    items = (pl.col("item_id").list.get(i, null_on_oob=True).alias(f"item_{i + 1}") for i in range(k))
+    return lists.select(first, "source", *items)
 
 
 def _because(

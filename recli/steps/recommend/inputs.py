@@ -12,18 +12,18 @@ from recli.errors import RecliError, UsageError, did_you_mean, quoted, unknown_n
 from recli.models.base import algorithms
 from recli.reporting import SILENT, Reporter, counted
 from recli.schema import Bool, Float32, Int64
-from recli.steps.recommend import candidates, frames
+from recli.steps.recommend import candidates, frames, history_tables
+from recli.steps.recommend.choice import best_model, train_command
 from recli.steps.recommend.config import RecommendConfig
 from recli.steps.recommend.recommender import text_model
 from recli.steps.recommend.users import COMMAND_LINE, UserQueries, all_users, lines_of, parse
+from recli.steps.recommend.where.condition import where, why_none
 from recli.storage import atomic, parts, runs
 from recli.storage.runs import StoredModel
 
-PREFERRED = "hybrid"
-
 
 def open_model(path: Path, config: RecommendConfig, reporter: Reporter) -> StoredModel:
-    """The model of the run that was named or is preferred, or the model whose folder `path` is."""
+    """The model of the run that was named or is the best, or the model whose folder `path` is."""
     if (path / atomic.MANIFEST).exists():
         if config.model is not None or config.save:
             raise UsageError(f"{path} is a model, not a run: --model and --save need a run")
@@ -35,22 +35,10 @@ def open_model(path: Path, config: RecommendConfig, reporter: Reporter) -> Store
     if config.model is not None and config.model not in names:
         train = f"or train another: recli train-cf {quoted(path)}"
         raise unknown_name(f"{path}: there is no model", config.model, names, train)
-    by_preference = sorted(names, key=lambda name: name != PREFERRED)
-    name = config.model or next(runs.models_with_known_algorithms(path, by_preference, reporter.warn), None)
-    if name is None:
-        raise RecliError(
-            f"{path} has no model whose algorithm is installed", f"train one: recli train-cf {quoted(path)}"
-        )
-    if config.model is None and len(names) > 1:
-        reporter.say(f"{len(names)} models in the run ({', '.join(names)}); --model names another")
+    for_text = config.profiles is not None or any('"profile"' in text for text in config.users)
+    name = config.model or best_model(path, names, source.sha256, for_text, reporter)
     stored = runs.read_model(path / schema.MODELS / name)
-    command = "train-cf" if algorithms[stored.algorithm].family == "cf" else "train-hybrid"
-    parts.check_same_input(
-        stored.part,
-        schema.INTERACTIONS,
-        source.sha256,
-        f"recli {command} {quoted(path)} --name {quoted(name)}",
-    )
+    parts.check_same_input(stored.part, schema.INTERACTIONS, source.sha256, train_command(path, stored.part))
     return stored
 
 
@@ -88,7 +76,10 @@ def read_users(stored: StoredModel, config: RecommendConfig, reporter: Reporter)
     file = config.histories or config.profiles
     if file is not None and file != "-" and not _is_file(file):
         raise RecliError(f"there is no file {file}", "it has JSON lines, one for each user")
-    lines = _lines(config.users if file is None else (file,), users)
+    if config.histories and Path(config.histories).suffix.lower() in history_tables.SUFFIXES:
+        lines = history_tables.request_lines(config.histories, reporter)
+    else:
+        lines = _lines(config.users if file is None else (file,), users)
     queries = parse(
         lines,
         users,
@@ -106,6 +97,9 @@ def read_users(stored: StoredModel, config: RecommendConfig, reporter: Reporter)
     if queries.unknown_items:
         items_are = counted(len(queries.unknown_items), "unknown item")
         reporter.warn(f"{items_are} in histories left out: {_some(queries.unknown_items)}")
+    if queries.unknown_limits:
+        items_are = counted(len(queries.unknown_limits), "unknown item")
+        reporter.warn(f"{items_are} in allow or exclude left out: {_some(queries.unknown_limits)}")
     if not queries.user_ids:
         raise RecliError("no user is left to recommend to", "name at least one with --users")
     return queries
@@ -128,6 +122,25 @@ def item_titles(catalogue: pl.DataFrame | None, named: str | None = None) -> pl.
             return None
         raise UsageError(f"--title-column: {named} is of type {catalogue[column].dtype}, which is no name")
     return catalogue[column].cast(pl.String, strict=False)
+
+
+def item_columns(catalogue: pl.DataFrame | None, named: Sequence[str]) -> list[pl.Series]:
+    """The columns of the catalogue that are printed beside each item. Raises `UsageError`."""
+    names = [name.strip() for text in named for name in text.split(",") if name.strip()]
+    there = [] if catalogue is None else catalogue.columns
+    for name in names:
+        if name not in there:
+            has = f"columns: {', '.join(there)}" if there else "the run has no catalogue"
+            raise UsageError(f"--columns: there is no column {name!r}; {has}", did_you_mean(name, there))
+        if name in frames.OWN:
+            raise UsageError(f"--columns: the lists have a column {name!r} of their own", "leave it out")
+    found = [] if catalogue is None else [catalogue[name] for name in dict.fromkeys(names)]
+    nested = next((column for column in found if column.dtype.is_nested()), None)
+    if nested is not None:
+        raise UsageError(
+            f"--columns: {nested.name} is of type {nested.dtype}, no single value", "leave it out"
+        )
+    return found
 
 
 def _some(ids: Sequence[str], most: int = 5) -> str:
@@ -167,11 +180,13 @@ def allowed_items(stored: StoredModel, config: RecommendConfig, reporter: Report
             columns = catalogue.with_columns(
                 columns[c] for c in columns.columns if c not in catalogue.columns
             )
-        allowed &= candidates.where(columns, config.where)
+        allowed &= where(columns, config.where, reporter.warn)
     if not allowed.any():
+        given = [f"--{name}" for name in ("allow", "deny", "where") if getattr(config, name)]
         raise RecliError(
-            "no item is left to recommend: none passes --allow, --deny and --where together",
-            "loosen them; try one at a time",
+            f"no item is left to recommend: none passes {' and '.join(given)}"
+            + (" together" if len(given) > 1 or len(config.where) > 1 else ""),
+            (why_none(columns, config.where) if config.where else None) or "loosen them; try one at a time",
         )
     reporter.say(f"candidates: {int(allowed.sum()):,} of {items.height:,} items")
     return allowed

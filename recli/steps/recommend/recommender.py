@@ -1,6 +1,6 @@
 """Makes lists with explanations from a stored model, batch by batch: memory does not grow with users."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
@@ -93,7 +93,7 @@ def text_model(model: Model) -> Model:
     if model.text_dim == 0:
         raise RecliError(
             "this model cannot score users by a text about them",
-            "train one that can: recli train-hybrid RUN",
+            "name a hybrid with --model, or train one: recli train-hybrid RUN",
         )
     return model
 
@@ -113,7 +113,8 @@ def recommend_batches(
     scorer = UserScorer(model, rows, vectors or {})
     history = queries.histories_of(data.history(stored.trained_on))
     masked = None if options.mask == "none" else queries.rows_of(_events(data, options.mask))
-    for batch in _lists(stored, scorer, history, masked, options):
+    masked = queries.masked(masked)
+    for batch in _lists(stored, scorer, history, masked, options, queries.lengths):
         if not options.reasons:
             yield batch
             continue
@@ -166,9 +167,19 @@ class _Cosines(Model):
 
 
 def _lists(
-    stored: StoredModel, scorer: UserScorer, history: History, masked: CSR | None, options: RecommendOptions
+    stored: StoredModel,
+    scorer: UserScorer,
+    history: History,
+    masked: CSR | None,
+    options: RecommendOptions,
+    lengths: Mapping[int, int] | None = None,
 ) -> Iterator[RecommendationBatch]:
+    """`lengths`: of some lists, by position, in place of `options.k`."""
     n, n_items = history.shape
+    wanted = np.full(n, options.k)
+    for position, length in (lengths or {}).items():
+        wanted[position] = length
+    options = replace(options, k=int(wanted.max(initial=1)))
     ties = stored.interactions.ties
     reranker = None
     if options.diversify is not None:
@@ -181,6 +192,9 @@ def _lists(
     for batch, ranked in _ranked(scorer, history, masked, options, pick, ties):
         if reranker is not None:
             ranked = reranker(ranked, options.k)
+        if lengths:
+            too_long = np.arange(ranked.items.shape[1]) >= wanted[batch][:, None]
+            ranked = Ranked(np.where(too_long, -1, ranked.items), ranked.scores)
         listed = ranked.items[:, 0] >= 0
         kept = positions[batch][listed]
         yield RecommendationBatch(
@@ -189,7 +203,7 @@ def _lists(
             [POPULARITY if int(position) in scorer.by_popularity else stored.name for position in kept],
             [int(position) in scorer.vectors for position in kept],
             empty=int((~listed).sum()),
-            short=int(((ranked.items[listed] >= 0).sum(axis=1) < options.k).sum()),
+            short=int(((ranked.items[listed] >= 0).sum(axis=1) < wanted[kept]).sum()),
         )
 
 

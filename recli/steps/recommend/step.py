@@ -12,13 +12,13 @@ import polars as pl
 
 from recli import schema
 from recli.config import to_dict
-from recli.errors import RecliError
+from recli.errors import RecliError, UsageError
 from recli.models.wrappers import POPULARITY
 from recli.reporting import SILENT, Advance, Reporter, StepResult, no_progress
 from recli.steps.recommend import inputs
 from recli.steps.recommend.approximate import approximate
-from recli.steps.recommend.config import RecommendConfig
-from recli.steps.recommend.frames import ItemLabels, frame_of, labels_of
+from recli.steps.recommend.config import WIDE, RecommendConfig
+from recli.steps.recommend.frames import ItemLabels, frame_of, labels_of, widened
 from recli.steps.recommend.recommender import (
     RecommendationBatch,
     RecommendOptions,
@@ -102,11 +102,13 @@ class _Lists:
     labels: ItemLabels
     batches: Iterator[RecommendationBatch]
     explained: bool
+    wide: int = 0  # items in one row for each list; 0: a row for each item
 
     def write(self, sink: Sink, advance: Advance) -> ListCounts:
         counts = ListCounts()
         for batch in self.batches:
-            sink.add(frame_of(batch, self.labels, self.column, self.explained))
+            rows = frame_of(batch, self.labels, self.column, self.explained)
+            sink.add(widened(rows, self.wide) if self.wide else rows)
             counts = counts.plus(batch)
             advance(len(batch.sources) + batch.empty, "")
         sink.finish()
@@ -122,6 +124,8 @@ def recommend(
     `with_progress`: whether progress is reported.
     """
     format = None if config.file is None else config.format or format_of(config.file)
+    if config.wide and format not in (None, *WIDE):
+        raise UsageError(f"--wide is for rows: --format {', '.join(WIDE)}, not {format}")
     if config.device.startswith("cuda"):  # named: it must be there, even where no profile needs it
         from recli.compute.devices import choose_device
 
@@ -151,6 +155,7 @@ def recommend(
 def _lists(run: Path, stored: StoredModel, config: RecommendConfig, reporter: Reporter) -> _Lists:
     """The lists that the config asks for; nothing is ranked before they are written."""
     titles = inputs.item_titles(stored.catalogue, config.title_column)
+    columns = inputs.item_columns(stored.catalogue, config.columns)
     options = RecommendOptions(
         k=config.k,
         mask=config.mask,
@@ -162,17 +167,21 @@ def _lists(run: Path, stored: StoredModel, config: RecommendConfig, reporter: Re
         reasons=config.reasons if config.explain else 0,
         approximate=approximate(run, stored, config, reporter),
     )
+    wide = config.k if config.wide else 0
     if config.similar_to:
         items = inputs.similar_to_rows(stored, config)
         ids = stored.interactions.items[schema.ITEM_ID].gather(items).to_list()
         batches = similar_items(stored, items, options)
-        return _Lists("similar_to", labels_of(stored, ids, titles), batches, bool(options.reasons))
+        return _Lists(
+            "similar_to", labels_of(stored, ids, titles, columns), batches, bool(options.reasons), wide
+        )
     queries = inputs.read_users(stored, config, reporter)
     inputs.say_mask(config, reporter)
     profiles = inputs.encode_profiles(stored, queries, config.encoder, config.device, reporter)
     batches = recommend_batches(stored, queries, options, profiles)
-    labels = labels_of(stored, queries.user_ids, titles)
-    return _Lists(schema.USER_ID, labels, batches, bool(options.reasons))
+    labels = labels_of(stored, queries.user_ids, titles, columns)
+    wide = max(wide, *queries.lengths.values()) if wide and queries.lengths else wide
+    return _Lists(schema.USER_ID, labels, batches, bool(options.reasons), wide)
 
 
 def _save(

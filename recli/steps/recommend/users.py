@@ -35,14 +35,45 @@ class UserQueries:
         default_factory=dict
     )  # by position: how strongly, by item; 0: seen
     profiles: dict[int, str] = field(default_factory=dict)  # by position
+    allowed: dict[int, list[int]] = field(default_factory=dict)  # by position: only these items
+    excluded: dict[int, list[int]] = field(default_factory=dict)  # by position: none of these items
+    lengths: dict[int, int] = field(
+        default_factory=dict
+    )  # by position: of the list, where the request says it
     skipped: list[str] = field(default_factory=list)  # unknown users, left out
+    n_items: int = 0  # of the catalogue
     repeated: int = 0  # ids that were named before
     unknown_items: list[str] = field(default_factory=list)  # in histories, left out
+    unknown_limits: list[str] = field(default_factory=list)  # in allow and exclude, left out
     unused_profiles: int = 0  # beside a history with known items
 
     def rows_of(self, known: CSR) -> CSR:
         """Their rows of `known`, float32 (n_users, n_items): (n, n_items), with all that new users did."""
         return self.histories_of(History(known)).seen
+
+    def masked(self, own: CSR | None) -> CSR | None:
+        """Items that are never listed, (n, n_items): the users' `own`, and what requests exclude.
+
+        `own`: None: users' own items may be listed.
+        """
+        from scipy.sparse import csr_matrix
+
+        n, n_items = len(self.rows), self.n_items
+        rows: dict[int, list[int] | Int64] = {**self.excluded}
+        for position, items in self.allowed.items():
+            kept = np.zeros(n_items, dtype=bool)
+            kept[items] = True
+            kept[list(self.excluded.get(position, ()))] = False
+            rows[position] = np.flatnonzero(~kept)
+        if not rows:
+            return own
+        lengths = np.zeros(n + 1, dtype=np.int64)
+        for position, items_of in rows.items():
+            lengths[position + 1] = len(items_of)
+        indices = np.concatenate([np.asarray(rows[position], dtype=np.int64) for position in sorted(rows)])
+        ones = np.ones(indices.size, dtype=np.float32)
+        more = csr_matrix((ones, indices, np.cumsum(lengths)), shape=(n, n_items))
+        return more if own is None else (own + more).tocsr()
 
     def histories_of(self, known: History) -> History:
         """Their histories, (n, n_items): those of known users are rows of `known`, (n_users, n_items).
@@ -131,11 +162,12 @@ def parse(
     {"user_id": "p", "profile": "likes dark comedies"}. The history in a line replaces that of a known user; its order
     is that of the events, the latest last, and an item that is repeated counts at its last position. Values are
     weights as in the log: `weights` makes of them what models learned from. A value of 0 or less says that the user had
-    the item, but does not like it: it is not listed. `needs`:
+    the item, but does not like it: it is not listed. Any line may have "allow" and "exclude", lists of item ids, and
+    "k". `needs`:
     `history` or `profile`, where each line must have one. Raises `InvalidDataError` for bad lines, `RecliError`
     for unknown users unless `skip_unknown`.
     """
-    queries = UserQueries([], np.empty(0, dtype=np.int64))
+    queries = UserQueries([], np.empty(0, dtype=np.int64), n_items=len(items))
     seen: set[str] = set()
     rows: list[int] = []
     repeated = unused_profiles = 0
@@ -169,15 +201,19 @@ def parse(
         rows.append(-1 if new else users[user_id])
         queries.user_ids.append(user_id)
         unused_profiles += _add(queries, origin, row, items, weights)
+        _limit(queries, row, items)
     return replace(
         queries,
         rows=np.asarray(rows, dtype=np.int64),
         repeated=repeated,
         unknown_items=list(dict.fromkeys(queries.unknown_items)),
+        unknown_limits=list(dict.fromkeys(queries.unknown_limits)),
         unused_profiles=unused_profiles,
     )
 
 
+_FIELDS = ("user_id", "history", "profile", "allow", "exclude", "k")
+_MAX_K = 1_000_000
 _FORMS = '{"user_id": "new", "history": ["item", ...]} or {"user_id": "new", "profile": "text"}'
 
 
@@ -217,6 +253,17 @@ def _add(
     return bool(profile and history)
 
 
+def _limit(queries: UserQueries, row: dict[str, Any], items: dict[str, int]) -> None:
+    """Add which items the last user's list may have, and how many."""
+    position = len(queries.user_ids) - 1
+    for name, limits in (("allow", queries.allowed), ("exclude", queries.excluded)):
+        if name in row:
+            limits[position] = sorted({items[id] for id in row[name] if id in items})
+            queries.unknown_limits.extend(id for id in row[name] if id not in items)
+    if "k" in row:
+        queries.lengths[position] = row["k"]
+
+
 def _object(origin: str, text: str) -> dict[str, Any]:
     try:
         row: dict[str, Any] = json.loads(text)
@@ -230,6 +277,9 @@ def _check(origin: str, row: dict[str, Any]) -> None:
         ("user_id", str, "a string"),
         ("history", list, "a list of items"),
         ("profile", str, "a text"),
+        ("allow", list, "a list of item ids"),
+        ("exclude", list, "a list of item ids"),
+        ("k", int, "a whole number of at least 1"),
     ):
         if name in row and not isinstance(row[name], kind):
             raise InvalidDataError(f'{origin}: "{name}" must be {what}, not {row[name]!r}', _FORMS)
@@ -237,9 +287,21 @@ def _check(origin: str, row: dict[str, Any]) -> None:
         json.dumps(row, ensure_ascii=False).encode()
     except UnicodeEncodeError:
         raise InvalidDataError(f"{origin}: a character in it is half of a pair (a lone surrogate)") from None
-    unknown = [name for name in row if name not in ("user_id", "history", "profile")]
+    k = row.get("k", 1)
+    if isinstance(k, bool) or not 1 <= k <= _MAX_K:
+        raise InvalidDataError(
+            f'{origin}: "k" must be a whole number from 1 to {_MAX_K:,}, not {k!r}', _FORMS
+        )
+    for name in ("allow", "exclude"):
+        bad = next((id for id in row.get(name, ()) if not isinstance(id, str)), None)
+        if bad is not None:
+            raise InvalidDataError(f'{origin}: item ids in "{name}" are strings in quotes, not {bad!r}')
+    unknown = [name for name in row if name not in _FIELDS]
     if unknown:
-        raise InvalidDataError(f'{origin}: unknown field "{unknown[0]}"', _FORMS)
+        close = did_you_mean(unknown[0], _FIELDS)
+        raise InvalidDataError(
+            f'{origin}: unknown field "{unknown[0]}"; fields: {", ".join(_FIELDS)}', close or _FORMS
+        )
 
 
 def _entry(origin: str, entry: Any) -> tuple[str, float]:

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ from recli.config import to_dict
 from recli.data.history import History
 from recli.models.base import Model, Training, algorithms
 from recli.schema import Float32, Int64, State
+from recli.steps.evaluate.bootstrap import holm
 from recli.steps.evaluate.config import EvaluateConfig
 from recli.steps.evaluate.step import evaluate
 from recli.storage import parts, runs
@@ -189,7 +191,7 @@ def test_validation_split(run: Path, recli: Recli) -> None:
     _, out, err = recli("evaluate", run, "--split", "validation", "--json")
     assert (
         list(json.loads(out)["models"]) == ["popularity"]
-        and "refit was trained on the validation split" in err
+        and "refit was trained on the validation split and cannot be evaluated on it: it is left out" in err
     )
     _, _, err = recli("evaluate", run, "--split", "validation", "--models", "refit", code=1)
     assert "cannot be evaluated on it" in err
@@ -247,7 +249,7 @@ def test_a_gates_metric_is_measured_though_not_asked(run: Path, recli: Recli) ->
         (("--metrics", "ndcg@0"), "ndcg@K"),
         (("--metrics", " , "), "names no metric"),
         (("--metrics", "ndcg@31"), "the catalogue has only 30 items"),
-        (("--fail-under", "ndcg@10"), "NAME=NUMBER"),
+        (("--fail-under", "ndcg@10"), "[NAME:]METRIC=NUMBER"),
         (("--fail-under", "rmse=1"), "less is better"),
         (("--fail-under", "ghost:ndcg@10=0"), "'ghost', which is not evaluated"),
         (("--models", ","), "names no model"),
@@ -287,6 +289,73 @@ def test_models_of_other_interactions_are_refused(run: Path, tmp_path: Path, rec
     write_board(run, checkerboard(seed=8))
     _, _, err = recli("evaluate", run, code=1)
     assert "made from other interactions" in err and "train popularity again" in err
+    assert "no model of" in err
+
+
+def test_a_stale_model_is_left_out_with_the_command_that_makes_it_again(run: Path, recli: Recli) -> None:
+    write_board(run, checkerboard(seed=8))
+    train(run, "popularity", "fresh")
+    _, out, err = recli("evaluate", run, "--json")
+    assert list(json.loads(out)["models"]) == ["fresh"]
+    assert "the model popularity was made from other interactions than the run has now: it is left out" in err
+    assert f"recli train-cf {run} --algorithm popularity --name popularity" in err
+    _, _, err = recli("evaluate", run, "--models", "popularity", code=1)
+    assert "made from other interactions" in err
+
+
+def test_only_a_model_that_is_not_installed(run: Path, recli: Recli) -> None:
+    for model in (run / "models").iterdir():
+        manifest = model / "manifest.json"
+        manifest.write_text(manifest.read_text().replace('"algorithm": "popularity"', '"algorithm": "gone"'))
+    _, _, err = recli("evaluate", run, "--models", "popularity", code=1)
+    assert "'gone'" in err
+    for model in list((run / "models").iterdir()):
+        if model.name != "popularity":
+            shutil.rmtree(model)
+    _, _, err = recli("evaluate", run, code=1)
+    assert "no model of" in err and "install their packages, or train one" in err and "--split" not in err
+
+
+def test_holm_multiplies_the_smallest_p_most() -> None:
+    assert holm([0.03, None, 0.01, 0.04]) == pytest.approx([0.06, None, 0.03, 0.06])
+    assert holm([0.9, 0.8]) == [1.0, 1.0]
+    assert holm([0.02]) == [0.02] and holm([]) == []
+
+
+def test_p_values_are_corrected_for_the_number_of_comparisons(run: Path, recli: Recli) -> None:
+    train(run, "item-knn", "knn")
+    train(run, "ease", "ease")
+    _, out, err = recli("evaluate", run, "--models", "popularity,knn,ease", "--json")
+    rows = [row for row in json.loads(out)["comparisons"] if row["metric"] == "ndcg" and row["k"] == 10]
+    p = sorted(row["p"] for row in rows)
+    assert len(rows) == 2
+    assert sorted(row["p_holm"] for row in rows) == [min(1, 2 * p[0]), max(min(1, 2 * p[0]), p[1])]
+    assert "p (Holm)" in err
+    _, _, err = recli("evaluate", run, "--models", "popularity,knn")
+    assert "p (Holm) " not in err.split("uncertainty")[1].split("by slice")[0], "one comparison needs none"
+
+
+@pytest.mark.parametrize(
+    ("gate", "what", "fix"),
+    [
+        ("foo", "'foo' is not [NAME:]METRIC=NUMBER", "--fail-under ndcg@10=0.1, or hybrid:ndcg@10=0.1"),
+        ("recall@20", "'recall@20' is not", "--fail-under recall@20=0.1"),
+        ("recall@20=high", "is not", "--fail-under recall@20=0.1"),
+        ("ndgc@10=0.1", "unknown metric 'ndgc'", "did you mean ndcg?"),
+        ("hr@10=0.1", "unknown metric 'hr'", "did you mean hit-rate?"),
+    ],
+)
+def test_a_gate_that_is_none_names_one(run: Path, recli: Recli, gate: str, what: str, fix: str) -> None:
+    _, _, err = recli("evaluate", run, "--fail-under", gate, code=2)
+    assert what in err and fix in err
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"), [("NDCG@10", "ndcg"), ("ndcg10", "ndcg@10"), ("hit_rate", "hit-rate"), ("mrrr", "mrr")]
+)
+def test_a_mistyped_metric_is_recognized(run: Path, recli: Recli, name: str, meant: str) -> None:
+    _, _, err = recli("evaluate", run, "--metrics", name, code=2)
+    assert f"did you mean {meant}?" in err
 
 
 def test_a_damaged_model_leaves_the_figures_of_before(run: Path, recli: Recli) -> None:
@@ -564,3 +633,31 @@ def test_from_python_it_returns_frames_and_says_nothing(
     assert evaluation.protocol == part.summary["protocol"]
     assert evaluation.summary.card.overall["perfect"]["coverage@10"].value is not None
     assert json.loads(json.dumps(evaluation.summary.to_json()))["baseline"] == "perfect"
+
+
+@pytest.mark.parametrize(
+    ("format", "lines"),
+    [
+        ("table", ["model", "ndcg@10", "popularity"]),
+        ("markdown", ["**Accuracy**", "| model | ndcg@10 |", "| :-- | --: |", "| popularity | 0."]),
+        ("latex", [r"\begin{tabular}{lr}", r"model & ndcg@10 \\", r"my\_model & 0.", r"\bottomrule"]),
+        ("csv", ["model,metric,k,slice_kind,slice,value,low,high,users", "popularity,ndcg,10,all,all,0."]),
+    ],
+)
+def test_formats_on_stdout(run: Path, recli: Recli, format: str, lines: list[str]) -> None:
+    train(run, "popularity", "my_model")
+    options = ("--metrics", "ndcg@10", "--samples", 10, "--format", format)
+    _, out, err = recli("evaluate", run, *options)
+    for line in lines:
+        assert line in out
+    assert "Full ranking" in err and "by slice" not in err
+    assert str(run) not in out.splitlines()
+    recli("evaluate", run, *options, "--json", code=2)
+
+
+def test_json_as_a_format(run: Path, recli: Recli) -> None:
+    options = ("--metrics", "ndcg@10", "--samples", 0)
+    assert (
+        recli("evaluate", run, *options, "--format", "json")[1]
+        == recli("evaluate", run, *options, "--json")[1]
+    )

@@ -43,7 +43,7 @@ def piece(model: str, kind: str, name: str, value: float | None, metric: str = "
 def difference(
     model: str, value: float, low: float | None, high: float | None, metric: str = "ndcg"
 ) -> ComparisonRow:
-    return ComparisonRow(model, "als", metric, 10, value, low, high, p=0.002, users=9)
+    return ComparisonRow(model, "als", metric, 10, value, low, high, p=0.002, p_holm=0.002, users=9)
 
 
 def spec(name: str) -> MetricSpec:

@@ -15,7 +15,7 @@ from typing import IO, Any
 import numpy as np
 import polars as pl
 import pytest
-from conftest import write_board
+from conftest import checkerboard, write_board
 
 from recli.config import to_dict
 from recli.data.history import History
@@ -362,10 +362,15 @@ def test_allow_deny_and_where(popular: Path, recli: Call, tmp_path: Path) -> Non
 
 def test_bad_filters(popular: Path, recli: Call) -> None:
     _, out, err = recli("recommend", popular, "--where", "studio = 'x'", code=2)
-    assert "columns: title, block, year, item_id, text, cold" in err and out == ""
+    assert (
+        "columns: title (text), block (text), year (a number), item_id (text), text (text), cold (true or false)"
+        in err
+        and out == ""
+    )
     recli("recommend", popular, "--where", "year >=", code=2)
     _, _, err = recli("recommend", popular, "--where", "year > 3000", code=1)
-    assert "no item is left" in err
+    assert "no item is left to recommend: none passes --where" in err
+    assert "--where 'year > 3000' holds for none; year is from 1990 to 2019" in err
 
 
 def test_popularity_stands_in_where_nothing_is_known(als: Path, recli: Call, tmp_path: Path) -> None:
@@ -597,6 +602,219 @@ def test_which_model(board_run: Path, recli: Call) -> None:
     assert "did you mean item-knn? or train another" in err
 
 
+def with_validation(run: Path, name: str, ndcg: float, users: int = 33) -> None:
+    """Put a figure on validation into a model's manifest."""
+    file = run / "models" / name / "manifest.json"
+    manifest = json.loads(file.read_text())
+    manifest["summary"]["validation"] = {"ndcg@20": ndcg, "users": users}
+    file.write_text(json.dumps(manifest))
+
+
+def test_the_best_model_on_validation_is_taken(board_run: Path, recli: Call) -> None:
+    def source() -> tuple[str, str]:
+        _, out, err = recli("recommend", board_run, "--users", "u001", "-k", 1)
+        return rows_of(out)[0]["source"], err
+
+    for name, ndcg in (("knn", 0.2), ("better", 0.3), ("hybrid", 0.25)):
+        train(board_run, "item-knn", name)
+        with_validation(board_run, name, ndcg)
+    chosen, err = source()
+    assert chosen == "better"
+    assert "better is the best on validation (NDCG@20 0.3000 of 33 users; hybrid 0.2500)" in err
+    with_validation(board_run, "hybrid", 0.25, users=30)
+    chosen, err = source()
+    assert chosen == "hybrid" and "cannot be compared" in err
+    with_validation(board_run, "hybrid", 0.35)
+    assert source()[0] == "hybrid"
+
+
+def test_a_stale_model_is_not_taken_while_there_is_another(board_run: Path, recli: Call) -> None:
+    train(board_run, "item-knn", "old")
+    with_validation(board_run, "old", 0.9)
+    write_board(board_run, checkerboard(seed=8))
+    train(board_run, "popularity")
+    _, out, err = recli("recommend", board_run, "--users", "u001", "-k", 1)
+    assert rows_of(out)[0]["source"] == "popularity"
+    assert "the model old is left out: it was made from other interactions" in err
+    assert f"recli train-cf {board_run} --algorithm item-knn --name old" in err
+    recli("recommend", board_run, "--users", "u001", "--model", "old", code=1)
+
+
+@pytest.mark.parametrize(
+    "options", [("--save",), ("--out", "a.parquet"), ("--out", "a.arrow"), ("--out", "a.csv")]
+)
+def test_a_full_disk_is_a_message(
+    als: Path, recli: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: tuple[str, ...]
+) -> None:
+    def full(*arguments: Any, **named: Any) -> None:
+        raise OSError("No space left on device (os error 28)")  # as polars raises it, without a number
+
+    for name in ("write_ipc", "write_csv"):
+        monkeypatch.setattr(pl.DataFrame, name, full)
+    monkeypatch.chdir(tmp_path)
+    _, _, err = recli("recommend", als, *options, code=1)
+    assert "the disk is full; earlier results are untouched" in err
+    assert not list(tmp_path.glob("a.*")) and not (als / "recommendations").exists()
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="Linux alone has /dev/full")
+@pytest.mark.parametrize("format", ["jsonl", "csv", "parquet", "table"])
+def test_a_device_that_is_full(als: Path, recli: Call, format: str) -> None:
+    _, _, err = recli("recommend", als, "-k", 2, "--out", "/dev/full", "--format", format, code=1)
+    assert "the disk is full" in err
+
+
+def test_a_request_has_its_own_limits(als: Path, recli: Call, tmp_path: Path) -> None:
+    def lists(*lines: dict[str, Any]) -> tuple[dict[str, list[str]], str]:
+        asked = tmp_path / "asked.jsonl"
+        asked.write_text("".join(json.dumps(line) + "\n" for line in lines))
+        _, out, err = recli("recommend", als, "--users", asked, "-k", 4)
+        return lists_of(out), err
+
+    plain, _ = lists({"user_id": "u001"}, {"user_id": "u002"}, {"user_id": "n", "history": ["i000", "i001"]})
+    best, new = plain["u001"], plain["n"]
+    found, err = lists(
+        {"user_id": "u001", "exclude": [best[0], "i999"], "k": 2},
+        {"user_id": "u002"},
+        {"user_id": "n", "history": ["i000", "i001"], "allow": [new[3], new[2], new[1]], "exclude": [new[2]]},
+    )
+    assert found["u001"] == best[1:3], "two, without the excluded one"
+    assert found["u002"] == plain["u002"]
+    assert found["n"] == [new[1], new[3]]
+    assert "1 unknown item in allow or exclude left out: i999" in err
+    assert "1 list is shorter" in err
+
+
+def test_disliked_items_of_a_request_are_masked_and_not_scored(
+    als: Path, recli: Call, tmp_path: Path
+) -> None:
+    def listed(history: list[Any], *options: object) -> list[str]:
+        asked = tmp_path / "asked.jsonl"
+        asked.write_text(json.dumps({"user_id": "n", "history": history}))
+        return lists_of(recli("recommend", als, "--users", asked, "-k", 5, *options)[1])["n"]
+
+    liked = listed(["i000", "i001"])
+    for value in (-2, 0):
+        disliked = [{"item_id": liked[0], "value": value}, "i000", "i001"]
+        assert listed(disliked)[:4] == liked[1:], "the others are as without it"
+        assert listed(disliked, "--mask", "none") == listed(["i000", "i001"], "--mask", "none")
+
+
+@pytest.mark.parametrize(
+    ("line", "what"),
+    [
+        ('{"user_id": "u001", "k": 0}', "from 1 to 1,000,000, not 0"),
+        ('{"user_id": "u001", "k": true}', "not True"),
+        ('{"user_id": "u001", "allow": "i001"}', "must be a list of item ids"),
+        ('{"user_id": "u001", "exclude": [1]}', "strings in quotes, not 1"),
+        ('{"user_id": "u001", "excluded": ["i001"]}', "did you mean exclude?"),
+    ],
+)
+def test_bad_limits_of_a_request(als: Path, recli: Call, tmp_path: Path, line: str, what: str) -> None:
+    asked = tmp_path / "asked.jsonl"
+    asked.write_text(line)
+    assert what in recli("recommend", als, "--users", asked, code=3)[2]
+
+
+@pytest.mark.parametrize("format", ["jsonl", "csv", "parquet", "arrow", "table"])
+def test_columns_of_the_catalogue_beside_each_item(
+    als: Path, recli: Call, tmp_path: Path, format: str
+) -> None:
+    out = tmp_path / "lists"
+    recli(
+        "recommend",
+        als,
+        "--users",
+        "u001",
+        "-k",
+        2,
+        "--columns",
+        "year,block",
+        "--format",
+        format,
+        "--out",
+        out,
+    )
+    if format == "jsonl":
+        item = json.loads(out.read_text())["items"][0]
+        assert (
+            item["year"] == 1990 + int(item["item_id"][1:])
+            and item["block"] == f"b{item['item_id'][1:-1].lstrip('0') or 0}"
+        )
+    elif format == "table":
+        assert "year" in out.read_text() and "block" in out.read_text()
+    else:
+        readers = {"csv": pl.read_csv, "parquet": pl.read_parquet, "arrow": pl.read_ipc}
+        frame = readers[format](out)
+        assert frame["year"].to_list() == [1990 + int(id[1:]) for id in frame["item_id"]]
+    _, _, err = recli("recommend", als, "--columns", "yaer", code=2)
+    assert "--columns: there is no column 'yaer'" in err and "did you mean year?" in err
+
+
+def test_trec_runs_out_and_in(als: Path, recli: Call, tmp_path: Path) -> None:
+    out = tmp_path / "als.trec"
+    recli("recommend", als, "--users", "u001,u002", "-k", 3, "--out", out)
+    lines = [line.split(" ") for line in out.read_text().splitlines()]
+    assert [(line[0], line[1], line[3], line[5]) for line in lines[:3]] == [
+        ("u001", "Q0", str(rank), "als") for rank in (1, 2, 3)
+    ]
+    csv_file = tmp_path / "same.csv"
+    recli("recommend", als, "-k", 10, "--out", csv_file)
+    recli("recommend", als, "-k", 10, "--out", out)
+    options = ("--models", "none", "--metrics", "ndcg@10", "--samples", 0, "--json")
+    values = [
+        json.loads(recli("evaluate", als, *options, "--recommendations", f"x={file}")[1])["models"]["x"]
+        for file in (csv_file, out)
+    ]
+    assert values[0] == values[1]
+    out.write_text("u001 Q0 i001 1 0.5\n")
+    _, _, err = recli("evaluate", als, *options, "--recommendations", out, code=3)
+    assert "als.trec line 1: not the six fields of a TREC run" in err
+
+
+@pytest.mark.parametrize("format", ["csv", "parquet", "arrow"])
+def test_wide_lists_have_one_row_a_user(als: Path, recli: Call, tmp_path: Path, format: str) -> None:
+    long, wide = tmp_path / "long.csv", tmp_path / "wide"
+    recli("recommend", als, "-k", 3, "--out", long)
+    recli("recommend", als, "-k", 3, "--wide", "--format", format, "--out", wide)
+    readers = {"csv": pl.read_csv, "parquet": pl.read_parquet, "arrow": pl.read_ipc}
+    frame = readers[format](wide)
+    assert frame.columns == ["user_id", "source", "item_1", "item_2", "item_3"]
+    rows = pl.read_csv(long)
+    for place in (1, 2, 3):
+        expected = rows.filter(pl.col("rank") == place)
+        assert frame[f"item_{place}"].to_list() == expected["item_id"].to_list()
+    assert recli("recommend", als, "-k", 1, "--wide", "--users", "u001")[1].startswith(
+        "user_id,source,item_1\n"
+    )
+    recli("recommend", als, "--wide", "--format", "jsonl", code=2)
+    recli("recommend", als, "--wide", "--explain", code=2)
+
+
+@pytest.mark.parametrize("suffix", ["csv", "parquet"])
+def test_histories_from_a_table_of_events(als: Path, recli: Call, tmp_path: Path, suffix: str) -> None:
+    events = pl.DataFrame(
+        {
+            "customer_id": ["n1", "n2", "n1", "n2"],
+            "product_id": ["i001", "i010", "i000", "i011"],
+            "timestamp": [1_600_000_200, 1_600_000_000, 1_600_000_100, 1_600_000_300],
+        }
+    )
+    table, lines = tmp_path / f"events.{suffix}", tmp_path / "events.jsonl"
+    if suffix == "csv":
+        events.write_csv(table)
+    else:
+        events.write_parquet(table)
+    lines.write_text(
+        '{"user_id": "n1", "history": ["i000", "i001"]}\n{"user_id": "n2", "history": ["i010", "i011"]}\n'
+    )
+    _, out, err = recli("recommend", als, "--histories", table, "-k", 3)
+    assert out == recli("recommend", als, "--histories", lines, "-k", 3)[1]
+    assert "user from customer_id, item from product_id, time from timestamp" in err
+    events.with_columns(rating=pl.lit(1.0)).write_csv(tmp_path / "rated.csv")
+    assert "its ratings are not used" in recli("recommend", als, "--histories", tmp_path / "rated.csv")[2]
+
+
 def test_a_model_copied_elsewhere(als: Path, recli: Call, tmp_path: Path) -> None:
     expected = lists_of(recli("recommend", als, "-k", 3)[1])
     shutil.copytree(als / "models" / "als", tmp_path / "elsewhere")
@@ -613,7 +831,7 @@ def test_missing_foreign_and_damaged_models(
     assert "recli prepare" in err
     runs.write_interactions(als, board, {"split": "another"}, {})
     _, _, err = recli("recommend", als, code=1)
-    assert "other interactions" in err and f"recli train-cf {als} --name als" in err
+    assert "other interactions" in err and f"recli train-cf {als} --algorithm als --name als" in err
     file = als / "models" / "als" / "model.safetensors"
     file.write_bytes(file.read_bytes()[:-1])
     _, _, err = recli("recommend", als / "models" / "als", code=1)
@@ -815,7 +1033,7 @@ def test_formats_without_the_terminal(als: Path, tmp_path: Path) -> None:
     """The steps know no table: the terminal brings it."""
     code = "from recli.steps.recommend.sinks.base import formats; print(*formats.names())"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.split() == ["arrow", "csv", "jsonl", "parquet"]
+    assert done.stdout.split() == ["arrow", "csv", "jsonl", "parquet", "trec"]
     recommend(RecommendConfig(str(als), users=("u001",), k=3, out=str(tmp_path / "a.parquet")))
     assert pl.read_parquet(tmp_path / "a.parquet").height == 3
     with pytest.raises(UsageError, match="the format is not clear"):

@@ -199,9 +199,10 @@ def _comparisons(card: Scorecard, percent: str) -> str:
             _cell(number(row.difference, True), mark),
             _cell(_span(row, True) or "–"),
             _cell(p_value(row.p)),
+            _cell(p_value(row.p_holm)),
         ]
         (first if row.label == card.primary else rest).append(line)
-    heads = ["model", "metric", f"against {card.baseline}", f"{percent} interval", "p"]
+    heads = ["model", "metric", f"against {card.baseline}", f"{percent} interval", "p", "p (Holm)"]
     shown = _table(heads, first)
     return shown + (
         f"<details><summary>The other metrics</summary>{_table(heads, rest)}</details>" if rest else ""

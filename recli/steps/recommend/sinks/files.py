@@ -8,6 +8,7 @@ from typing import IO
 
 import polars as pl
 
+from recli.data.files import disk_errors
 from recli.steps.recommend.sinks.base import sink
 
 NESTED = ("reasons", "sources")  # columns that are lists: not for tables and CSV
@@ -73,7 +74,8 @@ class BatchSpool:
         if not self.waiting:
             return
         self.files.append(self.folder / f"{len(self.files):08d}.spool")
-        pl.concat(self.waiting).write_ipc(self.files[-1])
+        with disk_errors(self.files[-1]):
+            pl.concat(self.waiting).write_ipc(self.files[-1])
         self.waiting.clear()
 
     def scan(self) -> pl.LazyFrame:
@@ -97,10 +99,11 @@ class _Columnar:
 
         self.spool.finish()
         whole = self.spool.folder / f"all.{self.format}"
-        if self.format == "parquet":
-            self.spool.scan().sink_parquet(whole, compression="zstd")
-        else:
-            self.spool.scan().sink_ipc(whole)
+        with disk_errors(whole):
+            if self.format == "parquet":
+                self.spool.scan().sink_parquet(whole, compression="zstd")
+            else:
+                self.spool.scan().sink_ipc(whole)
         with whole.open("rb") as file:
             shutil.copyfileobj(file, self.target, 1 << 20)
         self.target.flush()
