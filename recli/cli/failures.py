@@ -138,5 +138,6 @@ def describe_os_error(error: OSError) -> str | None:
     """One line for an error of the file system that the user can fix; None for any other."""
     if error.errno not in _REASONS:
         return None
-    where = f"{error.filename}: " if error.filename else ""
+    named = error.filename and error.errno != errno.EBADF  # a closed stream has no name
+    where = f"{error.filename}: " if named else ""
     return f"{where}{_REASONS[error.errno]}; earlier results are untouched"
