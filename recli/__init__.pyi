@@ -94,6 +94,8 @@ def embed(
     pooling: str | PathLike[str] = ...,
     max_tokens: int | None = ...,
     prompt: str | PathLike[str] | None = ...,
+    vectors: str | PathLike[str] | None = ...,
+    ids: str | PathLike[str] | None = ...,
     dim: int | None = ...,
     center: bool = ...,
     storage_dtype: str | PathLike[str] = ...,
