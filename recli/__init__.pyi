@@ -58,6 +58,7 @@ def prepare(
     items_no_header: bool = ...,
     items_columns: str | PathLike[str] | None = ...,
     items_encoding: str | PathLike[str] = ...,
+    items_max_rejects: str | PathLike[str] | None = ...,
     only_seen_items: bool = ...,
     min_rating: float | None = ...,
     event_weights: str | PathLike[str] | None = ...,
