@@ -185,6 +185,8 @@ def read_items(config: PrepareConfig, reporter: Reporter) -> CatalogueInput | No
             empty_texts=_EMPTY_TEXTS.get(config.empty_texts, columns_of(config.empty_texts)),
             keep_html=config.html == "keep",
         )
+    for note in read.notes:
+        reporter.say(note)
     return CatalogueInput(
         read.frame,
         read.rows,
