@@ -88,6 +88,8 @@ class EmbeddingMeta:
     dtype: str = "auto"
     batch_tokens: int | None = None
     trust_remote_code: bool = False
+    vectors: str | None = None  # names of the files that they come from, where nothing was encoded
+    ids: str | None = None
     # measured, of a pretrained encoder
     weights_sha256: dict[str, str] | None = None  # by file name
     raw_dimensions: int = 0

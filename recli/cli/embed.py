@@ -11,7 +11,7 @@ def embed(config: EmbedConfig, console: Console) -> None:
 
     Identical texts are encoded once; items without text get a zero vector. Raw vectors are kept in RUN/cache, so
     that an interrupted run resumes and later only new or changed texts are encoded. What is stored is centered, with
-    length 1.
+    length 1. With --vectors, vectors that you made yourself are taken instead.
 
     Example: recli embed sample_data/run --model tfidf
     """
@@ -19,7 +19,7 @@ def embed(config: EmbedConfig, console: Console) -> None:
 
     embedded = step.embed(replace(config, run=str(run_path(config.run))), console)
     summary = embedded.summary
-    n_unknown = summary["zero_vectors"] - summary["without_text"]
+    n_unknown = summary["zero_vectors"] - summary.get("without_text", summary["zero_vectors"])
     if n_unknown:
         console.say(
             f"{n_unknown:,} texts have no word that the encoder knows: their items get a zero vector too"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +16,14 @@ from recli.data.readers.streams import expand
 from recli.storage.parts import open_part
 from recli.storage.state import run_state
 
-_FILES = {  # what `prepare` reads, by the names that its manifest has for them
-    "log": "log",
-    "validation": "validation_file",
-    "test": "test_file",
-    "items": "items",
+_FILES = {  # options of files that a step reads, by the names that its manifest has for them
+    "prepare": {
+        "log": "log",
+        "validation": "validation_file",
+        "test": "test_file",
+        "items": "items",
+    },
+    "embed": {"vectors": "vectors", "ids": "ids"},
 }
 Target = tuple[Path, str, dict[str, Any]]  # the run, the part in it, the config that its manifest is to have
 
@@ -34,9 +37,7 @@ def show_plan(command: str, config: Any, console: Console) -> None:
         state, why, part = "missing", ["without --save lists are made each time"], config.file or "stdout"
     else:
         run, name, wanted = _TARGETS[command](config)
-        files = (
-            {role: getattr(config, field) for role, field in _FILES.items()} if command == "prepare" else {}
-        )
+        files = {role: _several(getattr(config, field)) for role, field in _FILES.get(command, {}).items()}
         part, (state, why) = str(run / name), _state(run, name, wanted, files)
     if console.json:
         plan = {"part": part, "state": state, "why": why, "would_write": state != "unchanged"}
@@ -50,7 +51,7 @@ def show_plan(command: str, config: Any, console: Console) -> None:
 
 
 def _state(
-    run: Path, name: str, wanted: dict[str, Any], files: dict[str, Sequence[str]]
+    run: Path, name: str, wanted: dict[str, Any], files: Mapping[str, Sequence[str]]
 ) -> tuple[str, list[str]]:
     """`missing`, `damaged`, `stale`, `changed` (other options) or `unchanged`, and why."""
     state = run_state(run).get(name) if run.is_dir() else None
@@ -72,7 +73,7 @@ def _changed(stored: dict[str, Any], wanted: dict[str, Any]) -> Iterator[str]:
             yield f"{name.replace('_', '-')} was {stored.get(name)}, now {value}"
 
 
-def _changed_files(stored: dict[str, str], files: dict[str, Sequence[str]]) -> Iterator[str]:
+def _changed_files(stored: dict[str, str], files: Mapping[str, Sequence[str]]) -> Iterator[str]:
     """Input files that are not those that the part was made from, by the sha256 in its manifest, where it has any."""
     if not any(name.partition("/")[0] in files for name in stored):
         return
@@ -89,6 +90,10 @@ def _changed_files(stored: dict[str, str], files: dict[str, Sequence[str]]) -> I
                 del left[match]
 
 
+def _several(files: str | tuple[str, ...] | None) -> tuple[str, ...]:
+    return (files,) if isinstance(files, str) else files or ()
+
+
 def _prepare(config: Any) -> Target:
     from recli.steps.prepare.config import settings_of
 
@@ -96,8 +101,7 @@ def _prepare(config: Any) -> Target:
 
 
 def _embed(config: Any) -> Target:
-    wanted = {**to_dict(config), "model": config.portable_model}
-    return Path(config.run), f"{schema.EMBEDDINGS}/{config.part_name}", wanted
+    return Path(config.run), f"{schema.EMBEDDINGS}/{config.part_name}", config.manifest
 
 
 def _train_cf(config: Any) -> Target:

@@ -124,5 +124,6 @@ def _catalogue(prepared: Prepared) -> list[str]:
     if catalogue["duplicates"]:
         facts.append(f"{counted(catalogue['duplicates'], 'repeated id')}: the first row counts")
     if catalogue["rejected"]:
-        facts.append(f"{counted(sum(catalogue['rejected'].values()), 'row')} rejected")
+        reasons = ", ".join(f"{n:,} {reason}" for reason, n in catalogue["rejected"].items())
+        facts.append(f"{counted(sum(catalogue['rejected'].values()), 'row')} rejected ({reasons})")
     return ["; ".join([*facts, f"text: {catalogue['text'] or 'none'}"])]

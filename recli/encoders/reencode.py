@@ -29,6 +29,12 @@ def encode_like(
     fitted encoders (tfidf) learn from again. `model`: the folder, where the part was made from one with an absolute
     path. Raises `RecliError` where the part does not say how it was made, or the model now has other weights.
     """
+    if meta.vectors is not None:
+        raise RecliError(
+            f"the embeddings are vectors of your own ({meta.vectors}): recli does not know how to make one of a text",
+            "for texts about users (profiles), make embeddings with an encoder (recli embed RUN), and name these first "
+            "in train-hybrid's --embeddings",
+        )
     family = family_of(meta.model)
     pretrained = meta.weights_sha256 is not None and meta.dtype != "auto" and meta.raw_dimensions
     if "center" not in tensors or (family.name == FALLBACK and not pretrained):

@@ -364,15 +364,18 @@ def write_embeddings(
     *,
     projection: Float32 | None = None,
     dtype: str = "float32",
+    inputs: Mapping[str, str] | None = None,
 ) -> Path:
     """Write `run/embeddings/NAME`: `vectors` float32 (n_items, d), `center` float32 (d,) taken off them.
 
     `vectors`: of length 1 at most where they come in blocks. `projection`: float32 (raw dimensions, d), applied
     before the centering, where there was one. `dtype`: what vectors are stored as, float32, float16 or int8.
+    `inputs`: sha256 of the files that they come from.
     """
     source = open_part(Path(run) / schema.INTERACTIONS, schema.INTERACTIONS)
     path = Path(run) / schema.EMBEDDINGS / name
-    with write_part(path, schema.EMBEDDINGS, config, {schema.INTERACTIONS: source.sha256}) as writer:
+    sources = {schema.INTERACTIONS: source.sha256, **(inputs or {})}
+    with write_part(path, schema.EMBEDDINGS, config, sources) as writer:
         extra = {} if projection is None else {"projection": projection}
         if dtype != quantization.FLOAT32:
             writer.format = schema.FORMAT
@@ -391,12 +394,14 @@ def read_embeddings(run: Path, name: str) -> tuple[Float32, Part]:
     """The vectors of `run/embeddings/NAME`, float32 (n_items, d), zero rows for items without text."""
     part = open_part(Path(run) / schema.EMBEDDINGS / name, schema.EMBEDDINGS)
     source = open_part(Path(run) / schema.INTERACTIONS, schema.INTERACTIONS)
-    check_same_input(
-        part, schema.INTERACTIONS, source.sha256, f"recli embed {quoted(run)} --name {quoted(name)}"
-    )
+    own = part.config.get("vectors")  # of a file: no encoder makes them again
+    words = f"recli embed {quoted(run)}{f' --vectors {quoted(str(own))}' if own else ''}"
+    words += f" --ids {quoted(str(part.config['ids']))}" if own and part.config.get("ids") else ""
+    words += f" --name {quoted(name)}"
+    check_same_input(part, schema.INTERACTIONS, source.sha256, words)
     embedding_meta(part)
     n_items = _heights(source)[1]
-    with readable(part, f"make it again: recli embed {quoted(run)} --name {quoted(name)}"):
+    with readable(part, f"make it again: {words}"):
         tensors = part.tensors("vectors")
         vectors = quantization.expand("vectors", tensors)
         if vectors.shape != (n_items, *tensors["center"].shape) or vectors.ndim != 2:

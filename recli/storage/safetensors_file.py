@@ -59,6 +59,16 @@ def read(path: Path) -> State:
     }
 
 
+def read_foreign(path: Path) -> State:
+    """`read`, with a `ValueError` for what is no such file."""
+    from safetensors import SafetensorError
+
+    try:
+        return read(path)
+    except SafetensorError as error:
+        raise ValueError(str(error)) from None
+
+
 def write(path: Path, arrays: Mapping[str, Array | Blocks]) -> None:
     """Write arrays, contiguous ones or not, as safetensors orders them: the widest numbers first, then by name."""
     kinds = {name: np.dtype(array.dtype) for name, array in arrays.items()}

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 import polars as pl
 
 from recli.data.readers.column_roles import CATALOGUE_ITEM, recognize
+from recli.data.readers.fill_down import products
 from recli.data.readers.jsonl import as_text
 from recli.data.readers.log import open_table
 from recli.data.readers.numbers import comma_to_point
@@ -35,7 +36,7 @@ class Catalogue:
     `frame`: item_id, text (String, null where there is none), then the other columns under their own names:
     numbers where every value is one, lists joined by `, `, empty cells null. A column that is itself called
     item_id or text, but is not the one used, becomes `..._original`. `changes`: what was cleaned in the texts, by kind
-    (see `text_cleaning`).
+    (see `text_cleaning`). `notes`: what was assumed about the files.
     """
 
     frame: pl.DataFrame
@@ -46,6 +47,7 @@ class Catalogue:
     text_template: str
     item_column: str
     changes: dict[str, Change] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,7 @@ class _Read:
     frame: pl.DataFrame
     rejects: list[Reject]
     item: str
+    notes: tuple[str, ...]
 
 
 def read_catalogue(
@@ -74,12 +77,14 @@ def read_catalogue(
     inputs = expand(sources)
     frames, rejects = [], [pl.DataFrame(schema=dict(reject_schema()))]
     keys: list[str] = []
+    notes: list[str] = []
     rejected: Counter[str] = Counter()
     for source in inputs:
         read = _read(source, options, dotted_fields(text or ""))
         if read is not None:
             frames.append(read.frame)
             keys.append(read.item)
+            notes += read.notes
             rejected.update(r.reason for r in read.rejects)
             rejects.append(reject_frame(source.name, read.rejects))
             advance(read.frame.height + len(read.rejects), f"{sum(f.height for f in frames):,} items")
@@ -103,6 +108,7 @@ def read_catalogue(
         text_template=template,
         item_column=keys[0],
         changes=changes,
+        notes=tuple(notes),
     )
 
 
@@ -149,6 +155,7 @@ def _read(source: Source, options: ReadOptions, paths: Sequence[str]) -> _Read |
     table = open_table(source, options, (CATALOGUE_ITEM,), TEXT_NAMES, every_key=True, paths=paths)
     if table is None:
         return None
+    table = products(table, str(source))
     number = recognize(table.names, (CATALOGUE_ITEM,), options, str(source))["item"]
     names = _distinct(table.names)
     free = {free_name(k): name for k, name in enumerate(names)}
@@ -159,7 +166,7 @@ def _read(source: Source, options: ReadOptions, paths: Sequence[str]) -> _Read |
             good.select(_ID, *(_flattened(good[column]).alias(name) for column, name in free.items()))
         )
         rejects += bad
-    return _Read(pl.concat(frames), rejects, names[number])
+    return _Read(pl.concat(frames), rejects, names[number], tuple(table.notes))
 
 
 def _with_ids(batch: Batch, column: str) -> tuple[pl.DataFrame, list[Reject]]:

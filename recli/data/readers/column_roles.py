@@ -38,6 +38,8 @@ USER = Role(
     _tiers(
         "userid user",
         "reviewerid customerid visitorid memberid accountid profileid uid username customer visitor reviewer",
+        "customeremail email useremail",
+        "userpseudoid",  # Google Analytics 4
         "sessionid session",
     ),
     required=True,
@@ -50,7 +52,7 @@ ITEM = Role(
         "itemid item",
         "movieid filmid asin parentasin productid bookid trackid songid artistid businessid gameid recipeid "
         "articleid newsid videoid placeid poiid locationid appid courseid jobid hotelid aid",
-        "isbn sku product movie book track article artist business game",
+        "isbn sku lineitemsku product movie book track article artist business game",
     ),
     required=True,
 )
@@ -58,7 +60,10 @@ RATING = Role(
     "rating", "rating", "number", _tiers("rating", "stars overall score", "bookrating movierating userrating")
 )
 EVENT = Role(
-    "event", "event", "text", _tiers("event", "eventtype action behavior behavior behaviortype", "type")
+    "event",
+    "event",
+    "text",
+    _tiers("event", "eventtype action behavior behavior behaviortype", "eventname", "type"),
 )
 WEIGHT = Role(
     "weight", "weight", "number", _tiers("weight", "count plays playcount playtime quantity listens clicks")
@@ -70,12 +75,19 @@ TIME = Role(
     _tiers(
         "timestamp",
         "time ts unixreviewtime unixtime date datetime createdat eventtime reviewtime playedat",
+        "eventtimestamp",
         "position",
     ),
 )
 EVENT_ROLES = (USER, ITEM, RATING, EVENT, WEIGHT, TIME)
-# In a catalogue a bare `id` is the item's; in an event log it is ambiguous.
-CATALOGUE_ITEM = Role("item", "item_id", "id", (*ITEM.names[:2], (*ITEM.names[2], "id")), required=True)
+# In a catalogue a bare `id` is the item's; in an event log it is ambiguous. The last ones are Shopify's.
+CATALOGUE_ITEM = Role(
+    "item",
+    "item_id",
+    "id",
+    (*ITEM.names[:2], (*ITEM.names[2], "id"), ("variantsku", "handle")),
+    required=True,
+)
 
 _SUFFIX = re.compile(r":(token|float|token_seq|float_seq)$")  # RecBole's atomic files: user_id:token
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import polars as pl
 
-from recli.data.readers import hints, shapes
+from recli.data.readers import fill_down, hints, shapes
 from recli.data.readers.column_roles import (
     EVENT_ROLES,
     USER,
@@ -133,7 +133,7 @@ class _Reading:
     def add(self, source: Source, table: Table, advance: Advance) -> None:
         """Read a file. Raises `RecliError` where it has other roles than those before it."""
         options = self._options
-        table = self._lines.follow(table, source)
+        table = fill_down.orders(self._lines.follow(table, source), str(source))
         for other in self._joined:
             table = join(table, other, str(source))
         try:

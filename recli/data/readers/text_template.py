@@ -11,10 +11,23 @@ import polars as pl
 from recli.data.readers.column_roles import seen, unwrap
 from recli.errors import UsageError, closest
 
-TITLES = ("title", "name", "itemname", "productname", "movietitle", "booktitle", "headline", "originaltitle")
-LABELS = ("genres", "genre", "categories", "category", "tags", "keywords")
-_MAKERS = ("brand", "author", "authors", "artist", "artistname")
-_PROSE = ("description", "summary", "overview", "abstract", "text")
+TITLES = (
+    "title",
+    "name",
+    "itemname",
+    "productname",
+    "producttitle",
+    "movietitle",
+    "booktitle",
+    "headline",
+    "originaltitle",
+)
+_KINDS = ("producttype", "productcategory")
+LABELS = ("genres", "genre", "categories", "category", *_KINDS, "tags", "keywords")
+_MAKERS = ("brand", "vendor", "author", "authors", "artist", "artistname")
+_PROSE = (
+    "shortdescription", "description", "body(html)", "bodyhtml", "summary", "overview", "abstract", "text",
+)  # fmt: skip
 TEXT_NAMES = (*TITLES, *_MAKERS, *LABELS, *_PROSE)
 
 
@@ -22,7 +35,8 @@ def default_template(names: Sequence[str]) -> str:
     """`{title}. {genres}. {description}` with the columns that are there; empty where there is none."""
     by_name = {unwrap(name): name for name in reversed(names) if name and not set(name) & set("{}!")}
     title = [by_name[n] for n in TITLES if n in by_name][:1]
-    others = [by_name[n] for n in (*_MAKERS, *LABELS, *_PROSE) if n in by_name]
+    shop = ["type"] if "vendor" in by_name else []  # Shopify's type of product; elsewhere it may be any
+    others = [by_name[n] for n in (*_MAKERS, *shop, *LABELS, *_PROSE) if n in by_name]
     return ". ".join("{" + name + "}" for name in title + others)
 
 

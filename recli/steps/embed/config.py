@@ -1,14 +1,16 @@
-"""The options of `recli embed`."""
+"""The options of `recli embed`, and what the manifest stores of them."""
 
 import re
 from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Any
 
-from recli.config import Config, argument, option, option_name
+from recli.config import Config, argument, option, option_name, spec_of, to_dict
 from recli.encoders.source import DEFAULT
-from recli.errors import ConfigError
+from recli.errors import ConfigError, UsageError
 
 _MODEL = "Model"
+_OWN = "Own vectors"
 _SPEED = "Speed"
 
 
@@ -18,7 +20,7 @@ class EmbedConfig(Config):
         ..., "The run; `-` reads its path from stdin.", metavar="RUN", paths="always", stored=False
     )
     name: str = option(
-        "", "Name of the embeddings.", default_text="from the model: minilm, tfidf, ...", stored=False
+        "", "Name of the embeddings.", default_text="from the model or file: minilm, tfidf, ...", stored=False
     )
     model: str = option(
         DEFAULT,
@@ -39,6 +41,21 @@ class EmbedConfig(Config):
     )
     prompt: str | None = option(
         None, "Put before every text.", default_text="the model's, if it wants one", panel=_MODEL
+    )
+    vectors: str | None = option(
+        None,
+        "File of your own vectors of the items: .npy or .safetensors with --ids, .parquet with a column of ids and one "
+        "of lists, or several of numbers.",
+        metavar="FILE",
+        paths="always",
+        panel=_OWN,
+    )
+    ids: str | None = option(
+        None,
+        "Ids of the rows of --vectors, in their order: one in each line, or a table with a column of item ids.",
+        metavar="FILE",
+        paths="always",
+        panel=_OWN,
     )
     dim: int | None = option(
         None,
@@ -77,7 +94,28 @@ class EmbedConfig(Config):
         super().__post_init__()
         if self.name and not re.fullmatch(r"\w[\w.-]*", self.name):
             raise ConfigError(f"--name {self.name!r}: letters, digits, dots, dashes and underscores only")
-        self._check_encoder_options()
+        if self.vectors is None:
+            if self.ids is not None:
+                raise UsageError("--ids is for --vectors", "name the vectors' file: --vectors FILE")
+            self._check_encoder_options()
+        else:
+            self._check_own_vectors(self.vectors)
+
+    def _check_own_vectors(self, file: str) -> None:
+        """Raises `UsageError` for a file of another kind, missing --ids, and options of encoders."""
+        for field in fields(self):
+            if field.name in ENCODING and getattr(self, field.name) != field.default:
+                raise UsageError(
+                    f"{option_name(field)} does not apply to --vectors: nothing is encoded", "leave it out"
+                )
+        suffix = Path(file).suffix.lower()
+        if suffix not in (".npy", ".safetensors", ".parquet"):
+            raise UsageError(f"--vectors {file} must end in .npy, .safetensors or .parquet")
+        if self.ids is None and suffix != ".parquet":
+            raise UsageError(
+                f"--vectors {file}: whose vectors these are, a {suffix} file does not say",
+                "name a file with the item ids of its rows: --ids FILE",
+            )
 
     def _check_encoder_options(self) -> None:
         """Raises `ConfigError` for an option that is not the default and that the encoder does not read."""
@@ -100,9 +138,11 @@ class EmbedConfig(Config):
 
     @property
     def part_name(self) -> str:
-        """The name of the embeddings: as given, or from the model."""
+        """The name of the embeddings: as given, or from the model or the file of vectors."""
         if self.name:
             return self.name
+        if self.vectors is not None:
+            return re.sub(r"[^\w.-]", "-", Path(self.vectors).stem).lstrip(".-") or "vectors"
         if self.model in (DEFAULT, DEFAULT.rpartition("/")[2]):
             return "minilm"
         path = Path(self.model)
@@ -110,7 +150,21 @@ class EmbedConfig(Config):
         return re.sub(r"[^\w.-]", "-", last).lstrip(".-") or "embeddings"
 
     @property
+    def manifest(self) -> dict[str, Any]:
+        """The config as the manifest has it: of files their names, and only what applies."""
+        left_out = ("vectors", "ids") if self.vectors is None else ENCODING
+        stored = {name: value for name, value in to_dict(self).items() if name not in left_out}
+        if self.vectors is None:
+            return {**stored, "model": self.portable_model}
+        ids = None if self.ids is None else Path(self.ids).name
+        return {**stored, "vectors": Path(self.vectors).name, "ids": ids}
+
+    @property
     def portable_model(self) -> str:
         """The model as the manifest names it: of an absolute path, which exists on one machine only, the last part."""
         path = Path(self.model).expanduser()
         return f"./{path.name}" if path.is_absolute() else self.model
+
+
+# What does not apply to vectors that are there already.
+ENCODING = ("seed", *(f.name for f in fields(EmbedConfig) if spec_of(f).panel in (_MODEL, _SPEED)))

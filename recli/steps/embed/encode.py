@@ -5,8 +5,9 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -25,6 +26,22 @@ class RawVectors:
     take: Callable[[Int64], Float32]  # row numbers of texts, int64 (m,), to float32 (m, dim)
     dim: int
     n_reused: int = 0  # texts whose vectors were in the cache
+
+
+@dataclass(frozen=True)
+class ItemVectors:
+    """The items' vectors before they are normalized, reduced and centered.
+
+    `row`: int64 (n_items,), of `raw`, -1 where an item has none. `summary`: counts for the manifest, `facts`: how the
+    vectors were made. `matryoshka`: see `Encoder`. `inputs`: sha256 of files by role and name.
+    """
+
+    raw: RawVectors
+    row: Int64
+    summary: dict[str, int]
+    facts: dict[str, Any]
+    matryoshka: bool = False
+    inputs: dict[str, str] = field(default_factory=dict)
 
 
 def encode_texts(

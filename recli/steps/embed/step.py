@@ -1,4 +1,4 @@
-"""`recli embed`: encodes the items' texts as vectors."""
+"""`recli embed`: encodes the items' texts as vectors, or takes vectors from a file."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from recli.config import to_dict
 from recli.errors import RecliError, UsageError
 from recli.reporting import SILENT, Reporter, StepResult
 from recli.steps.embed.config import EmbedConfig
@@ -15,9 +14,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from recli.data.interactions import Interactions
-    from recli.encoders.base import Encoder
     from recli.encoders.texts import DistinctTexts
     from recli.schema import Bool, Float32
+    from recli.steps.embed.encode import ItemVectors
 
 _BLOCK_ITEMS = 1 << 14  # items whose vectors are held at a time
 
@@ -46,53 +45,46 @@ class Embedded(StepResult):
 
 
 def embed(config: EmbedConfig, reporter: Reporter = SILENT) -> Embedded:
-    """Encode the items' texts and write RUN/embeddings/NAME.
+    """Encode the items' texts, or take the vectors of a file, and write RUN/embeddings/NAME.
 
-    Raises `UsageError` where the model has fewer dimensions than --dim, `DeviceError` where model or device are
-    not there, and other `RecliError`s where the run has no texts or the model cannot be used.
+    Raises `UsageError` where there are fewer dimensions than --dim, `DeviceError` where model or device are
+    not there, `InvalidDataError` where a file's vectors cannot be used, and other `RecliError`s where the run has no
+    texts or the model cannot be used.
     """
     import numpy as np
 
-    from recli.encoders.base import EncoderOptions, family_of
     from recli.encoders.space import fit_space
-    from recli.encoders.texts import unique
-    from recli.steps.embed.encode import encode_texts
+    from recli.steps.embed.own_vectors import read_vectors
     from recli.storage import runs
     from recli.storage.safetensors_file import Blocks
     from recli.storage.writable import check_writable
 
-    run, family = Path(config.run), family_of(config.model)
+    run = Path(config.run)
     interactions = runs.read_interactions(run)
     check_writable(run)
-    texts = unique(_column(interactions, family.reads, config.model))
-    _check_texts(texts, reporter)
-    encoder = family.open(EncoderOptions(**{f.name: getattr(config, f.name) for f in fields(EncoderOptions)}))
-    for note in encoder.notes:
-        reporter.say(note)
-    item_ids = interactions.items["item_id"].to_list()
-    raw = encode_texts(encoder, texts, item_ids, run / "cache" / "embeddings", config.resume, reporter)
-    reduction = encoder.facts.get("reduction") or _reduction(config, encoder, raw.dim, reporter)
+    found = (_encode if config.vectors is None else read_vectors)(config, interactions, reporter)
+    raw = found.raw
+    reduction = found.facts.get("reduction") or _reduction(config, found.matryoshka, raw.dim, reporter)
 
     def blocks() -> Iterator[Float32]:
         for start in range(0, interactions.n_items, _BLOCK_ITEMS):
-            rows = texts.row[start : start + _BLOCK_ITEMS]
+            rows = found.row[start : start + _BLOCK_ITEMS]
             block = np.zeros((rows.size, raw.dim), dtype=np.float32)
             block[rows >= 0] = raw.take(rows[rows >= 0])
             yield block
 
     space, nonzero = fit_space(
-        blocks, _trained(interactions), center=config.center, dim=config.dim, matryoshka=encoder.matryoshka
+        blocks, _trained(interactions), center=config.center, dim=config.dim, matryoshka=found.matryoshka
     )
     shape = interactions.n_items, space.center.size
     vectors = Blocks(shape, "float32", lambda: map(space.transform, blocks()))
     summary = {
         "items": interactions.n_items,
-        "texts": len(texts.texts),
-        "without_text": texts.n_empty,
+        **found.summary,
         "zero_vectors": int((~nonzero).sum()),
         "raw_dimensions": raw.dim,
         "dimensions": space.center.size,
-        **encoder.facts,
+        **found.facts,
         "reduction": reduction,
     }
     path = runs.write_embeddings(
@@ -100,12 +92,33 @@ def embed(config: EmbedConfig, reporter: Reporter = SILENT) -> Embedded:
         config.part_name,
         vectors,
         space.center,
-        {**to_dict(config), "model": config.portable_model},
+        config.manifest,
         summary,
         projection=space.projection,
         dtype=config.storage_dtype,
+        inputs=found.inputs,
     )
-    return Embedded(run, config.part_name, path, summary, len(texts.texts) - raw.n_reused, raw.n_reused)
+    n_encoded = found.summary.get("texts", 0) - raw.n_reused
+    return Embedded(run, config.part_name, path, summary, n_encoded, raw.n_reused)
+
+
+def _encode(config: EmbedConfig, interactions: Interactions, reporter: Reporter) -> ItemVectors:
+    """The vectors of the items' texts."""
+    from recli.encoders.base import EncoderOptions, family_of
+    from recli.encoders.texts import unique
+    from recli.steps.embed.encode import ItemVectors, encode_texts
+
+    family = family_of(config.model)
+    texts = unique(_column(interactions, family.reads, config.model))
+    _check_texts(texts, reporter)
+    encoder = family.open(EncoderOptions(**{f.name: getattr(config, f.name) for f in fields(EncoderOptions)}))
+    for note in encoder.notes:
+        reporter.say(note)
+    item_ids = interactions.items["item_id"].to_list()
+    cache = Path(config.run) / "cache" / "embeddings"
+    raw = encode_texts(encoder, texts, item_ids, cache, config.resume, reporter)
+    counts = {"texts": len(texts.texts), "without_text": texts.n_empty}
+    return ItemVectors(raw, texts.row, counts, encoder.facts, encoder.matryoshka)
 
 
 def _column(interactions: Interactions, name: str, model: str) -> Sequence[str | None]:
@@ -126,15 +139,15 @@ def _check_texts(texts: DistinctTexts, reporter: Reporter) -> None:
     reporter.say(f"{len(texts.row):,} items, {len(texts.texts):,} different texts{empty}")
 
 
-def _reduction(config: EmbedConfig, encoder: Encoder, n_raw: int, reporter: Reporter) -> str:
-    """How `--dim` reduces the encoder's `n_raw` dimensions: `none`, `matryoshka` or `pca`."""
+def _reduction(config: EmbedConfig, matryoshka: bool, n_raw: int, reporter: Reporter) -> str:
+    """How `--dim` reduces `n_raw` dimensions: `none`, `matryoshka` or `pca`."""
     if config.dim is None or config.dim == n_raw:
         return "none"
     if config.dim > n_raw:
-        raise UsageError(f"--dim {config.dim}: {config.model} has {n_raw} dimensions")
+        raise UsageError(f"--dim {config.dim}: {config.vectors or config.model} has {n_raw} dimensions")
     method, words = (
         ("matryoshka", "the first ones of a Matryoshka model")
-        if encoder.matryoshka
+        if matryoshka
         else ("pca", "principal components of the items")
     )
     reporter.say(f"{config.dim} of {n_raw} dimensions: {words}")

@@ -132,6 +132,14 @@ class PrepareConfig(Config):
     items_no_header: bool = option(False, "The catalogue's first line is data.", panel=_CATALOGUE)
     items_columns: str | None = option(None, "Names of the catalogue's columns.", panel=_CATALOGUE)
     items_encoding: str = option("utf-8", "Encoding of the catalogue, e.g. latin-1.", panel=_CATALOGUE)
+    items_max_rejects: str | None = option(
+        None,
+        "Stop with exit code 3 above this share, or number, of unusable rows of the catalogue, such as variants and "
+        "images without an id.",
+        default_text="--max-rejects",
+        stored=False,
+        panel=_CATALOGUE,
+    )
     only_seen_items: bool = option(
         False, "Leave out items of the catalogue that have no event.", panel=_CATALOGUE
     )
@@ -190,7 +198,7 @@ class PrepareConfig(Config):
     )  # fmt: skip
     max_rejects: str = option(
         "1%",
-        "Stop with exit code 3 above this share, or number, of unusable rows.",
+        "Stop with exit code 3 above this share, or number, of unusable rows of the log (and of the catalogue).",
         stored=False,
         panel=_CLEANING,
     )
@@ -248,6 +256,18 @@ class PrepareConfig(Config):
 
 
 @dataclass(frozen=True)
+class Limit:
+    """How many rows of a source may be unusable: a share where `is_share`, else a number. `option`: as it was typed."""
+
+    option: str
+    most: float
+    is_share: bool
+
+    def exceeded(self, rejected: int, rows: int) -> bool:
+        return rejected > (self.most * rows if self.is_share else self.most)
+
+
+@dataclass(frozen=True)
 class PrepareSettings:
     """Settings derived from the options, checked."""
 
@@ -255,13 +275,10 @@ class PrepareSettings:
     plan: "Plan"
     min_user_events: int
     min_item_events: int
-    most_rejects: float  # a share where `rejects_are_share`, else a number of rows
-    rejects_are_share: bool
+    log_limit: Limit
+    items_limit: Limit
     key: bytes | None
     stored: dict[str, Any]  # the config for the manifest: base names, and what the defaults came to
-
-    def too_many(self, rejected: int, rows: int) -> bool:
-        return rejected > (self.most_rejects * rows if self.rejects_are_share else self.most_rejects)
 
 
 def settings_of(config: PrepareConfig) -> PrepareSettings:
@@ -281,7 +298,7 @@ def settings_of(config: PrepareConfig) -> PrepareSettings:
         plan,
         config.k_core or config.min_user_events,
         config.k_core or config.min_item_events,
-        *_most_rejects(config.max_rejects),
+        *_limits(config),
         _key(config),
         stored,
     )
@@ -296,10 +313,12 @@ def _check_together(config: PrepareConfig) -> None:
     _weighting(config)
     parse_transform(config.weight_transform)
     _plan(config)
-    _most_rejects(config.max_rejects)
+    _limits(config)
     rules_of(config.normalize_ids, config.missing_ids)
     if config.text is not None and not config.items:
         raise UsageError("--text needs the columns of a catalogue", "name it with --items FILE")
+    if config.items_max_rejects is not None and not config.items:
+        raise UsageError("--items-max-rejects is for a catalogue", "name it with --items FILE")
     if config.items_no_header and not config.items_columns:
         raise UsageError(
             "--items-no-header needs --items-columns", "such as --items-columns item_id,title,genres"
@@ -411,7 +430,14 @@ def _check_given(config: PrepareConfig, split: str) -> None:
         )
 
 
-def _most_rejects(text: str) -> tuple[float, bool]:
+def _limits(config: PrepareConfig) -> tuple[Limit, Limit]:
+    """The limits of the log and of the catalogue. Raises `UsageError`."""
+    log = _limit("--max-rejects", config.max_rejects)
+    own = config.items_max_rejects
+    return log, log if own is None else _limit("--items-max-rejects", own)
+
+
+def _limit(option: str, text: str) -> Limit:
     """`1%` and `0.01` are a share, `100` is a number of rows."""
     percent = text.strip().endswith("%")
     try:
@@ -421,10 +447,8 @@ def _most_rejects(text: str) -> tuple[float, bool]:
     share = percent or "." in text
     number = number / 100 if percent else number
     if not 0 <= number < float("inf") or (share and number > 1):
-        raise UsageError(
-            f"--max-rejects must be a share such as 1% or 0.01, or a number of rows, not {text!r}"
-        )
-    return number, share
+        raise UsageError(f"{option} must be a share such as 1% or 0.01, or a number of rows, not {text!r}")
+    return Limit(f"{option} {text}", number, share)
 
 
 def _key(config: PrepareConfig) -> bytes | None:

@@ -11,7 +11,7 @@ import polars as pl
 
 from recli.errors import InvalidDataError, RecliError
 from recli.reporting import Reporter
-from recli.steps.prepare.config import PrepareConfig, PrepareSettings, columns_of
+from recli.steps.prepare.config import Limit, PrepareConfig, PrepareSettings, columns_of
 
 if TYPE_CHECKING:
     from collections import Counter
@@ -185,6 +185,8 @@ def read_items(config: PrepareConfig, reporter: Reporter) -> CatalogueInput | No
             empty_texts=_EMPTY_TEXTS.get(config.empty_texts, columns_of(config.empty_texts)),
             keep_html=config.html == "keep",
         )
+    for note in read.notes:
+        reporter.say(note)
     return CatalogueInput(
         read.frame,
         read.rows,
@@ -286,27 +288,33 @@ def check_rejects(
         parts.write_table(Path(config.rejects), rejects.collect())
     for source in sources:
         total = sum(source.rejected.values())
-        if settings.too_many(total, source.rows):
-            raise _too_many(config, settings, source, total)
+        limit = settings.log_limit if isinstance(source, EventInput) else settings.items_limit
+        if limit.exceeded(total, source.rows):
+            raise _too_many(config, limit, source, total)
     return rejects.collect()
 
 
 def _too_many(
-    config: PrepareConfig, settings: PrepareSettings, source: EventInput | CatalogueInput, total: int
+    config: PrepareConfig, limit: Limit, source: EventInput | CatalogueInput, total: int
 ) -> InvalidDataError:
     """The error for too many unusable rows: their reasons with an example each, and what mends the first."""
     from recli.steps.prepare import remedies
 
-    specific = None
+    found = remedies.groups(source.rejects)
     if isinstance(source, EventInput):
         reading = remedies.Reading(
             source.rows, source.rejects, source.columns, source.unused, _time_units(source.notations)
         )
-        specific = remedies.remedy(config, reading, settings.too_many, _read_again)
+        specific = remedies.remedy(config, reading, limit.exceeded, _read_again)
+        closing = remedies.closing(config, total, source.rows)
+    else:
+        specific = remedies.without_ids(found[0], total, source.rows)
+        closing = "" if specific else remedies.closing(config, total, source.rows, "--items-max-rejects")
+    where = "rows" if isinstance(source, EventInput) else "rows of the catalogue"
     return InvalidDataError(
-        f"{total:,} of {source.rows:,} rows cannot be used, more than --max-rejects {config.max_rejects}: "
-        f"{remedies.listed(remedies.groups(source.rejects))}",
-        "; ".join(filter(None, (specific, remedies.closing(config, total, source.rows)))),
+        f"{total:,} of {source.rows:,} {where} cannot be used, more than {limit.option}: "
+        f"{remedies.listed(found)}",
+        "; ".join(filter(None, (specific, closing))),
     )
 
 

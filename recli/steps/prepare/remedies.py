@@ -110,6 +110,17 @@ def closing(config: PrepareConfig, rejected: int, rows: int, option: str = "--ma
     return f"{see}, or leave them out with {option} {share:g}%" if share <= 50 else see
 
 
+def without_ids(group: Group, rejected: int, rows: int) -> str | None:
+    """The remedy for rows of a catalogue that have no id, if the group is of such."""
+    if group.reason != "missing item":
+        return None
+    share = -(-1000 * rejected // rows) / 10  # rounded up, in percent
+    return (
+        f"if these are variants, images or headings, leave them out with --items-max-rejects {share:g}%; if the id "
+        "stands in another column: --item-id-column NAME"
+    )
+
+
 def remedy(
     config: PrepareConfig, reading: Reading, too_many: Callable[[int, int], bool], attempt: Attempt
 ) -> str | None:

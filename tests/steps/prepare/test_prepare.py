@@ -257,6 +257,35 @@ def test_catalogue_rows_are_rejected_and_counted(tmp_path: Path, run: Path, recl
     assert parts.open_part(run / "interactions", "interactions").table("rejects")["line"].to_list() == [3]
 
 
+def test_catalogue_rows_without_an_id_have_their_own_limit(tmp_path: Path, run: Path, recli: Recli) -> None:
+    rows = [f"i{n // 3},Item {n}" if n % 3 == 0 else f",Image {n}" for n in range(36)]
+    items = write(tmp_path / "items.csv", rows, "item_id,title")
+    log = write(tmp_path / "log.csv", SQUARE)
+    _, _, err = recli("prepare", log, "--items", items, "--out", run, code=3)
+    text = " ".join(err.split())
+    assert "24 of 36 rows of the catalogue cannot be used, more than --max-rejects 1%" in text
+    assert "leave them out with --items-max-rejects 66.7%; if the id stands in another column" in text
+    _, _, err = recli("prepare", log, "--items", items, "--out", run, "--items-max-rejects", "66.7%")
+    assert "24 rows rejected (24 missing item)" in " ".join(err.split())
+    assert summary_of(run)["catalogue"]["rejected"] == {"missing item": 24}
+    assert summary_of(run)["catalogue"]["rows"] == 36 and summary_of(run)["rows"]["rejected"] == {}
+    assert summary_of(run)["catalogue"]["items_without_events"] == 2
+
+    broken = write(
+        tmp_path / "log.csv", [*SQUARE, "broken", "broken", "broken"]
+    )  # the log's limit stays as it is
+    words = ("prepare", broken, "--items", items, "--out", run)
+    _, _, err = recli(*words, "--items-max-rejects", 24, code=3)
+    assert "more than --max-rejects 1%" in err
+    recli(*words, "--items-max-rejects", 24, "--max-rejects", 3)
+    _, _, err = recli(*words, "--items-max-rejects", 23, "--max-rejects", "100%", code=3)
+    assert "more than --items-max-rejects 23" in err
+    for bad in (("--items-max-rejects", "many"), ("--items-max-rejects", "120%")):
+        assert "--items-max-rejects must be" in recli(*words, *bad, code=2)[2]
+    assert "needs" in recli("prepare", log, "--text", "{title}", "--out", run, code=2)[2]
+    assert "--items FILE" in recli("prepare", log, "--items-max-rejects", "5%", "--out", run, code=2)[2]
+
+
 # Cleaning
 
 
