@@ -18,6 +18,7 @@ from typing import Any
 from recli.schema import VERSION as __version__  # noqa: F401
 
 STEPS = ("prepare", "embed", "train_cf", "train_hybrid", "evaluate", "recommend")
+_RECIPES = {"evaluate": "recli.recipes.evaluation"}  # steps that may take several: their modules
 NAMES = {  # public names beside the steps, with their modules
     "load_model": "recli.steps.recommend.loaded",
     "read_run": "recli.storage.runs",
@@ -68,7 +69,7 @@ def _step(name: str) -> Any:
     def call(*arguments: Any, reporter: Any = SILENT, **options: Any) -> Any:
         bound = signature.bind_partial(*arguments).arguments
         _check_names(name, config, options)
-        step = getattr(importlib.import_module(f"recli.steps.{name}.step"), name)
+        step = getattr(importlib.import_module(_RECIPES.get(name, f"recli.steps.{name}.step")), name)
         values = {key: _plain(config, key, value) for key, value in {**bound, **options}.items()}
         if first not in values:
             raise TypeError(f"{name}() needs {first!r}")

@@ -196,6 +196,8 @@ def evaluate(
     samples: int = ...,
     confidence: float = ...,
     seed: int = ...,
+    seeds: int | None = ...,
+    folds: int | None = ...,
     fail_under: str | PathLike[str] | Sequence[str | PathLike[str]] = ...,
     name: str | PathLike[str] = ...,
     format: str | PathLike[str] | None = ...,

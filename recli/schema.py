@@ -42,6 +42,7 @@ TEXT = "text"
 COLD = "cold"  # bool: no training event
 
 SEEN = "seen"  # the table of events that are known, but that no model is to like an item for
+GIVEN = "given"  # in the summary of a hybrid: the options that were not the defaults
 INTERACTIONS = "interactions"
 EMBEDDINGS = "embeddings"
 MODELS = "models"

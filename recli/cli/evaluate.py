@@ -23,17 +23,17 @@ def evaluate(config: EvaluateConfig, console: Console) -> None:
 
     Prints accuracy, beyond-accuracy metrics, differences with paired bootstrap intervals, and slices: users by
     history length, warm and cold items apart, items by popularity. Writes metrics.parquet, per_user.parquet and
-    comparisons.parquet.
+    comparisons.parquet. With --seeds or --folds, models are trained again on other splits, and means are printed.
 
     Example: recli evaluate sample_data/run --metrics ndcg@10,recall@20 --fail-under ndcg@10=0.01
     """
-    from recli.steps.evaluate import step
+    from recli.recipes import evaluation as recipe
 
     if config.run == "-" and any(file.rpartition("=")[2] == "-" for file in config.recommendations):
         raise UsageError("both the run and --recommendations are to come from stdin", "name one of them")
     if console.json and config.format not in (None, "json"):
         raise UsageError(f"--json prints JSON: it does not go with --format {config.format}")
-    evaluation = step.evaluate(replace(config, run=str(run_path(config.run))), console)
+    evaluation = recipe.evaluate(replace(config, run=str(run_path(config.run))), console)
     summary = evaluation.summary
     if config.format is None:
         for table in tables(summary.card, config.confidence, console.width):

@@ -64,6 +64,22 @@ class EvaluateConfig(Config):
     samples: int = option(1000, "Bootstrap draws for intervals and p-values; 0: none.", min=0, max=100_000)
     confidence: float = option(0.95, "Confidence of the intervals.", min=0.5, max=0.999)
     seed: int = option(0, "Seed of the bootstrap.", min=0, max=2**31 - 1)
+    seeds: int | None = option(
+        None,
+        "Draw the split so many times, train the models again by their stored options, and report means and their "
+        "intervals. A split that is not drawn (by time, given) stays, and only the training's seed changes.",
+        min=2,
+        max=1000,
+        default_text="off",
+    )
+    folds: int | None = option(
+        None,
+        "As --seeds, by cross-validation: the events are dealt into so many folds, and each is the test once. For "
+        "random splits.",
+        min=2,
+        max=1000,
+        default_text="off",
+    )
     fail_under: tuple[str, ...] = option(
         (),
         "Exit with code 4 where a metric is below a number; all are measured first. Repeatable.",
@@ -92,8 +108,29 @@ class EvaluateConfig(Config):
         stored=False,
     )
 
+    @property
+    def repeats(self) -> str:
+        """How the evaluation is repeated, as typed: `--seeds 5`; empty: it is not."""
+        if self.folds is not None:
+            return f"--folds {self.folds}"
+        return "" if self.seeds is None else f"--seeds {self.seeds}"
+
     def __post_init__(self) -> None:
         super().__post_init__()
         parts = set(schema.PART_KINDS) - {schema.METRICS}
         if not self.name or "/" in self.name or self.name.startswith(".") or self.name in parts:
             raise UsageError(f"--name {self.name!r} cannot name the metrics of a run", "use a plain word")
+        _check_repeats(self)
+
+
+def _check_repeats(config: EvaluateConfig) -> None:
+    """Raises `UsageError` for options that do not go with `--seeds` or `--folds`."""
+    if config.seeds is not None and config.folds is not None:
+        raise UsageError("--seeds and --folds both say how the evaluation is repeated", "give one of them")
+    if config.repeats and config.recommendations:
+        raise UsageError(
+            f"--recommendations does not go with {config.repeats}: a file of lists was made for one split",
+            "evaluate the lists without it",
+        )
+    if config.folds is not None and config.split != "test":
+        raise UsageError(f"--folds does not go with --split {config.split}: each fold is the test once")

@@ -169,7 +169,8 @@ class Evaluation(StepResult):
 
     `metrics`: model, metric, k, slice_kind, slice, value, low, high, users. `per_user`: model, user_id, metric, k,
     value (null: undefined). `comparisons`: model, baseline, metric, k, difference, low, high, p, p_holm,
-    users.
+    users. `repeats`, with `seeds` or `folds`: repeat (1, 2, ...), model, metric, k, slice_kind, slice, value, users;
+    `metrics` are their means then, and `per_user` is empty.
     """
 
     run: Path
@@ -178,6 +179,7 @@ class Evaluation(StepResult):
     metrics: pl.DataFrame
     per_user: pl.DataFrame
     comparisons: pl.DataFrame
+    repeats: pl.DataFrame | None = None
 
     @property
     def protocol(self) -> list[str]:
@@ -198,7 +200,7 @@ def scorecard(
 ) -> Scorecard:
     """Put metrics and their resamples together. `baseline`: a system's name; None: the best one."""
     primary = next((s.label for s in specs if s.metric.better and not s.metric.whole), None)
-    baseline = baseline or _best(systems, primary)
+    baseline = baseline or best_system(systems, primary)
     rows: list[MetricRow] = []
     for system, resamples in zip(systems, resampled, strict=True):
         low, high = resamples.interval(confidence)
@@ -207,7 +209,8 @@ def scorecard(
     return Scorecard(systems, specs, primary, baseline, rows, comparisons)
 
 
-def _best(systems: Sequence[EvaluatedSystem], primary: str | None) -> str | None:
+def best_system(systems: Sequence[EvaluatedSystem], primary: str | None) -> str | None:
+    """The name of the best one in the metric of this label; None: it cannot be said."""
     if primary is None:
         return None
     primary_values = [(s.name, v) for s in systems if (v := s.overall(primary)) and v.value is not None]
@@ -252,19 +255,19 @@ def _comparisons(
             rows.append(
                 ComparisonRow(name, baseline, spec.metric.name, spec.k, difference, *ends, None, users)
             )
-    return _corrected(rows)
+    return corrected(rows)
 
 
-def _corrected(rows: Sequence[ComparisonRow]) -> list[ComparisonRow]:
+def corrected(rows: Sequence[ComparisonRow]) -> list[ComparisonRow]:
     """The rows with p-values corrected by Holm's method among the systems that are compared in one metric."""
     by_label: dict[str, list[int]] = {}
     for i, row in enumerate(rows):
         by_label.setdefault(row.label, []).append(i)
-    corrected = list(rows)
+    with_holm = list(rows)
     for places in by_label.values():
         for i, p in zip(places, holm([rows[i].p for i in places]), strict=True):
-            corrected[i] = replace(rows[i], p_holm=p)
-    return corrected
+            with_holm[i] = replace(rows[i], p_holm=p)
+    return with_holm
 
 
 def _overall_means(system: EvaluatedSystem, resamples: Resampled) -> dict[str, tuple[MetricValue, Float64]]:

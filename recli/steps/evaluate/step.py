@@ -37,13 +37,13 @@ def evaluate(config: EvaluateConfig, reporter: Reporter = SILENT) -> Evaluation:
     `Evaluation.gates`. Raises `RecliError` where nothing can be measured.
     """
     gates = parse_gates(config.fail_under)
-    specs = _specs(config, gates)
+    specs = specs_of(config, gates)
     files = labeled(config.recommendations)
-    _check_outputs(config)
+    check_outputs(config)
     run = Path(config.run)
     interactions = runs.read_interactions(run)
     models = chosen_models(run, config.models, bool(files), config.split, interactions, reporter.warn)
-    _check_names(config, gates, [*models, *files])
+    check_names(config, gates, [*models, *files])
     check_files(files)
     inputs = {schema.INTERACTIONS: interactions.sha256}
     inputs |= {f"{schema.MODELS}/{name}": part.sha256 for name, part in models.items()}
@@ -73,12 +73,11 @@ def evaluate(config: EvaluateConfig, reporter: Reporter = SILENT) -> Evaluation:
     user_ids = interactions.users[schema.USER_ID].gather(test_set.users)
     frames = metrics_frame(card), per_user_frame(card, user_ids), comparisons_frame(card)
     evaluation = Evaluation(run, run / config.name, summary, *frames)
-    _write(evaluation, inputs)
-    _illustrate(evaluation)
+    write(evaluation, inputs)
     return evaluation
 
 
-def _specs(config: EvaluateConfig, gates: Sequence[Gate]) -> tuple[MetricSpec, ...]:
+def specs_of(config: EvaluateConfig, gates: Sequence[Gate]) -> tuple[MetricSpec, ...]:
     """The metrics of `--metrics`, and those that only a gate names."""
     specs = parse_metrics(config.metrics or (DEFAULT,))
     if not specs:
@@ -91,7 +90,7 @@ def _named_labels(config: EvaluateConfig, gates: Sequence[Gate]) -> set[str]:
     return {s.label for s in (*parse_metrics(config.metrics), *(g.spec for g in gates))}
 
 
-def _check_outputs(config: EvaluateConfig) -> None:
+def check_outputs(config: EvaluateConfig) -> None:
     check_writable(config.run if Path(config.run).exists() else None, config.report, config.plots)
     if config.report is not None and Path(config.report).is_dir():
         raise UsageError(f"--report {config.report} is a directory", "name a file, e.g. report.html")
@@ -99,7 +98,7 @@ def _check_outputs(config: EvaluateConfig) -> None:
         raise DeviceError("--plots needs matplotlib", "install it: pip install 'recli[plots]'")
 
 
-def _check_names(config: EvaluateConfig, gates: Sequence[Gate], names: Sequence[str]) -> None:
+def check_names(config: EvaluateConfig, gates: Sequence[Gate], names: Sequence[str]) -> None:
     if len(set(names)) < len(names):
         double = next(n for n in names if names.count(n) > 1)
         raise UsageError(
@@ -168,15 +167,18 @@ def _data(interactions: Interactions, test_set: TestSet) -> dict[str, int]:
     }
 
 
-def _write(evaluation: Evaluation, inputs: dict[str, str]) -> None:
-    """Write the part. `inputs`: sha256 of what was read, by name."""
+def write(evaluation: Evaluation, inputs: dict[str, str]) -> None:
+    """Write the part, and the report and figures that are asked for. `inputs`: sha256 of what was read, by name."""
     summary = evaluation.summary.to_json()
     with parts.write_part(evaluation.path, schema.METRICS, summary["settings"], inputs) as writer:
         writer.table("metrics", evaluation.metrics)
         writer.table("per_user", evaluation.per_user)
         writer.table("comparisons", evaluation.comparisons)
+        if evaluation.repeats is not None:
+            writer.table("repeats", evaluation.repeats)
         stored = ("data", "protocol", "primary", "baseline", "systems", "gates")
         writer.summary.update({key: summary[key] for key in stored})
+    _illustrate(evaluation)
 
 
 def _illustrate(evaluation: Evaluation) -> None:

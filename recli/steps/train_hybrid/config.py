@@ -1,9 +1,10 @@
 """The options of `recli train-hybrid`, their checks, and the names of the sources that they ask for."""
 
 from dataclasses import dataclass, fields
+from typing import Any
 
 from recli import schema
-from recli.config import Config, argument, option, option_name, parse_pairs, spec_of
+from recli.config import Config, argument, option, option_name, parse_pairs, spec_of, to_dict
 from recli.data.interactions import Interactions
 from recli.errors import RecliError, UsageError
 from recli.models.base import algorithms
@@ -196,6 +197,12 @@ class TrainHybridConfig(Config):
     def trained_on(self) -> tuple[str, ...]:
         """The splits that the model has learned from in the end."""
         return ("train", "validation") if self.refit else ("train",)
+
+
+def given_options(config: TrainHybridConfig) -> dict[str, Any]:
+    """The options that are not the defaults, as plain JSON values: with them and the seed the model is made again."""
+    stored, defaults = to_dict(config), to_dict(TrainHybridConfig(run=config.run))
+    return {name: value for name, value in stored.items() if value != defaults[name] and name != "seed"}
 
 
 def _check_no_fusion(config: TrainHybridConfig) -> None:

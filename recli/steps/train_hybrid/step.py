@@ -29,6 +29,7 @@ from recli.steps.train_hybrid.config import (
     check_times,
     check_used,
     fixed_weights,
+    given_options,
     needs_texts,
     source_names,
 )
@@ -254,7 +255,7 @@ def _write(config: TrainHybridConfig, name: str, trained: _Trained, inputs: dict
         seed=config.seed,
         trained_on=config.trained_on,
         inputs=inputs,
-        summary=trained.summary,
+        summary={**trained.summary, schema.GIVEN: given_options(config)},
         storage_dtype=config.storage_dtype,
         scale=scale_of(trained.model),
     )
