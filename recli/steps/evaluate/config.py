@@ -26,7 +26,7 @@ class EvaluateConfig(Config):
     )
     recommendations: tuple[str, ...] = option(
         (),
-        "A file of external recommendations: user_id,item_id[,score|rank], CSV, JSON lines or Parquet; "
+        "A file of external recommendations: user_id, item_id [, score or rank]; CSV, JSON lines or Parquet; "
         "or a TREC run (.trec, .run). Repeatable.",
         metavar="[NAME=]FILE",
         paths="named",
