@@ -14,7 +14,7 @@ _PER_DAY = {"ms": 86_400_000, "us": 86_400_000_000, "ns": 86_400_000_000_000}
 
 def in_calendar(cell: pl.Expr, dtype: pl.DataType) -> pl.Expr:
     """Whether dates (of a type `Date` or `Datetime`) are in the years 1 to 9999; null where there is none."""
-    per_day = _PER_DAY[dtype.time_unit or "us"] if isinstance(dtype, pl.Datetime) else 1
+    per_day = _PER_DAY[dtype.time_unit] if isinstance(dtype, pl.Datetime) else 1
     last = min((_LAST + 1) * per_day - 1, 2**63 - 1)
     return cell.to_physical().cast(pl.Int64).is_between(max(_FIRST * per_day, -(2**63)), last)
 
