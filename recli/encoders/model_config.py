@@ -230,5 +230,5 @@ def _load(path: Path) -> Any:
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise RecliError(f"{path} is missing", "get the model again") from None
-    except ValueError:
+    except (ValueError, RecursionError):
         raise RecliError(f"{path} is not JSON", "get the model again") from None

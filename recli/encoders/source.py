@@ -141,7 +141,7 @@ def weight_files(folder: Path) -> list[Path]:
     if index.is_file():
         try:
             names = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
-        except (ValueError, KeyError, AttributeError):
+        except (ValueError, KeyError, AttributeError, TypeError, RecursionError):
             raise RecliError(f"{index} cannot be read", "get the model again") from None
         missing = [n for n in names if not (folder / n).is_file()]
         if missing:

@@ -50,7 +50,8 @@ class CachedVectors:
 
 
 def read(folder: Path, keys: Keys, warn: Callable[[str], None]) -> CachedVectors:
-    """Look keys up in a cache. Damaged shards are removed; `warn` is called for each."""
+    """Look keys up in a cache. Damaged shards are removed; `warn` is called for each. So is what was left behind."""
+    remove_all_abandoned(folder)
     shard, row = (np.full(len(keys), -1, dtype=np.int32) for _ in range(2))
     by_key = np.ascontiguousarray(keys).view("S16").ravel()
     order = np.argsort(by_key)
@@ -107,7 +108,6 @@ class Writer:
 
     def __enter__(self) -> Writer:
         self._folder.mkdir(parents=True, exist_ok=True)
-        remove_all_abandoned(self._folder)
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -226,3 +226,8 @@ def test_a_file_that_may_be_a_matrix_is_refused_with_the_option(read: Read) -> N
     with pytest.raises(InvalidDataError, match="no column for the item") as missing:
         read(header)
     assert (missing.value.fix or "").endswith("where each column is that of one item: --format matrix")
+
+
+def test_a_matrix_without_columns_of_ratings_is_an_error(read: Read) -> None:
+    with pytest.raises(InvalidDataError, match=r"no column of ratings in 'user_id::i1'.*not a matrix"):
+        read("user_id::i1\na::3\nb::4\n", format="matrix")

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from recli.data.readers import ReadOptions, read_events
 from recli.data.readers.column_roles import TIME
+from recli.data.readers.native import native_text
 from recli.data.readers.times import find_notation, microseconds
 from recli.data.readers.values import Written, normalize
 from recli.errors import UsageError
@@ -227,3 +228,36 @@ def test_a_batch_without_rows_has_no_times(tmp_path: Path) -> None:
     frame = pl.DataFrame(schema={"line": pl.Int64, "time": pl.Int64})
     written = Written(ReadOptions(time_unit="s"))
     assert normalize(frame, [TIME], written)[0].height == 0
+
+
+BEYOND = {
+    "us": pl.Datetime("us"),
+    "ms": pl.Datetime("ms"),
+    "zone": pl.Datetime("ms", "Europe/Paris"),
+    "day": pl.Date,
+}
+
+
+@pytest.mark.parametrize("dtype", BEYOND.values(), ids=BEYOND)
+def test_native_dates_beyond_the_calendar_are_rejected_with_what_is_stored(
+    dtype: pl.DataType, tmp_path: Path
+) -> None:
+    """Years -144169 and 148108 in a Parquet file: polars panics on some, Python has none of them."""
+    far = 2**31 - 1 if dtype == pl.Date else 2**62
+    near = 17_361 if dtype == pl.Date else pl.Series([datetime(2017, 7, 14)]).cast(dtype).to_physical()[0]
+    stamps = pl.Series([near, far, -far, near], dtype=pl.Int64).cast(
+        pl.Int32 if dtype == pl.Date else pl.Int64
+    )
+    frame = pl.DataFrame({"user_id": [*"abcd"], "item_id": [*"wxyz"], "timestamp": stamps.cast(dtype)})
+    frame.write_parquet(tmp_path / "log.parquet")
+    log = read_events([str(tmp_path / "log.parquet")], ReadOptions(), tmp_path / "spool")
+    assert log.events.collect()["user_id"].to_list() == ["a", "d"]
+    rejects = log.rejects.collect()
+    assert set(rejects["reason"]) == {"time out of range"}
+    assert [str(n) in row for n, row in zip((far, -far), rejects["raw"], strict=True)] == [True, True]
+
+
+def test_dates_beyond_the_calendar_and_durations_are_texts() -> None:
+    dates = pl.Series("date", [0, 2**31 - 1, None], dtype=pl.Int32).cast(pl.Date)
+    assert native_text(dates).to_list() == ["1970-01-01", str(2**31 - 1), None]
+    assert native_text(pl.Series("d", [5, None], dtype=pl.Duration("us"))).to_list() == ["5", None]

@@ -52,6 +52,11 @@ def open_matrix(stream: Stream, options: ReadOptions) -> Table | None:
     counts = not header and none is not None and all(_counts(row, none) for row in body)
     has_user = header or (not counts and _are_users([row[0] for row in body], none))
     first = 1 if has_user or counts else 0
+    if first == n_columns:
+        raise InvalidDataError(
+            f"{stream.source}: no column of ratings in {lines[0][:40]!r}: not a matrix",
+            "name what separates its columns with --separator, or leave --format out",
+        )
     if not header:
         names = [*names[:first], *(str(k) for k in range(1, n_columns + 1 - first))]
     columns = () if header else tuple(f"c{k}" for k in range(n_columns))

@@ -8,6 +8,7 @@ from io import BytesIO
 
 import polars as pl
 
+from recli.data.readers.native import native_text
 from recli.data.readers.nested import expression, flat_list, nested_type, new_paths
 from recli.data.readers.options import OptionNames
 from recli.data.readers.streams import Stream
@@ -111,5 +112,8 @@ class _RawRows:
         self._start = start
 
     def __call__(self, lines: Sequence[int]) -> list[str]:
-        rows = self._part.collect()[[n - 1 - self._start for n in lines]].to_dicts()
+        frame = self._part.collect()[[n - 1 - self._start for n in lines]]
+        rows = frame.with_columns(
+            native_text(column) for column in frame if column.dtype.is_temporal()
+        ).to_dicts()
         return [json.dumps(row, ensure_ascii=False, default=str) for row in rows]

@@ -9,6 +9,7 @@ import polars as pl
 from recli.data.readers.column_roles import CATALOGUE_ITEM, EVENT_ROLES
 from recli.data.readers.jsonl import as_text
 from recli.data.readers.log import open_table
+from recli.data.readers.native import native_text
 from recli.data.readers.options import ReadOptions
 from recli.data.readers.streams import Source, expand
 from recli.data.readers.table import Table, free_name
@@ -57,4 +58,4 @@ def _tables(sources: Sequence[str], options: ReadOptions, catalogue: bool) -> It
 def _text(column: pl.Series) -> pl.Series:
     if column.dtype.is_nested() or column.dtype in (pl.Binary, pl.Object):
         column = pl.Series([as_text(value) for value in column.to_list()], dtype=pl.String)
-    return column.cast(pl.String).str.strip_chars()
+    return native_text(column).str.strip_chars()

@@ -14,6 +14,8 @@ from typing import Any
 
 import polars as pl
 
+from recli.data.readers.native import native_text
+
 HTML = ("strip", "keep")
 # Count as empty wherever they are, and where more than one cell of a column has them (None may be a title).
 _ALWAYS = (
@@ -98,7 +100,7 @@ def clean_cells(
     changes: dict[str, Change] = {}
     cleaned: dict[str, pl.Series] = {}
     for name, column in columns.items():
-        cells = _spaced(column.cast(pl.String))
+        cells = _spaced(native_text(column))
         for kind, step in steps.items():
             new = step(cells)
             changed = (cells.is_not_null() & new.ne_missing(cells)).arg_true()

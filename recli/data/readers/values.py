@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 import polars as pl
 
 from recli.data.readers.column_roles import Role
+from recli.data.readers.native import epoch_us, in_calendar, native_text
 from recli.data.readers.numbers import BOOLEANS, Numbers, are_booleans, number
 from recli.data.readers.options import ReadOptions
 from recli.data.readers.times import (
@@ -87,7 +88,8 @@ def with_point(column: pl.Series) -> pl.Series:
 def _notation(column: pl.Series) -> Notation | None:
     if not column.dtype.is_temporal():
         return find_notation(column.str.strip_chars() if column.dtype == pl.String else column)
-    typical = column.cast(pl.Datetime("us")).dt.epoch("us").median()  # native times carry their unit
+    times = column.to_frame().select(epoch_us(pl.col(column.name), column.dtype)).to_series()
+    typical = times.median()  # native times carry their unit
     dates = isinstance(typical, int | float) and PLAUSIBLE[0] <= typical <= PLAUSIBLE[1]
     return None if typical is None else Notation("native", dates)
 
@@ -186,6 +188,7 @@ def _faults(frame: pl.DataFrame, roles: Sequence[Role], written: Written) -> lis
     fault = pl.coalesce(*(pl.when(test).then(pl.lit(k, dtype=pl.Int32)) for k, test in tests))
     cells = [r.name for r in roles if r.kind in ("number", "time")]
     bad = frame.with_columns(values).select("line", *cells, fault.alias("fault"))
+    bad = bad.with_columns(native_text(bad[name]) for name in cells)
     return [
         (row["line"], *reasons[row["fault"]], _shown(row.get(reasons[row["fault"]][0].name)))
         for row in bad.iter_rows(named=True)
@@ -235,7 +238,8 @@ def _time(
     if dtype.is_temporal():
         if notation is not None and notation.dates:
             faults[NO_TIME] = placeholder(parsed)
-        return cell.cast(pl.Datetime("us")).dt.epoch("us"), faults
+        faults[TIME_RANGE] = ~in_calendar(cell, dtype)
+        return epoch_us(cell, dtype), faults
     if notation is None:
         return pl.lit(None, dtype=pl.Int64), faults | {NOT_TIME: parsed.is_null()}
     lost, unit = parsed.is_null(), notation.unit

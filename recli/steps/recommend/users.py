@@ -214,6 +214,7 @@ def parse(
 
 _FIELDS = ("user_id", "history", "profile", "allow", "exclude", "k")
 _MAX_K = 1_000_000
+_LEVELS = 8  # of nesting in a line
 _FORMS = '{"user_id": "new", "history": ["item", ...]} or {"user_id": "new", "profile": "text"}'
 
 
@@ -267,9 +268,26 @@ def _limit(queries: UserQueries, row: dict[str, Any], items: dict[str, int]) -> 
 def _object(origin: str, text: str) -> dict[str, Any]:
     try:
         row: dict[str, Any] = json.loads(text)
+        deep = _is_deep(row)
     except ValueError as error:
         raise InvalidDataError(f"{origin} is not JSON: {error}", _FORMS) from None
+    except RecursionError:
+        deep = True
+    if deep:
+        raise InvalidDataError(f"{origin}: lists or objects nested more than {_LEVELS} levels deep", _FORMS)
     return row
+
+
+def _is_deep(row: object) -> bool:
+    layer = [row]
+    for _ in range(_LEVELS):
+        layer = [
+            inner
+            for value in layer
+            if isinstance(value, dict | list)
+            for inner in (value.values() if isinstance(value, dict) else value)
+        ]
+    return any(isinstance(value, dict | list) for value in layer)
 
 
 def _check(origin: str, row: dict[str, Any]) -> None:

@@ -336,6 +336,15 @@ def test_a_shard_is_written_every_few_rows_or_seconds(tmp_path: Path) -> None:
     assert (stored.take(np.array([7, 0, 7])) == values[[2, 9, 2]]).all()
 
 
+def test_what_a_killed_writer_left_in_the_cache_goes_also_where_nothing_is_encoded(tmp_path: Path) -> None:
+    from recli.storage import cache
+
+    left = tmp_path / ".shard-1.safetensors.0123abcd.tmp"
+    left.mkdir()
+    cache.read(tmp_path, np.zeros((1, 16), dtype=np.uint8), pytest.fail)
+    assert not left.exists()
+
+
 @pytest.mark.usefixtures("small_shards")
 @pytest.mark.parametrize("storage", ["float32", "float16", "int8"])
 def test_vectors_are_held_some_items_at_a_time(

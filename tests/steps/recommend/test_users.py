@@ -97,6 +97,14 @@ def test_repeated_and_unknown_users() -> None:
         ('{"user_id": "n", "profile": ["x"]}', '"profile" must be a text'),
         ('{"user_id": "n", "histroy": ["a"]}', 'unknown field "histroy"'),
         ('{"user_id": "\\ud800"}', "lone surrogate"),
+        (
+            '{"user_id": "n", "history": ' + "[" * 9 + "]" * 9 + "}",
+            "f line 2: lists or objects nested more than 8",
+        ),
+        (
+            '{"user_id": "n", "history": ' + "[" * 90_000 + "]" * 90_000 + "}",
+            "nested more than 8 levels deep",
+        ),
         ("{}", 'neither "user_id"'),
         ('{"user_id": "u0", "history": ["a"]}', "user 'u0' came before"),
     ],

@@ -10,6 +10,7 @@ from itertools import takewhile
 import polars as pl
 
 from recli import schema
+from recli.data.readers.native import native_text
 from recli.errors import InvalidDataError
 from recli.reporting import Reporter, counted
 from recli.schema import Int64
@@ -180,7 +181,7 @@ def _columns_of_catalogue(match: _Match, catalogue: pl.DataFrame) -> Iterator[_W
         column = catalogue[name].drop_nulls()
         if name in (schema.ITEM_ID, schema.TEXT) or column.dtype.is_nested() or column.dtype.is_float():
             continue
-        values = column.cast(pl.String)
+        values = native_text(column)
         if len(values) and values.n_unique() >= _DISTINCT * len(values):
             counts[name] = int(match.log.is_in(values.implode()).sum())
     if counts:
