@@ -170,7 +170,7 @@ def _from_lists(column: pl.Series, path: Path) -> Matrix:
             f"{path}: the vector of row {row + 1:,} in {column.name!r} has "
             f"{lengths[row] if len(lengths) else 0} dimensions"
             + (f", that of row 1 has {lengths[0]}" if row else ""),
-            "all need the same number of dimensions",
+            "all need the same number of dimensions; leave out rows without a vector: their items get a zero one",
         )
     flat = lists.explode()
     return flat.fill_null(np.nan).to_numpy().reshape(len(lists), -1)
@@ -235,7 +235,7 @@ def _has_one_column(path: Path, suffix: str) -> bool:
 def _lines(path: Path) -> list[str]:
     """The lines of a text, without blanks around them and empty ones at the end."""
     try:
-        return path.read_text(encoding="utf-8-sig").rstrip().splitlines()
+        return path.read_text(encoding="utf-8-sig").rstrip().split("\n")
     except UnicodeDecodeError:
         raise InvalidDataError(f"--ids {path} is not UTF-8 text", "write one id in each line") from None
 

@@ -164,6 +164,8 @@ def _remedy(config: PrepareConfig, group: Group, reading: Reading, attempt: Atte
     if group.reason == NO_TIME:
         unit = next((unit for unit in reading.units if unit in _UNITS), "s")
         return f"--time-unit {unit} takes them as they are, {_WITHOUT['time']}", None
+    if group.reason in ("missing user", "missing item") and role is not None:
+        return _other_ids(role, reading.unused, trials)
     if group.reason.startswith("missing") and role in _WITHOUT:
         return _WITHOUT[role], None
     if group.reason in ("too few fields", "too many fields"):
@@ -310,6 +312,18 @@ def _other_columns(role: str, unused: Sequence[str], trials: _Trials) -> str:
     named = " or ".join(f"--{role}-column {_quoted(name)}" for name in fit)
     kind = "times" if role == "time" else "numbers"
     return f"columns of {kind}: {named}; " if fit else ""
+
+
+def _other_ids(role: str, unused: Sequence[str], trials: _Trials) -> Remedy | None:
+    """Another column by its name the role's, which has an id in nearly all rows."""
+    from recli.data.readers.column_roles import ITEM, USER, unwrap
+
+    known = {name for tier in (USER if role == "user" else ITEM).names for name in tier}
+    for name in (name for name in unused if unwrap(name) in known):
+        options = {f"{role}_column": name}
+        if trials.works(options, False, name):
+            return f"--{role}-column {_quoted(name)} has an id in nearly all rows", options
+    return None
 
 
 def _quoted(name: str) -> str:

@@ -1,6 +1,7 @@
 """The options of `recli train-hybrid`, their checks, and the names of the sources that they ask for."""
 
 from dataclasses import dataclass, fields
+from pathlib import Path
 from typing import Any
 
 from recli import schema
@@ -258,8 +259,18 @@ def _requested_names(config: TrainHybridConfig, interactions: "Interactions", mo
         return [name.strip() for name in config.sources.split(",")]
     if config.weights is not None and not config.cf:
         return list(parse_pairs(config.weights, "--weights"))
-    texts = bool(config.embeddings) or interactions.items[schema.TEXT].null_count() < interactions.n_items
+    has_texts = interactions.items[schema.TEXT].null_count() < interactions.n_items
+    texts = bool(config.embeddings) or has_texts or _has_own_vectors(Path(config.run))
     return list(default_sources(interactions, models, texts))
+
+
+def _has_own_vectors(run: Path) -> bool:
+    """Whether the run has embeddings that came from a file: they need no texts."""
+    from recli.storage import parts
+
+    names = parts.part_names(run, schema.EMBEDDINGS)
+    folder = run / schema.EMBEDDINGS
+    return any(parts.open_part(folder / name, schema.EMBEDDINGS).config.get("vectors") for name in names)
 
 
 def default_sources(interactions: "Interactions", models: list[str], with_texts: bool) -> tuple[str, ...]:

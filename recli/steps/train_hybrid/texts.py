@@ -52,7 +52,8 @@ def read_texts(run: Path, config: TrainHybridConfig, interactions: Interactions,
     embeddings = [runs.read_embeddings(run, name) for name in _embedding_names(run, config)]
     read = tuple(part for _, part in embeddings)
     joined = {part.path.name: vectors for vectors, part in embeddings}
-    if config.tfidf and all(embedding_meta(part).model != "tfidf" for part in read):
+    has_texts = interactions.items[schema.TEXT].null_count() < interactions.n_items  # own vectors need none
+    if config.tfidf and has_texts and all(embedding_meta(part).model != "tfidf" for part in read):
         with reporter.progress("TF-IDF of the texts", None) as advance:
             joined["TF-IDF"] = _tfidf(interactions, config.seed)
             advance(1, f"{joined['TF-IDF'].shape[1]} dimensions")

@@ -128,6 +128,26 @@ def test_whole_floats_are_integers_as_in_a_catalogue(recli: Recli, tmp_path: Pat
     assert "8 of 8 items have one" in err
 
 
+def test_a_run_without_texts_uses_them(recli: Recli, tmp_path: Path) -> None:
+    lines = "".join(f"u{u},i{i}\n" for u in range(40) for i in range(30) if (u + 3 * i) % 4 == u % 3)
+    (tmp_path / "log.csv").write_text("user_id,item_id\n" + lines)
+    run = tmp_path / "run"
+    recli("prepare", tmp_path / "log.csv", "--out", run, "--cold-items", "0.1")
+    vectors = np.random.default_rng(0).normal(size=(30, 5)).tolist()
+    pl.DataFrame({"item_id": [f"i{k}" for k in range(30)], "vec": vectors}).write_parquet(
+        tmp_path / "own.parquet"
+    )
+    recli("embed", run, "--vectors", tmp_path / "own.parquet")
+    _, _, err = recli("train-hybrid", run)
+    assert "features: own, 5 dimensions" in err
+    manifest = json.loads((run / "models/hybrid/manifest.json").read_text())
+    names = {source["name"] for source in manifest["config"]["options"]["sources"]}
+    assert "embeddings/own" in manifest["inputs"]
+    assert names & {"content-knn", "text-factors", "cease"}
+    recli("evaluate", run)  # cold items are scored by their vectors
+    recli("recommend", run, "--model", "hybrid")
+
+
 def test_items_without_and_ids_of_no_item(
     recli: Recli, board_run: Path, board: Interactions, own: Path, raw: np.ndarray
 ) -> None:

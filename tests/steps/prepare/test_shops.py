@@ -224,6 +224,14 @@ def test_names_of_google_analytics(recli: Recli, tmp_path: Path) -> None:
     assert (summary["columns"]["event"], summary["columns"]["time"]) == ("event_name", "event_timestamp")
     assert found.splits["train"]["timestamp"].min() >= 1_709_280_000_000_000
 
+    for k, row in enumerate(rows):  # users that are signed in have an id, too
+        row["user_id"] = "" if k % 5 else f"u{k}"
+    log = table(tmp_path / "ga.csv", list(rows[0]), rows)
+    _, _, err = recli("prepare", log, "--out", tmp_path / "run", code=3)
+    assert "48 missing user in user_id" in err
+    assert "--user-column user_pseudo_id has an id in nearly all rows" in " ".join(err.split())
+    prepared(recli, log, "--user-column", "user_pseudo_id")
+
 
 def test_ordinary_tables_are_as_before(recli: Recli, tmp_path: Path) -> None:
     rows = [
