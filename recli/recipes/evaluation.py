@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -18,7 +18,7 @@ from recli.steps.evaluate import step
 from recli.steps.evaluate.config import EvaluateConfig
 from recli.steps.evaluate.gates import check_gates, parse_gates
 from recli.steps.evaluate.inputs import chosen_models
-from recli.steps.evaluate.repeats import combined, repeats_frame
+from recli.steps.evaluate.repeats import combined, repeats_frame, without_users
 from recli.steps.evaluate.results import (
     Evaluation,
     EvaluationSummary,
@@ -50,13 +50,17 @@ def evaluate(config: EvaluateConfig, reporter: Reporter = SILENT) -> Evaluation:
     step.check_names(config, gates, list(models))
     recipe = _recipe(config, run, interactions, models)
     reporter.say(recipe.cost())
-    evaluations = list(recipe.evaluations(config, reporter))
+    if (config.seed, config.samples) != (EvaluateConfig.seed, EvaluateConfig.samples):
+        reporter.warn(
+            f"--seed and --samples are about the bootstrap, which is not drawn with {config.repeats}"
+        )
+    summaries = list(recipe.summaries(config, reporter))
 
-    cards = [evaluation.summary.card for evaluation in evaluations]
+    cards = [summary.card for summary in summaries]
     card = combined(cards, config.confidence, config.compare)
-    protocol = [*recipe.rules(config), *_of_first(evaluations[0])]
-    data = recipe.data()
-    summary = EvaluationSummary(config, card, list(models), data, protocol, check_gates(gates, card))
+    protocol = [*recipe.rules(config), *_of_first(summaries[0].protocol)]
+    gates_met = check_gates(gates, card)
+    summary = EvaluationSummary(config, card, list(models), recipe.data(), protocol, gates_met)
     no_users = interactions.users[schema.USER_ID].clear()
     frames = metrics_frame(card), per_user_frame(card, no_users), comparisons_frame(card)
     evaluation = Evaluation(run, run / config.name, summary, *frames, repeats_frame(cards))
@@ -86,7 +90,7 @@ class _Recipe:
             f"{counted(self.n * len(self.trained), 'training')}"
         )
 
-    def evaluations(self, config: EvaluateConfig, reporter: Reporter) -> Iterator[Evaluation]:
+    def summaries(self, config: EvaluateConfig, reporter: Reporter) -> Iterator[EvaluationSummary]:
         """The evaluation of each repeat, in a temporary run that goes before the next is made."""
         once = replace(
             config,
@@ -95,6 +99,7 @@ class _Recipe:
             folds=None,
             samples=0,
             name=schema.METRICS,
+            seed=EvaluateConfig.seed,
             report=None,
             plots=None,
         )
@@ -102,10 +107,11 @@ class _Recipe:
         with atomic.scratch(self.run) as scratch:
             for number in range(self.n):
                 label = f"{self.word} {number + 1} of {self.n}"
-                folder = scratch / "run"
+                folder, labeled = scratch / "run", _Labeled(reporter, label, warned)
                 with self._named(label, folder):
-                    self._make(folder, number, _Labeled(reporter, label, warned))
-                    yield step.evaluate(replace(once, run=str(folder)), _Labeled(reporter, label, warned))
+                    self._make(folder, number, labeled)
+                    summary = step.evaluate(replace(once, run=str(folder)), labeled).summary
+                yield replace(summary, card=without_users(summary.card))
                 shutil.rmtree(folder)
 
     @contextmanager
@@ -175,7 +181,8 @@ class _Recipe:
         return [
             f"{how}.",
             "Models are trained again by their stored options; options that a search (--tune, --patience) found in the "
-            "run are not searched again. Cleaning, weights of events and embeddings are those of the run.",
+            "run are not searched again. Cleaning, the scale of weights, and embeddings (with the center that is taken "
+            "off them) are those of the run.",
             f"Intervals: {100 * config.confidence:g}% t intervals of the mean over {self.n} {self.word}s; p two-sided, "
             "paired t test, none where all differences are the same; p (Holm) corrected for the number of models that "
             f"are compared in a metric. {overlap}, so intervals are somewhat too narrow, and p too small.",
@@ -202,9 +209,9 @@ def _recipe(
     return recipe("seed", config.seeds or 0, drawn, 1)
 
 
-def _of_first(evaluation: Evaluation) -> list[str]:
+def _of_first(protocol: Sequence[str]) -> list[str]:
     """The protocol of the first repeat, which the others differ from in numbers only."""
-    return [f"In the first: {evaluation.protocol[0]}", *evaluation.protocol[1:]]
+    return [f"In the first: {protocol[0]}", *protocol[1:]]
 
 
 @dataclass(frozen=True)

@@ -112,8 +112,11 @@ def _only_inputs(part: Part, run: Path) -> Path:
 
 
 def link(source: str | Path, target: str | Path) -> None:
-    """Have a file under another name too; it is copied where the file system has no hard links."""
+    """Have a file under another name too; it is copied where the file system has no hard links.
+
+    Of a link, it is the file that it leads to.
+    """
     try:
-        os.link(source, target)
+        os.link(os.path.realpath(source), target)
     except (OSError, AttributeError):
         shutil.copyfile(source, target)

@@ -225,3 +225,28 @@ def test_gates_and_the_report_are_those_of_the_means(run: Path, tmp_path: Path) 
     (gate,) = evaluation.gates
     assert not gate.met and gate.value == overall(evaluation)["ials"]["value"]
     assert f"{gate.value:.4f}" in report.read_text()
+
+
+def test_embeddings_are_taken_as_they_are(tmp_path: Path, log: Path) -> None:
+    """With texts the same as separate runs, where vectors are not centered on the items that are trained on."""
+    items = tmp_path / "items.csv"
+    words = ("space rocket galaxy", "romance wedding love")
+    lines = [f"i{i:02d},{words[i % 2]} number{i}" for i in range(30)]
+    items.write_text("\n".join(["item_id,title", *lines]) + "\n")
+    separate, runs = [], []
+    for seed in range(2):
+        run = Path(recli.prepare(log, items=items, out=tmp_path / f"run{seed}", seed=seed))
+        recli.embed(run, model="tfidf", name="texts", center=False)
+        recli.train_hybrid(
+            run, sources="user-knn,content-knn", tfidf=False, history_half_life=0, cold_share=0.2, seed=seed
+        )
+        runs.append(run)
+        separate.append(
+            {m: overall(recli.evaluate(run), m)["hybrid"]["value"] for m in ("ndcg", "diversity")}
+        )
+    before = contents(runs[0])
+    evaluation = recli.evaluate(runs[0], seeds=2)
+    for metric in ("ndcg", "diversity"):
+        mean = sum(figures[metric] for figures in separate) / 2
+        assert overall(evaluation, metric)["hybrid"]["value"] == pytest.approx(mean, abs=1e-12)
+    assert contents(runs[0]) == before

@@ -44,6 +44,15 @@ def combined(cards: Sequence[Scorecard], confidence: float, baseline: str | None
     return Scorecard(systems, first.specs, first.primary, baseline, rows, corrected(comparisons))
 
 
+def without_users(card: Scorecard) -> Scorecard:
+    """The figures without each user's own, which take far more memory."""
+    systems = [
+        replace(s, values=[MetricValue(v.spec, v.part, v.value, v.users) for v in s.values])
+        for s in card.systems
+    ]
+    return replace(card, systems=systems)
+
+
 def repeats_frame(cards: Sequence[Scorecard]) -> pl.DataFrame:
     """The figures of each repeat: repeat (1, 2, ...), model, metric, k, slice_kind, slice, value, users."""
     return pl.concat(

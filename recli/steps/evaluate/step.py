@@ -64,7 +64,7 @@ def evaluate(config: EvaluateConfig, reporter: Reporter = SILENT) -> Evaluation:
         systems.append(system)
     _check_measured(specs, systems)
 
-    with reporter.progress("bootstrap", config.samples, "draws") as advance:
+    with (reporter if config.samples else SILENT).progress("bootstrap", config.samples, "draws") as advance:
         resampled = resample([s.values for s in systems], config.samples, config.seed, advance)
     card = scorecard(systems, specs, resampled, config.confidence, config.compare)
     protocol = evaluation_protocol(config, test_set, counts, specs, vectors_are, by_fallback)

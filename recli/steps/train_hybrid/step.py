@@ -246,6 +246,7 @@ def _write(config: TrainHybridConfig, name: str, trained: _Trained, inputs: dict
                     scale=scale_of(trained.made_from.models[spec.name]),
                 )
             )
+    measured = {**trained.summary, schema.GIVEN: given_options(config)}
     path = runs.write_model(
         run,
         name,
@@ -255,7 +256,7 @@ def _write(config: TrainHybridConfig, name: str, trained: _Trained, inputs: dict
         seed=config.seed,
         trained_on=config.trained_on,
         inputs=inputs,
-        summary={**trained.summary, schema.GIVEN: given_options(config)},
+        summary=measured,
         storage_dtype=config.storage_dtype,
         scale=scale_of(trained.model),
     )
@@ -266,7 +267,7 @@ def _write(config: TrainHybridConfig, name: str, trained: _Trained, inputs: dict
         algorithm=config.algorithm,
         path=path,
         trained_on=config.trained_on,
-        summary=summary | trained.summary,
+        summary=summary | measured,
         saved_sources=tuple(saved),
         **vars(trained.figures),
     )
