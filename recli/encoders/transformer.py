@@ -73,23 +73,18 @@ def load(
     """Load tokenizer and weights. Raises `RecliError` where they are damaged, incomplete or need remote code."""
     import torch
     from safetensors import SafetensorError
-    from transformers import AutoModel, AutoTokenizer
-    from transformers.utils import logging
+    from transformers import AutoModel
 
-    silence: tuple[Callable[[], None], ...] = (logging.set_verbosity_error, logging.disable_progress_bar)
-    for quiet in silence:
-        quiet()
     device = torch.device(device)
-    options: dict[str, Any] = {"trust_remote_code": remote_code, "local_files_only": not remote_code}
+    tokenizer = load_tokenizer(source, remote_code)
     try:
-        tokenizer = AutoTokenizer.from_pretrained(source.folder, **options)
-        check_tokenizer(source, tokenizer)
         model, report = AutoModel.from_pretrained(
             source.folder,
             torch_dtype=getattr(torch, dtype),
             use_safetensors=True,
             output_loading_info=True,
-            **options,
+            trust_remote_code=remote_code,
+            local_files_only=not remote_code,
         )
     except (SafetensorError, OSError, ValueError, KeyError, ImportError, RuntimeError) as error:
         raise _not_loaded(source, error, remote_code) from None
@@ -104,6 +99,24 @@ def load(
     return TextEncoder(
         encoder_config, tokenizer, model, layers, device, 0 if pad is None else pad, blank, n_prompt
     )
+
+
+def load_tokenizer(source: ModelFiles, remote_code: bool = False) -> Any:
+    """Load the tokenizer alone. Raises `RecliError` where it is missing, damaged or needs remote code."""
+    from transformers import AutoTokenizer
+    from transformers.utils import logging
+
+    silence: tuple[Callable[[], None], ...] = (logging.set_verbosity_error, logging.disable_progress_bar)
+    for quiet in silence:
+        quiet()
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(
+            source.folder, trust_remote_code=remote_code, local_files_only=not remote_code
+        )
+    except (OSError, ValueError, KeyError, ImportError, RuntimeError) as error:
+        raise _not_loaded(source, error, remote_code) from None
+    _check_tokenizer(source, tokenizer)
+    return tokenizer
 
 
 def _not_loaded(source: ModelFiles, error: BaseException, remote_code: bool) -> RecliError:
@@ -133,7 +146,7 @@ def _check_complete(source: ModelFiles, report: dict[str, Any], model: Any) -> N
         )
 
 
-def check_tokenizer(source: ModelFiles, tokenizer: Any) -> None:
+def _check_tokenizer(source: ModelFiles, tokenizer: Any) -> None:
     """Refuse a folder without its tokenizer: transformers makes an empty one, to which all words are unknown."""
     names: dict[str, str] = getattr(tokenizer, "vocab_files_names", {})
     own = [name for kind, name in names.items() if kind != "merges_file"]

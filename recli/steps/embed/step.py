@@ -56,7 +56,7 @@ def embed(config: EmbedConfig, reporter: Reporter = SILENT) -> Embedded:
     from recli.encoders.base import EncoderOptions, family_of
     from recli.encoders.space import fit_space
     from recli.encoders.texts import unique
-    from recli.steps.embed.encode import encode_texts
+    from recli.steps.embed.encode import check_distinct, encode_texts
     from recli.storage import runs
     from recli.storage.safetensors_file import Blocks
     from recli.storage.writable import check_writable
@@ -69,8 +69,12 @@ def embed(config: EmbedConfig, reporter: Reporter = SILENT) -> Embedded:
     encoder = family.open(EncoderOptions(**{f.name: getattr(config, f.name) for f in fields(EncoderOptions)}))
     for note in encoder.notes:
         reporter.say(note)
+    unread = encoder.warning(texts.texts)
+    if unread:
+        reporter.warn(unread)
     item_ids = interactions.items["item_id"].to_list()
     raw = encode_texts(encoder, texts, item_ids, run / "cache" / "embeddings", config.resume, reporter)
+    check_distinct(raw, texts.texts, reporter)
     reduction = encoder.facts.get("reduction") or _reduction(config, encoder, raw.dim, reporter)
 
     def blocks() -> Iterator[Float32]:
