@@ -45,6 +45,11 @@ Encode = Callable[[Sequence[str], Sequence[str]], Generator[EncodedBatch, None, 
 """Encodes texts, the first argument, in any order; the second is the corpus, all texts of the run's items."""
 
 
+def nothing_to_warn_of(texts: Sequence[str]) -> str:
+    """Of an encoder that reads every text."""
+    return ""
+
+
 @dataclass(frozen=True)
 class Encoder:
     """An encoder with its options.
@@ -52,7 +57,8 @@ class Encoder:
     `facts`: what it resolved them to, for the manifest; nothing of this machine or this moment. `fingerprint`: names
     everything that decides the vector of a text, so that it can be kept in the run's cache; empty where a vector
     depends on the corpus. `matryoshka`: the first dimensions of a vector are a good vector by themselves.
-    `notes`: what the user should know. `encode` loads the model, so that opening an encoder is cheap.
+    `notes`: what the user should know. `warning`: says what of texts it
+    cannot read. `encode` loads the model, so that opening an encoder is cheap.
     """
 
     encode: Encode
@@ -60,6 +66,7 @@ class Encoder:
     fingerprint: str = ""
     matryoshka: bool = False
     notes: tuple[str, ...] = ()
+    warning: Callable[[Sequence[str]], str] = nothing_to_warn_of
 
     def encode_all(self, texts: Sequence[str], corpus: Sequence[str]) -> Float32:
         """The vectors of all `texts` in their order, float32 (len(texts), d)."""

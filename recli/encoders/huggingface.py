@@ -8,6 +8,7 @@ from recli.compute.devices import choose_device, choose_dtype
 from recli.config import sha256_of
 from recli.encoders import source, transformer
 from recli.encoders.base import FALLBACK, EncodedBatch, Encoder, EncoderOptions, encoder
+from recli.encoders.coverage import measure
 from recli.encoders.model_config import read_encoder_config
 
 
@@ -52,10 +53,15 @@ def open_transformer(options: EncoderOptions) -> Encoder:
         loaded = transformer.load(files, config, dtype, device, options.trust_remote_code)
         yield from transformer.encode(loaded, texts, options.batch_tokens, torch.get_num_threads())
 
+    def warning(texts: Sequence[str]) -> str:
+        tokenizer = transformer.load_tokenizer(files, options.trust_remote_code)
+        return measure(tokenizer, texts).warning(options.model)
+
     return Encoder(
         encode,
         facts,
         fingerprint=sha256_of({**facts, "files": files.sha256})[:32],
         matryoshka=config.matryoshka,
         notes=tuple(note for note in (device_note, dtype_note, *config.notes) if note),
+        warning=warning,
     )

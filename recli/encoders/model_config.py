@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass, replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from recli.errors import RecliError, UsageError
@@ -30,6 +30,7 @@ _MATRYOSHKA = re.compile(
 )
 _DECODERS = re.compile(r"^(qwen|llama|mistral|mixtral|gemma|gpt|opt|phi|falcon|bloom|olmo|smollm|granite)")
 _ACTIVATIONS = ("Identity", "Tanh", "ReLU", "GELU", "Sigmoid", "SiLU")
+_SENTENCE_PARTS = ("1_Pooling", "config_sentence_transformers.json")  # never without modules.json
 _DEFAULT_TOKENS = 512  # where no file sets a limit
 
 
@@ -80,7 +81,7 @@ def read_encoder_config(
         chosen,
         pool_prompt,
         bool(_sentence_config(folder).get("do_lower_case", False)),
-        tuple(_dense(folder / m["path"]) for m in modules if _kind(m) == "Dense"),
+        tuple(_dense(_module(folder, m)) for m in modules if _kind(m) == "Dense"),
         "matryoshka_dimensions" in config or bool(_MATRYOSHKA.search(name)),
     )
     return replace(encoder_config, notes=tuple(notes))
@@ -96,7 +97,7 @@ def _pooling(folder: Path, modules: list[dict[str, Any]], config: dict[str, Any]
         )
     described = [m for m in modules if _kind(m) == "Pooling"]
     if described:
-        stored = _json(folder / described[0]["path"] / "config.json")
+        stored = _json(_module(folder, described[0]) / "config.json")
         modes = _modes(stored)
         known = {"mean": "mean", "mean_sqrt_len_tokens": "mean", "cls": "cls", "lasttoken": "last"}
         if len(modes) != 1 or modes[0] not in known:  # mean_sqrt_len: another length, the same direction
@@ -105,6 +106,11 @@ def _pooling(folder: Path, modules: list[dict[str, Any]], config: dict[str, Any]
                 f"choose one of --pooling {', '.join(POOLINGS)}, or another model",
             )
         return known[modes[0]], bool(stored.get("include_prompt", True)), ""
+    if not modules and any((folder / part).exists() for part in _SENTENCE_PARTS):
+        raise RecliError(
+            f"{folder.name} is a model of sentence-transformers without its modules.json, which says how to pool",
+            f"get the model again, or say it: --pooling {', '.join(POOLINGS)}",
+        )
     decoder = _is_decoder(config)
     guess = "last" if decoder else "mean"
     why = "a decoder" if decoder else "an encoder"
@@ -199,6 +205,17 @@ def _dense(folder: Path) -> Dense:
     if not (folder / "model.safetensors").is_file():
         raise RecliError(f"{folder} has no model.safetensors", "choose a model with safetensors weights")
     return Dense(folder, activation)
+
+
+def _module(folder: Path, module: dict[str, Any]) -> Path:
+    """The folder of a module. Raises `RecliError` where it lies outside the model's."""
+    path = PurePosixPath(str(module["path"]))
+    if path.is_absolute() or ".." in path.parts or "\\" in str(path):
+        raise RecliError(
+            f"{folder / 'modules.json'} names {module['path']!r}, which lies outside the model's folder",
+            "such a file is not read: get the model again from whom you trust",
+        )
+    return folder / path
 
 
 def _kind(module: dict[str, Any]) -> str:

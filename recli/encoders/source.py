@@ -4,7 +4,7 @@ import hashlib
 import importlib.util
 import json
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from recli.data.files import sha256_file
 from recli.errors import DeviceError, RecliError, UsageError, did_you_mean, near_file
@@ -143,6 +143,8 @@ def weight_files(folder: Path) -> list[Path]:
             names = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
         except (ValueError, KeyError, AttributeError, TypeError, RecursionError):
             raise RecliError(f"{index} cannot be read", "get the model again") from None
+        for name in names:
+            _check_weight_file(index, name)
         missing = [n for n in names if not (folder / n).is_file()]
         if missing:
             raise RecliError(f"{folder} is incomplete: {missing[0]} is missing", "get the model again")
@@ -154,3 +156,22 @@ def weight_files(folder: Path) -> list[Path]:
             "AutoModel.from_pretrained(ID).save_pretrained(FOLDER)",
         )
     raise RecliError(f"{folder} has no model.safetensors", "choose a model with safetensors weights")
+
+
+def _check_weight_file(index: Path, name: object) -> None:
+    """Refuse a file that lies outside the model's folder, or that can run code when it is loaded."""
+    if (
+        not isinstance(name, str)
+        or name != PurePosixPath(name).name
+        or "\\" in name
+        or name in ("", "..", ".")
+    ):
+        raise RecliError(
+            f"{index} names {name!r}, which is not a file of its own folder",
+            "such a file is not read: get the model again from whom you trust",
+        )
+    if not name.endswith(".safetensors"):
+        raise RecliError(
+            f"{index} names {name!r}, which is not a safetensors file: a pickle can run code when it is loaded",
+            "get the model again from whom you trust, with safetensors weights",
+        )

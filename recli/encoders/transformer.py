@@ -37,6 +37,8 @@ _MIN_PACKED_CHARACTERS = (
     100_000  # characters, from which packing saves more than the seconds that it can take
 )
 
+_MIN_ROWS = 1000  # of the embedding matrix, from which one of twice the vocabulary is not padding
+
 
 @dataclass(frozen=True)
 class TextEncoder:
@@ -71,28 +73,25 @@ def load(
     """Load tokenizer and weights. Raises `RecliError` where they are damaged, incomplete or need remote code."""
     import torch
     from safetensors import SafetensorError
-    from transformers import AutoModel, AutoTokenizer
-    from transformers.utils import logging
+    from transformers import AutoModel
 
-    silence: tuple[Callable[[], None], ...] = (logging.set_verbosity_error, logging.disable_progress_bar)
-    for quiet in silence:
-        quiet()
     device = torch.device(device)
-    options: dict[str, Any] = {"trust_remote_code": remote_code, "local_files_only": not remote_code}
+    tokenizer = load_tokenizer(source, remote_code)
     try:
-        tokenizer = AutoTokenizer.from_pretrained(source.folder, **options)
         model, report = AutoModel.from_pretrained(
             source.folder,
             torch_dtype=getattr(torch, dtype),
             use_safetensors=True,
             output_loading_info=True,
-            **options,
+            trust_remote_code=remote_code,
+            local_files_only=not remote_code,
         )
     except (SafetensorError, OSError, ValueError, KeyError, ImportError, RuntimeError) as error:
         raise _not_loaded(source, error, remote_code) from None
     if model.config.is_encoder_decoder:
         model = model.get_encoder()
     _check_complete(source, report, model)
+    _check_vocabulary(source, tokenizer, model)
     model = model.to(device).eval()
     layers = tuple(_load_dense(d, device) for d in encoder_config.dense)
     blank, n_prompt = _blank(tokenizer, encoder_config)
@@ -100,6 +99,24 @@ def load(
     return TextEncoder(
         encoder_config, tokenizer, model, layers, device, 0 if pad is None else pad, blank, n_prompt
     )
+
+
+def load_tokenizer(source: ModelFiles, remote_code: bool = False) -> Any:
+    """Load the tokenizer alone. Raises `RecliError` where it is missing, damaged or needs remote code."""
+    from transformers import AutoTokenizer
+    from transformers.utils import logging
+
+    silence: tuple[Callable[[], None], ...] = (logging.set_verbosity_error, logging.disable_progress_bar)
+    for quiet in silence:
+        quiet()
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(
+            source.folder, trust_remote_code=remote_code, local_files_only=not remote_code
+        )
+    except (OSError, ValueError, KeyError, ImportError, RuntimeError) as error:
+        raise _not_loaded(source, error, remote_code) from None
+    _check_tokenizer(source, tokenizer)
+    return tokenizer
 
 
 def _not_loaded(source: ModelFiles, error: BaseException, remote_code: bool) -> RecliError:
@@ -126,6 +143,41 @@ def _check_complete(source: ModelFiles, report: dict[str, Any], model: Any) -> N
         raise RecliError(
             f"{source.name} lacks weights for {len(missing)} of its layers ({sorted(missing)[0]}, ...)",
             "get the model again, or choose another one",
+        )
+
+
+def _check_tokenizer(source: ModelFiles, tokenizer: Any) -> None:
+    """Refuse a folder without its tokenizer: transformers makes an empty one, to which all words are unknown."""
+    names: dict[str, str] = getattr(tokenizer, "vocab_files_names", {})
+    own = [name for kind, name in names.items() if kind != "merges_file"]
+    there = [name for name in own if (source.folder / name).is_file()]
+    if own and not there and not list(source.folder.glob("tokenizer.*")):
+        raise RecliError(
+            f"{source.name} has no tokenizer: {' or '.join(sorted(own))} is missing in {source.folder}",
+            "get the model again with all its files, or choose another one",
+        )
+    merges = names.get("merges_file")
+    if merges and names.get("tokenizer_file") not in there and not (source.folder / merges).is_file():
+        raise RecliError(
+            f"{source.name} has half a tokenizer: {merges} is missing in {source.folder}",
+            "get the model again with all its files, or choose another one",
+        )
+
+
+def _check_vocabulary(source: ModelFiles, tokenizer: Any, model: Any) -> None:
+    """Refuse the tokenizer of another model: with other numbers for its tokens the vectors mean nothing."""
+    try:
+        n_rows = model.get_input_embeddings().num_embeddings
+    except (AttributeError, NotImplementedError):
+        return  # hashes characters instead
+    added = set(tokenizer.get_added_vocab())
+    n_tokens = 1 + max((i for t, i in tokenizer.get_vocab().items() if t not in added), default=-1)
+    if not tokenizer.vocab_files_names:
+        return  # bytes: no vocabulary that could be another's
+    if n_tokens > n_rows or (n_rows >= _MIN_ROWS and 2 * n_tokens < n_rows):
+        raise RecliError(
+            f"{source.name} has the tokenizer of another model: {n_tokens:,} tokens, {n_rows:,} in the model",
+            "get the model again with all its files, or choose another one",
         )
 
 

@@ -9,7 +9,7 @@ import pytest
 import tiny_models as tiny
 import torch
 from safetensors.torch import load_file, save_file
-from transformers import AutoModel, AutoTokenizer
+from transformers import AutoModel, AutoTokenizer, BertConfig, BertModel
 
 from recli.data.arrays import unit_rows
 from recli.encoders import reencode, source, tfidf, transformer
@@ -460,6 +460,60 @@ def test_pickled_weights_are_refused(tmp_path: Path) -> None:
         source.find(str(tmp_path / "other"))
     with pytest.raises(RecliError, match=r"has no config\.json"):
         source.find(str(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("../x.safetensors", "not a file of its own folder"),
+        ("/tmp/x.safetensors", "not a file of its own folder"),
+        ("sub/../../x.safetensors", "not a file of its own folder"),
+        (7, "not a file of its own folder"),
+        ("pytorch_model.bin", "not a safetensors file"),
+        ("x.pkl", "not a safetensors file"),
+    ],
+)
+def test_an_index_that_names_a_pickle_or_a_file_outside_is_refused(
+    tmp_path: Path, name: object, words: str
+) -> None:
+    folder = tiny.bert(tmp_path / "model")
+    (folder / "model.safetensors").rename(tmp_path / "x.safetensors")
+    tiny.write_json(folder / "model.safetensors.index.json", {"weight_map": {"a": name}})
+    with pytest.raises(RecliError, match=words):
+        source.find(str(folder))
+
+
+def test_a_module_outside_the_folder_is_refused(tmp_path: Path) -> None:
+    folder = tiny.sentence_bert(tmp_path / "m")
+    modules = json.loads((folder / "modules.json").read_text())
+    tiny.write_json(folder / "modules.json", [{**m, "path": f"../{m['path']}"} for m in modules])
+    with pytest.raises(RecliError, match="outside the model's folder"):
+        read_encoder_config(folder, "m")
+
+
+@pytest.mark.parametrize("part", ["modules.json", "1_Pooling/config.json"])
+def test_a_sentence_transformer_without_its_pooling_is_refused(tmp_path: Path, part: str) -> None:
+    folder = tiny.sentence_bert(tmp_path / "m")
+    (folder / part).unlink()
+    with pytest.raises(RecliError, match=r"modules\.json|config\.json is missing"):
+        read_encoder_config(folder, "m")
+    assert read_encoder_config(folder, "m", pooling="mean").pooling == "mean"
+
+
+def test_a_folder_without_its_tokenizer_is_refused(tmp_path: Path) -> None:
+    folder = tiny.bert(tmp_path / "m")
+    for path in folder.glob("*token*"):
+        path.unlink()
+    with pytest.raises(RecliError, match=r"has no tokenizer: .*vocab\.txt is missing"):
+        loaded(folder)
+
+
+@pytest.mark.parametrize("rows", [10, 5000])
+def test_the_tokenizer_of_another_model_is_refused(tmp_path: Path, rows: int) -> None:
+    folder = tiny.bert(tmp_path / "m")
+    BertModel(BertConfig(vocab_size=rows, hidden_size=32, num_attention_heads=2)).save_pretrained(folder)
+    with pytest.raises(RecliError, match=f"tokenizer of another model: .* {rows:,} in the model"):
+        loaded(folder)
 
 
 def test_a_package_with_other_weights_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,7 +11,9 @@ from typing import Any
 
 import numpy as np
 
+from recli.data.arrays import unit_rows
 from recli.encoders.base import Encoder
+from recli.encoders.coverage import short
 from recli.encoders.texts import DistinctTexts, keys
 from recli.errors import RecliError
 from recli.reporting import Reporter
@@ -64,7 +66,7 @@ def encode_texts(
             row = int(rows[finite.argmin()])
             item_id = item_ids[int(texts.first[row])]
             raise RecliError(
-                f"the model gives NaN or infinity for item {item_id!r}: {_short(texts.texts[row])}",
+                f"the model gives NaN or infinity for item {item_id!r}: {short(texts.texts[row])}",
                 "use --dtype float32, another model, or change that text",
             )
 
@@ -132,6 +134,28 @@ def _encode_into(
         )
 
 
-def _short(text: str) -> str:
-    line = " ".join(text.split())
-    return repr(line if len(line) <= 80 else line[:77] + "...")
+_SAMPLE = 2000  # vectors that are compared
+_MIN_TEXTS = 20  # fewer say nothing
+_ALIKE = 0.999  # the mean cosine above which vectors say nothing; trained encoders stay below 0.95
+
+
+def check_distinct(raw: RawVectors, texts: Sequence[str], reporter: Reporter) -> None:
+    """Warn where different texts have one vector: such an encoder read almost nothing of them."""
+    sample = np.arange(0, len(texts), max(1, -(-len(texts) // _SAMPLE)))
+    vectors = unit_rows(raw.take(sample))
+    known = np.flatnonzero(vectors.any(axis=1))
+    if known.size < _MIN_TEXTS:
+        return
+    _, first = np.unique(vectors[known].round(3) + 0.0, axis=0, return_index=True)
+    alike = float(np.square(vectors[known].mean(axis=0)).sum())  # the mean cosine of all pairs
+    pair = " and ".join(short(texts[sample[known[i]]]) for i in (0, 1))
+    if 2 * first.size < known.size:
+        reporter.warn(
+            f"{known.size:,} different texts have only {first.size:,} different vectors: the encoder tells few of them "
+            "apart (are its files complete, and is it for this language?). Try another --model"
+        )
+    elif alike > _ALIKE:
+        reporter.warn(
+            f"the vectors of different texts are nearly equal, with a mean cosine of {alike:.4f} ({pair}): the encoder "
+            "hardly tells them apart (are its files complete?). Try another --model, or another --pooling"
+        )

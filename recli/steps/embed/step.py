@@ -106,7 +106,7 @@ def _encode(config: EmbedConfig, interactions: Interactions, reporter: Reporter)
     """The vectors of the items' texts."""
     from recli.encoders.base import EncoderOptions, family_of
     from recli.encoders.texts import unique
-    from recli.steps.embed.encode import ItemVectors, encode_texts
+    from recli.steps.embed.encode import ItemVectors, check_distinct, encode_texts
 
     family = family_of(config.model)
     texts = unique(_column(interactions, family.reads, config.model))
@@ -114,9 +114,13 @@ def _encode(config: EmbedConfig, interactions: Interactions, reporter: Reporter)
     encoder = family.open(EncoderOptions(**{f.name: getattr(config, f.name) for f in fields(EncoderOptions)}))
     for note in encoder.notes:
         reporter.say(note)
+    unread = encoder.warning(texts.texts)
+    if unread:
+        reporter.warn(unread)
     item_ids = interactions.items["item_id"].to_list()
     cache = Path(config.run) / "cache" / "embeddings"
     raw = encode_texts(encoder, texts, item_ids, cache, config.resume, reporter)
+    check_distinct(raw, texts.texts, reporter)
     counts = {"texts": len(texts.texts), "without_text": texts.n_empty}
     return ItemVectors(raw, texts.row, counts, encoder.facts, encoder.matryoshka)
 

@@ -723,3 +723,23 @@ def test_importing_the_command_is_light() -> None:
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, env=dict(os.environ)
     )
     assert done.stdout.strip() == ""
+
+
+@needs_package
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("梦记体传 关于城地许梦楼界白红 {}", "of the tokens are unknown"),
+        ("หนังสือเล่มที่ {}", "of the tokens are unknown"),
+        ("Роман о войне и мире {}", "Cyrillic is taken apart"),
+        ("책 제목과 로맨스 소설 {}", "Korean is taken apart"),
+        ("The story of a café and a war, 日本 {}", ""),
+    ],
+)
+def test_case_28_texts_that_the_encoder_cannot_read(text: str, words: str) -> None:
+    from recli.encoders.base import EncoderOptions, family_of
+
+    warning = family_of(source.DEFAULT).open(EncoderOptions(source.DEFAULT)).warning
+    said = warning([text.format(i) for i in range(30)])
+    assert words in said and bool(words) == bool(said)
+    assert ("intfloat/multilingual-e5-small" in said) == bool(words)
