@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
-from conftest import checkerboard, write_board
+from conftest import checkerboard, edit_manifest, write_board
 
 from recli.config import to_dict
 from recli.data.history import History
@@ -305,8 +305,7 @@ def test_a_stale_model_is_left_out_with_the_command_that_makes_it_again(run: Pat
 
 def test_only_a_model_that_is_not_installed(run: Path, recli: Recli) -> None:
     for model in (run / "models").iterdir():
-        manifest = model / "manifest.json"
-        manifest.write_text(manifest.read_text().replace('"algorithm": "popularity"', '"algorithm": "gone"'))
+        edit_manifest(model, lambda manifest: manifest["config"].update(algorithm="gone"))
     _, _, err = recli("evaluate", run, "--models", "popularity", code=1)
     assert "'gone'" in err
     for model in list((run / "models").iterdir()):

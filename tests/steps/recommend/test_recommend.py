@@ -15,7 +15,7 @@ from typing import IO, Any
 import numpy as np
 import polars as pl
 import pytest
-from conftest import checkerboard, write_board
+from conftest import checkerboard, edit_manifest, write_board
 
 from recli.config import to_dict
 from recli.data.history import History
@@ -604,10 +604,8 @@ def test_which_model(board_run: Path, recli: Call) -> None:
 
 def with_validation(run: Path, name: str, ndcg: float, users: int = 33) -> None:
     """Put a figure on validation into a model's manifest."""
-    file = run / "models" / name / "manifest.json"
-    manifest = json.loads(file.read_text())
-    manifest["summary"]["validation"] = {"ndcg@20": ndcg, "users": users}
-    file.write_text(json.dumps(manifest))
+    figures = {"ndcg@20": ndcg, "users": users}
+    edit_manifest(run / "models" / name, lambda manifest: manifest["summary"].update(validation=figures))
 
 
 def test_the_best_model_on_validation_is_taken(board_run: Path, recli: Call) -> None:
