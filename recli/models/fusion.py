@@ -341,6 +341,9 @@ def _source(described: Mapping[str, Any]) -> FusedSource:
 
 
 def load(config: FusionConfig, state: State) -> Fusion:
+    weights = np.array([*config.weights.values(), *config.cold_weights.values(), config.cold_boost])
+    if not (np.abs(weights) < np.finfo(np.float32).max).all():
+        raise ValueError("a weight of a source is not a finite float32")
     models: dict[str, Model] = {}
     sources = [_source(s) for s in config.sources]
     for source in sorted(sources, key=lambda s: s.base is not None):  # those that share a base come last

@@ -26,8 +26,8 @@ class EvaluateConfig(Config):
     )
     recommendations: tuple[str, ...] = option(
         (),
-        "A file of external recommendations: user_id, item_id [, score or rank]; CSV, JSON lines or Parquet; "
-        "or a TREC run (.trec, .run). Repeatable.",
+        "A file of external recommendations: columns user_id, item_id and maybe score or rank; CSV, "
+        "JSON lines or Parquet; or a TREC run (.trec, .run). Repeatable.",
         metavar="[NAME=]FILE",
         paths="named",
         stored=False,

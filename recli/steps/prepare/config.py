@@ -156,7 +156,7 @@ class PrepareConfig(Config):
         (),
         "Events that are dislikes: ratings below a number (below:3) or below the user's mean (mean), or types "
         "(event:skip,hide). Repeatable.",
-        metavar="below:3|mean|...",
+        metavar="below:N | mean | event:NAMES",
         panel=_CLEANING,
     )
     event_half_life: str | None = option(
@@ -178,8 +178,8 @@ class PrepareConfig(Config):
         "How a user's weight of an item (from --weight-column, --event-weights, repeated events) becomes the value "
         "that is learned from. auto: weights with a heavy tail, such as play counts, get log, or per-user where users "
         "differ most; others stay. log: log(1+w). per-user: that over the user's mean. cap:N: at most N. percentile: "
-        "the share of smaller ones. binary: all count the same. none: as they are. All but none are scaled to mean 1.",
-        metavar="auto|log|...",
+        "the share of smaller ones. binary: all count the same. All but none are scaled to mean 1.",
+        metavar="auto | none | log | sqrt | binary | cap:N | percentile | per-user",
         panel=_CLEANING,
     )
     bots: str = option(
