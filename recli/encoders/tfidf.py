@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 import numpy as np
@@ -11,6 +12,14 @@ from recli.encoders.base import Encoder, EncoderOptions, encoder, fitted
 from recli.schema import CSR, Float32
 
 DIM = 200  # where the user sets none
+
+# Of scripts without spaces between words (Thai to Khmer, kana, ideograms) and of emoji, each character is a term, so
+# that the pairs are pairs of characters. Others are words, one-letter ones and digits too: "C", "7".
+_SINGLE = (
+    r"\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3041-\u30ff\u3400-\u4dbf\u4e00-\u9fff"
+    r"\U0001f300-\U0001faff\U00020000-\U0003ffff"
+)
+_TERM = rf"[{_SINGLE}]|[^\W{_SINGLE}]+"
 
 
 @encoder("tfidf", help="TF-IDF of words and word pairs, reduced by a truncated SVD")
@@ -29,16 +38,15 @@ def encode(corpus: Sequence[str], texts: Sequence[str], dim: int, seed: int) -> 
     from sklearn.feature_extraction.text import TfidfVectorizer
 
     def vectorizer(min_df: int) -> TfidfVectorizer:
-        # \w+ keeps one-letter words and digits: "C", "7", the characters of unspaced scripts' short words.
         return TfidfVectorizer(
             sublinear_tf=True,
             min_df=min_df,
             ngram_range=(1, 2),
-            token_pattern=r"(?u)\b\w+\b",
+            token_pattern=_TERM,
             dtype=np.float32,
         )
 
-    if not any(any(c.isalnum() for c in text) for text in corpus):
+    if not any(re.search(_TERM, text) for text in corpus):
         return np.zeros((len(texts), 1), dtype=np.float32)
     try:
         terms = vectorizer(2)

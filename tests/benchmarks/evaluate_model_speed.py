@@ -42,7 +42,7 @@ PARTS = (  # what of the command is timed, and what it is called
     ("recli.steps.evaluate.step", "resample", "bootstrap"),
     ("recli.steps.evaluate.step", "scorecard", "bootstrap"),
     ("recli.steps.evaluate.step", "per_user_frame", "writing"),
-    ("recli.steps.evaluate.step", "_write", "writing"),
+    ("recli.steps.evaluate.step", "write", "writing"),
 )
 
 

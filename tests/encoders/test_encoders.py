@@ -416,6 +416,14 @@ def test_tfidf_in_odd_corpora() -> None:
     assert small.tobytes() != tfidf.encode(corpus, corpus, 8, 1).tobytes()
 
 
+@pytest.mark.parametrize(
+    "texts", [["红楼梦的人", "论红楼梦", "西游记"], ["🎉🔥", "💥🎉🔥", "🚀🌍"], ["นิยายรัก", "รักนิยาย", "123"]]
+)
+def test_case_28_tfidf_without_spaces_between_words(texts: list[str]) -> None:
+    vectors = unit_rows(tfidf.encode(texts, texts, 3, 0))
+    assert vectors[0] @ vectors[1] > 0.2 > abs(vectors[0] @ vectors[2])
+
+
 def test_the_registry_has_tfidf() -> None:
     assert encoders.names() == ("huggingface", "tfidf")
     assert family_of("tfidf").name == "tfidf"

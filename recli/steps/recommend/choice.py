@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from recli import schema
-from recli.errors import RecliError
+from recli.errors import RecliError, quoted
 from recli.models.base import algorithms
 from recli.reporting import Reporter
 from recli.storage import metadata, parts, runs
@@ -23,14 +23,15 @@ class _Candidate:
     name: str
     ndcg: float | None
     users: int | None
+    is_hybrid: bool = False
 
 
 def train_command(run: Path, part: Part) -> str:
     """The command that trains a model again."""
     algorithm = metadata.model_meta(part).algorithm
     if algorithm in algorithms.names() and algorithms[algorithm].family == "cf":
-        return f"recli train-cf {run} --algorithm {algorithm} --name {part.path.name}"
-    return f"recli train-hybrid {run} --name {part.path.name}"
+        return f"recli train-cf {quoted(run)} --algorithm {algorithm} --name {part.path.name}"
+    return f"recli train-hybrid {quoted(run)} --name {part.path.name}"
 
 
 def best_model(run: Path, names: Sequence[str], interactions: str, for_text: bool, reporter: Reporter) -> str:
@@ -45,7 +46,7 @@ def best_model(run: Path, names: Sequence[str], interactions: str, for_text: boo
     installed = list(runs.models_with_known_algorithms(run, by_preference, reporter.warn))
     if not installed:
         raise RecliError(
-            f"{run} has no model whose algorithm is installed", f"train one: recli train-cf {run}"
+            f"{run} has no model whose algorithm is installed", f"train one: recli train-cf {quoted(run)}"
         )
     candidates, stale = [], []
     for name in installed:
@@ -73,9 +74,10 @@ def _candidate(part: Part) -> _Candidate:
     measured = part.summary.get("validation")
     figures = measured if isinstance(measured, dict) else {}
     ndcg, users = figures.get("ndcg@20"), figures.get("users")
+    is_hybrid = algorithms[metadata.model_meta(part).algorithm].family == "hybrid"
     if isinstance(ndcg, int | float) and isinstance(users, int):
-        return _Candidate(part.path.name, float(ndcg), users)
-    return _Candidate(part.path.name, None, None)
+        return _Candidate(part.path.name, float(ndcg), users, is_hybrid)
+    return _Candidate(part.path.name, None, None, is_hybrid)
 
 
 def _best(candidates: Sequence[_Candidate], for_text: bool) -> tuple[str, str]:
@@ -84,8 +86,9 @@ def _best(candidates: Sequence[_Candidate], for_text: bool) -> tuple[str, str]:
     preferred = first.name == PREFERRED
     if len(candidates) == 1:
         return first.name, "is the only one that can be used"
-    if preferred and for_text:
-        return first.name, "is taken, which scores texts about users"
+    hybrids = [c for c in candidates if c.is_hybrid]
+    if for_text and hybrids:
+        return hybrids[0].name, "is taken, which scores texts about users"
     measured = [c for c in candidates if c.ndcg is not None]
     if preferred and sum(c.users == first.users for c in measured) < 2:
         return first.name, "is taken first: its figure on validation cannot be compared with the others'"

@@ -21,6 +21,8 @@ from recli.steps.recommend.where.condition import where, why_none
 from recli.storage import atomic, parts, runs
 from recli.storage.runs import StoredModel
 
+_PEEKED = 1 << 16  # bytes of a file of requests that are looked at for a profile
+
 
 def open_model(path: Path, config: RecommendConfig, reporter: Reporter) -> StoredModel:
     """The model of the run that was named or is the best, or the model whose folder `path` is."""
@@ -35,11 +37,27 @@ def open_model(path: Path, config: RecommendConfig, reporter: Reporter) -> Store
     if config.model is not None and config.model not in names:
         train = f"or train another: recli train-cf {quoted(path)}"
         raise unknown_name(f"{path}: there is no model", config.model, names, train)
-    for_text = config.profiles is not None or any('"profile"' in text for text in config.users)
-    name = config.model or best_model(path, names, source.sha256, for_text, reporter)
+    name = config.model or best_model(path, names, source.sha256, asks_for_texts(config), reporter)
     stored = runs.read_model(path / schema.MODELS / name)
     parts.check_same_input(stored.part, schema.INTERACTIONS, source.sha256, train_command(path, stored.part))
     return stored
+
+
+def asks_for_texts(config: RecommendConfig) -> bool:
+    """Whether lists are asked for of users of whom a text is known."""
+    return config.profiles is not None or any(map(_names_a_profile, config.users))
+
+
+def _names_a_profile(text: str) -> bool:
+    """Whether requests hold a profile, as far as can be seen without taking anything from stdin or a pipe."""
+    start = text.encode(errors="replace")
+    if text == "-":
+        peek = getattr(sys.stdin.buffer, "peek", None)
+        start = peek() if peek is not None else b""
+    elif _is_file(text) and Path(text).is_file():
+        with Path(text).open("rb") as file:
+            start = file.read(_PEEKED)
+    return b'"profile"' in start
 
 
 def _lines(texts: Sequence[str], known: dict[str, int]) -> Iterator[tuple[str, str]]:

@@ -364,11 +364,9 @@ def test_vectors_are_held_some_items_at_a_time(
 
     monkeypatch.setattr(cache.CachedVectors, "take", counted)
     monkeypatch.setattr(command, "_BLOCK_ITEMS", 4)
+    monkeypatch.setattr("recli.steps.embed.encode._SAMPLE", 4)
     recli("embed", board_run, "--model", model, *options)
-    sample, *blocks = taken  # a sample of the texts is looked at first
-    assert (
-        sample <= 2_000 and max(blocks) <= 4 and sum(blocks) % 30 == 0
-    )  # no array of all 30, however often they pass
+    assert max(taken) <= 4 and sum(taken[1:]) % 30 == 0  # no array of all 30, however often they pass
     np.testing.assert_allclose(
         vectors(board_run, "tiny-cls"), whole, atol=2 / 127 if storage == "int8" else 1e-3
     )
@@ -746,3 +744,20 @@ def test_case_28_texts_that_the_encoder_cannot_read(text: str, words: str) -> No
     said = warning([text.format(i) for i in range(30)])
     assert words in said and bool(words) == bool(said)
     assert ("intfloat/multilingual-e5-small" in said) == bool(words)
+
+
+def test_vectors_that_are_nearly_equal_are_warned_of(monkeypatch: pytest.MonkeyPatch) -> None:
+    from recli.reporting import Silent
+    from recli.steps.embed.encode import RawVectors, check_distinct
+
+    rng, texts = np.random.default_rng(0), [f"text {i}" for i in range(40)]
+    good = rng.normal(size=(40, 8)).astype(np.float32)
+    for given, words in (
+        (good, None),
+        (good[np.arange(40) % 5], "5 different"),
+        (good + 1e3, "nearly equal"),
+    ):
+        warned: list[str] = []
+        monkeypatch.setattr(Silent, "warn", lambda self, text, warned=warned: warned.append(text))
+        check_distinct(RawVectors(given.__getitem__, 8), texts, Silent())
+        assert (not warned) if words is None else words in warned[0]

@@ -24,6 +24,7 @@ from recli.errors import RecliError, UsageError
 from recli.models.base import Algorithm, Model, Training, algorithms
 from recli.ranking.topk import rank
 from recli.schema import Float32, Int64, State
+from recli.steps.recommend import inputs
 from recli.steps.recommend.config import RecommendConfig
 from recli.steps.recommend.sinks.base import formats, sink
 from recli.steps.recommend.step import ListCounts, recommend
@@ -1072,3 +1073,11 @@ def test_lists_reach_a_sink_batch_by_batch(als: Path, monkeypatch: pytest.Monkey
     with pytest.raises(RecliError, match="written, not kept"):
         _ = result.frame
     assert heights == [10] * 7 + [2, 0]
+
+
+def test_requests_with_a_profile_are_answered_by_a_hybrid(board_run: Path, tmp_path: Path) -> None:
+    file = tmp_path / "requests.jsonl"
+    file.write_text('{"user_id": "new", "profile": "red circles"}\n')
+    config = RecommendConfig(run=str(board_run), users=(str(file),))
+    assert inputs.asks_for_texts(config)
+    assert not inputs.asks_for_texts(RecommendConfig(run=str(board_run), users=("u1", "u2")))
