@@ -134,7 +134,9 @@ def test_columns_that_list_items(read: Read) -> None:
     text = "user_id,item_1,item_2,item_3\nu,a,b,\nv,c,,\n"
     with pytest.raises(InvalidDataError, match="no column for the item") as error:
         read(text)
-    assert (error.value.fix or "").endswith("where the columns list a user's items: --format adjacency")
+    assert (error.value.fix or "").endswith(
+        "where the cells are a user's items: --format adjacency; where they are ratings: --format matrix"
+    )
     assert read(text, format="adjacency").events.collect().rows() == [("u", "a"), ("u", "b"), ("v", "c")]
 
 

@@ -221,6 +221,11 @@ def test_dates_as_numbers_in_every_format(tmp_path: Path, kind: str) -> None:
     assert log.events.collect()["timestamp"][0] == 17_361 * 86_400 * 1_000_000
 
 
+def test_iso_times_may_stop_at_the_hour(tmp_path: Path) -> None:
+    text = "user,item,ts\n" + "".join(f"a,{k},2014-12-06 {k:02d}\n" for k in range(24))
+    assert times(text, tmp_path)[:3] == [1_417_824_000_000_000 + k * 3_600_000_000 for k in range(3)]
+
+
 def test_a_batch_without_rows_has_no_times(tmp_path: Path) -> None:
     (tmp_path / "log.csv").write_text("user,item,ts\na,b\n" + "a,b,1600000000\n")
     log = read_events([str(tmp_path / "log.csv")], ReadOptions(), tmp_path / "spool")

@@ -64,7 +64,7 @@ def remedied(
         if other is not None:
             fix = f"{other}, or {fix}"
         elif error.roles == ["item"] and _n_numbered(table, missing[0]) > 1:
-            fix += "; where the columns list a user's items: --format adjacency"
+            fix += "; where the cells are a user's items: --format adjacency; where they are ratings: --format matrix"
         elif len(missing) == 1 and len(table.names) > _MOST_COLUMNS:
             fix += f"; where each column is that of one {missing[0].name}: --format matrix"
         elif any(unwrap(name) in _GROUPS for name in table.names):

@@ -24,7 +24,7 @@ YEAR = "2000"  # of dates without a year: it has a 29 February
 
 _ISO = (
     r"^(?<date>\d{4}-\d{2}-\d{2})"
-    r"(?:[T ](?<clock>\d{2}:\d{2})(?<second>:\d{2})?(?:[.,](?<fraction>\d{1,9}))?"
+    r"(?:[T ](?:(?<hour>\d{2})|(?<clock>\d{2}:\d{2})(?<second>:\d{2})?(?:[.,](?<fraction>\d{1,9}))?)"
     r" ?(?:Z|z|UTC|GMT|(?<sign>[+-])(?<hours>[01]\d|2[0-3]):?(?<minutes>[0-5]\d)?)?)?$"
 )
 _MOST = 0.99  # share of a column's numbers that must be dates for the column to hold dates
@@ -226,7 +226,9 @@ def _formatted(value: pl.Expr, form: str) -> pl.Expr:
 def _iso(value: pl.Expr) -> pl.Expr:
     part = value.cast(pl.String).str.extract_groups(_ISO).struct.field
     day = part("date").str.to_date("%Y-%m-%d", strict=False).cast(pl.Int64)
-    clock = part("clock").fill_null("00:00") + part("second").fill_null(":00")
+    clock = pl.coalesce(part("clock"), part("hour") + pl.lit(":00"), pl.lit("00:00")) + part(
+        "second"
+    ).fill_null(":00")
     clock_us = clock.str.to_time("%H:%M:%S", strict=False).cast(pl.Int64) // 1_000
     fraction = (part("fraction").fill_null("") + "000000").str.slice(0, 6).cast(pl.Int64, strict=False)
     hours = part("hours").cast(pl.Int64, strict=False).fill_null(0)
