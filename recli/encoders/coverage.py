@@ -12,8 +12,8 @@ from typing import Any
 _SAMPLE = 2000  # texts that are looked at, evenly spaced
 _CHARACTERS = 500  # of each text
 
-# Tokens per letter from which a tokenizer was not trained on a script: its tokens are single letters or bytes.
-# Multilingual ones need less than half a token for a letter, and about one for an ideogram or a syllable.
+# Tokens per letter from which a tokenizer was not trained on a script: its tokens are single letters or bytes. Set by
+# what all-MiniLM-L6-v2's tokenizer does; no multilingual one was at hand.
 _SPLIT = {"CJK": 1.4, "HANGUL": 1.4, "HIRAGANA": 0.9, "KATAKANA": 0.9}
 _SPLIT_LETTERS = 0.7
 _NAMES = {"CJK": "Chinese", "HANGUL": "Korean", "HIRAGANA": "Japanese", "KATAKANA": "Japanese"}

@@ -136,7 +136,7 @@ def _encode_into(
 
 _SAMPLE = 2000  # vectors that are compared
 _MIN_TEXTS = 20  # fewer say nothing
-_ALIKE = 0.999  # the mean cosine above which vectors say nothing; trained encoders stay below 0.95
+_ALIKE = 0.999  # the mean cosine above which vectors say nothing
 
 
 def check_distinct(raw: RawVectors, texts: Sequence[str], reporter: Reporter) -> None:
