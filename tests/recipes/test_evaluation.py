@@ -11,6 +11,7 @@ from typing import Any
 
 import polars as pl
 import pytest
+from conftest import edit_manifest
 
 import recli
 from recli.errors import RecliError, UsageError
@@ -211,8 +212,6 @@ def test_ctrl_c_leaves_nothing_behind(run: Path) -> None:
 
 
 def test_a_hybrid_of_an_earlier_version_is_to_be_trained_again(run: Path) -> None:
-    from tests.conftest import edit_manifest
-
     edit_manifest(run / "models" / "hybrid", lambda manifest: manifest["summary"].pop("given"))
     with pytest.raises(RecliError, match="did not store all of its options"):
         recli.evaluate(run, seeds=2)
