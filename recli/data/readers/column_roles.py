@@ -159,9 +159,10 @@ def _column(names: Sequence[str], role: Role, options: ReadOptions, where: str) 
         both = " and ".join(repr(names[i]) for i in fits)
         either = " or ".join(f"{option} {names[i]}" for i in fits)
         off = "" if role.required else f', or leave it out: {option} ""'
+        differ = len({names[i] for i in fits}) == len(fits)
         raise InvalidDataError(
             f"{where}: {len(fits)} columns fit the {role.name}: {both}; {seen(names)}",
-            f"say which: {either}{off}" if option else "rename or remove one of them",
+            f"say which: {either}{off}" if option and differ else "rename or remove one of them",
         )
     return fits[0] if fits else None
 

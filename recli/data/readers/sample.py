@@ -32,11 +32,12 @@ def sample_columns(
 ) -> pl.DataFrame:
     """Stripped text of the columns `names`, String, of the first `rows` rows (None: all) of the inputs.
 
-    Inputs that have none of them are skipped; no rows where one is stdin.
+    Inputs that have none of them are skipped; the first of columns of one name counts; no rows where one is stdin.
     """
     frames, height = [pl.DataFrame(schema=dict.fromkeys(names, pl.String))], 0
     for table in _tables(sources, options, catalogue):
-        numbers = {free_name(k): k for k, name in enumerate(table.names) if name in names}
+        first = {name: table.names.index(name) for name in dict.fromkeys(names) if name in table.names}
+        numbers = {free_name(k): k for k in first.values()}
         for batch in table.batches(numbers) if numbers else ():
             cells = [_text(batch.frame[free]).alias(table.names[k]) for free, k in numbers.items()]
             frames.append(pl.DataFrame(cells).head(rows) if rows else pl.DataFrame(cells))

@@ -37,6 +37,8 @@ def choose_item_columns(
     of_log, of_items = candidates(config.log, log, False), candidates(config.items, items, True)
     if not of_log or not of_items or len(of_log) == len(of_items) == 1:
         return config
+    if len(set(of_log)) < len(of_log) or len(set(of_items)) < len(of_items):
+        return config  # columns of one name: reading them says so
     events = sample_columns(config.log, log, of_log)
     catalogue = sample_columns(config.items, items, of_items, catalogue=True, rows=None)
     shares = {(a, b): _share(events[a], catalogue[b]) for a in of_log for b in of_items}

@@ -171,3 +171,21 @@ def test_case_05_where_the_values_do_not_tell_all_columns_are_named(tmp_path: Pa
     _, _, err = recli("prepare", log, "--items", items, "--out", tmp_path / "run", code=3)
     assert "--item-column track_id or --item-column song_id" in err
     assert "100% of the values of 'track_id'" in err
+
+
+@pytest.mark.parametrize(
+    ("log", "items"),
+    [
+        ("user_id,item_id\na,x\nb,y\n", "item_id,item_id,title\nx,1,T\ny,2,U\n"),
+        ("user_id,item_id,item_id\na,x,1\nb,y,2\n", "item_id,title\nx,T\ny,U\n"),
+    ],
+)
+def test_two_item_columns_of_one_name_are_an_error(
+    tmp_path: Path, recli: Recli, log: str, items: str
+) -> None:
+    (tmp_path / "log.csv").write_text(log)
+    (tmp_path / "items.csv").write_text(items)
+    _, _, err = recli(
+        "prepare", tmp_path / "log.csv", "--items", tmp_path / "items.csv", "--out", tmp_path / "run", code=3
+    )
+    assert "'item_id' and 'item_id'" in err and "rename or remove one of them" in err
