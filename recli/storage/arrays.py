@@ -29,7 +29,7 @@ def check_tables(tables: Mapping[str, pl.DataFrame]) -> None:
     for name, columns in _COLUMNS.items():
         for column, types in columns.items():
             _check_column(name, tables[name], column, types)
-    for name in ("users", "items"):
+    for name in ("users", "items", "train"):
         if tables[name].is_empty():
             raise ValueError(f"{name}.parquet is empty")
     sizes = {schema.USER: tables["users"].height, schema.ITEM: tables["items"].height}

@@ -313,7 +313,7 @@ def test_bias_without_ratings_says_what_to_do(tmp_path: Path, board: Interaction
 
 def test_no_training_rows_is_an_error(tmp_path: Path, board: Interactions, recli: Recli) -> None:
     _, _, err = recli("train-cf", written(tmp_path / "bare", without(board, "train")), code=1)
-    assert "there are no train rows to learn from" in err
+    assert "train.parquet is empty" in err
 
 
 def test_a_run_that_is_not_there(tmp_path: Path, recli: Recli) -> None:
