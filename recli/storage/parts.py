@@ -40,6 +40,7 @@ from recli.storage.signals import defer_signals
 P = ParamSpec("P")
 T = TypeVar("T")
 
+_LOOKS = 5  # at a part that seems to be gone
 TABLES = {".csv": "write_csv", ".jsonl": "write_ndjson", ".parquet": "write_parquet"}
 
 
@@ -341,21 +342,22 @@ def part_names(run: Path, kind: str) -> list[str]:
     if not folder.is_dir():
         return []
     names = set()
-    for path in sorted(folder.iterdir()):
-        if waiting := re.fullmatch(r"\.(.+)\.old", path.name):
-            part = path.with_name(waiting[1])
-            recover(part)
-            if is_between_renames(part) or os.path.lexists(part / MANIFEST):
-                names.add(part.name)
-        elif not path.name.startswith(".") and _is_part(path):
-            names.add(path.name)
-    return sorted(names)
+    for _ in range(2):  # a listing may miss a name that is being changed
+        for path in folder.iterdir():
+            if waiting := re.fullmatch(r"\.(.+)\.old", path.name):
+                recover(path.with_name(waiting[1]))
+                names.add(waiting[1])
+            elif not path.name.startswith("."):
+                names.add(path.name)
+    return sorted(name for name in names if _is_part(folder / name))
 
 
 def _is_part(path: Path) -> bool:
-    """Whether a manifest is at `path`; looks twice, as a writer may have just put another part there."""
+    """Whether a manifest is at `path`, or waits beside it; looks again, as a writer may be putting a part there."""
     dangling = path.is_symlink() and not path.exists()  # listed, so that it is not left out in silence
-    return dangling or any(os.path.lexists(path / MANIFEST) for _ in range(2))
+    return dangling or any(
+        os.path.lexists(path / MANIFEST) or is_between_renames(path) for _ in range(_LOOKS)
+    )
 
 
 def check_same_input(part: Part, name: str, expected: str, command: str) -> None:
